@@ -92,6 +92,14 @@ class Place(Protocol):
         ...
 
 
+def lock_alone(fd: int, where: str) -> None:
+    """Takes the kernel's lock of an open file for this run. ArchiveError if another run on this host has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ArchiveError(f"another run is writing in the archive {where}", hint="wait until it has ended") from None
+
+
 class Directory:
     """A place in the file system of this host. The directory itself must exist: an unmounted disk is not filled."""
 
@@ -105,12 +113,7 @@ class Directory:
         with self._named("write in"):
             fd = os.open(self.root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArchiveError(
-                    f"another run is writing in the archive {self.where}", hint="wait until it has ended"
-                ) from None
+            lock_alone(fd, self.where)
             workspace = self.root / _WORKSPACE
             with self._named("write in"):
                 shutil.rmtree(workspace, ignore_errors=True)

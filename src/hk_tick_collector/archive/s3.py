@@ -13,7 +13,6 @@ and a hanging one is not.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from hk_tick_collector.errors import ArchiveError, OtherContentError, UsageError
 from hk_tick_collector.frames.extras import need
 
-from .places import Stored, stored_in
+from .places import Stored, lock_alone, stored_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,12 +112,7 @@ class S3Place:
         except OSError as error:
             raise ArchiveError(f"cannot write {lock} ({error.strerror})", hint=f"ls -l {lock}") from error
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArchiveError(
-                    f"another run is writing in the archive {self.where}", hint="wait until it has ended"
-                ) from None
+            lock_alone(fd, self.where)
             with tempfile.TemporaryDirectory(prefix="hk-tick-collector-") as workspace:
                 yield Path(workspace)
         finally:

@@ -11,9 +11,7 @@ from hk_tick_collector.errors import CollectorError
 if TYPE_CHECKING:
     from types import ModuleType
 
-_INSTALLED: Final = (
-    "/opt/futu_tick_downloader/"  # where deploy/install.sh puts the service
-)
+_INSTALLED: Final = "/opt/futu_tick_downloader/"  # where deploy/install.sh puts the service
 
 
 def need(module: str, extra: str) -> ModuleType:
