@@ -9,7 +9,7 @@ import apsw
 
 from hk_tick_collector import market
 from hk_tick_collector.quality.places import archived
-from hk_tick_collector.store.quality_reading import BOOK_ID
+from hk_tick_collector.store.book import APPLICATION_ID as BOOK_ID
 from hk_tick_collector.store.query import DayReader
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, tick_columns
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import ForeignFileError
 
+from . import book
 from .bounded_reading import LATEST_MS, demand_tables, odd_value
 from .day_records import SymbolCount
 from .foreign import foreign_file
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-BOOK_ID: Final = 0x484B5442  # "HKTB": what `archive` marks a book with, so that it is not taken for a day file
 _BOOK_TABLES: Final = ("symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
 _CHECK: Final = "hk-tick-collector certificate --check"
 _PART_ROWS: Final = 100_000  # of one statement of `minutes`: SQLite sorts them in memory
@@ -124,7 +124,7 @@ class BookReader(QualityReader):
         """As that of a day file, without ticks."""
         self._bytes = self.page_bytes() * self.page_count()
         demand_tables(self._db, self.path, _BOOK_TABLES)
-        if self._db.pragma("application_id") != BOOK_ID:
+        if self._db.pragma("application_id") != book.APPLICATION_ID:
             raise foreign_file(self._db, self.path)
         for table, needed in (("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
