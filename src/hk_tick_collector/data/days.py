@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
+from hk_tick_collector.archive import layout
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.frames import day_file, parquet_file
 from hk_tick_collector.store.query import list_days, path_of
@@ -115,13 +116,13 @@ def no_day(data_root: Path | None, archive: Path | None, days: DayRange) -> NoDa
 
 def _archived(archive: Path) -> list[int]:
     try:
-        names = [_FOLDER.fullmatch(path.name) for path in (archive / "ticks").iterdir()]
+        names = [_FOLDER.fullmatch(path.name) for path in (archive / layout.TICKS).iterdir()]
     except FileNotFoundError:
         if archive.is_dir():
             return []
         raise StoreError(f"there is no archive {archive}", hint="check ARCHIVE_DIR, or mount its disk") from None
     except OSError as error:
-        raise StoreError(f"cannot list {archive / 'ticks'} ({error.strerror})", hint="check its rights") from error
+        raise StoreError(f"cannot list {archive / layout.TICKS} ({error.strerror})", hint="check its rights") from error
     found = []
     for name in names:
         try:
@@ -133,9 +134,9 @@ def _archived(archive: Path) -> list[int]:
 
 def _in_archive(archive: Path, day: int, *, has_day_file: bool) -> Source | None:
     """The Parquet file that the certificate names; without a certificate the only one there is."""
-    date = market.day_date(day).isoformat()
-    folder = archive / "ticks" / f"date={date}"
-    book: Path | None = archive / "books" / f"{date}.db"
+    name = market.day_name(day)
+    folder = archive / layout.ticks_directory(name)
+    book: Path | None = archive / layout.book_name(name)
     book = book if book and book.exists() else None
     certified = certified_ticks(archive, day)
     if certified:
@@ -146,21 +147,21 @@ def _in_archive(archive: Path, day: int, *, has_day_file: bool) -> Source | None
     if len(there) > 1:
         raise StoreError(
             f"{folder} has {len(there)} files and no certificate says which is the day",
-            hint=f"hk-tick-collector archive --day {market.day_name(day)}",
+            hint=f"hk-tick-collector archive --day {name}",
         )
     return Source(day, there[0], is_archived=True, book=book)
 
 
 def certified_ticks(archive: Path, day: int) -> str:
     """The name of the Parquet file that the certificate of a day lists; empty without a certificate."""
-    date = market.day_date(day).isoformat()
+    name = market.day_name(day)
     try:
-        text = (archive / "certificates" / f"{date}.txt").read_text("utf-8", "replace")
+        text = (archive / layout.certificate_name(name)).read_text("utf-8", "replace")
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise StoreError(
-            f"cannot read the certificate of {date} ({error.strerror})", hint="check its rights"
+            f"cannot read the certificate of {layout.dashed(name)} ({error.strerror})", hint="check its rights"
         ) from error
-    listed = re.search(rf"ticks/date={date}/({_TICKS.pattern})", text)
+    listed = re.search(rf"{layout.ticks_directory(name)}({_TICKS.pattern})", text)
     return listed[1] if listed else ""

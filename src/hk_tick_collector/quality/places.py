@@ -9,7 +9,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector import market
+from hk_tick_collector.archive import layout
 from hk_tick_collector.errors import StoreError, UsageError
 from hk_tick_collector.store.query import list_days, path_of
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _CERTIFICATE_BYTES: Final = 100_000
 _TICKS: Final = re.compile(rb"^[0-9a-f]{64}  ticks/date=[0-9-]{10}/(ticks-[0-9a-f]{16}\.parquet)$", re.MULTILINE)
-_BOOK: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.db")
 
 
 class Place(NamedTuple):
@@ -46,8 +45,7 @@ def list_places(data_root: Path, archive: Path | None) -> list[Place]:
 
 def archived(archive: Path, day: str) -> Place:
     """Where the archive has a day (`20261120`), or would have it."""
-    date = market.day_date(market.parse_day(day)).isoformat()
-    return Place(day, archive / "books" / f"{date}.db", archive / "ticks" / f"date={date}")
+    return Place(day, archive / layout.book_name(day), archive / layout.ticks_directory(day))
 
 
 def ticks_file(directory: Path) -> Path:
@@ -71,16 +69,9 @@ def ticks_file(directory: Path) -> Path:
 def _books(archive: Path) -> list[str]:
     """The days with a book in the archive; none if it has no books yet."""
     try:
-        names = [_BOOK.fullmatch(path.name) for path in (archive / "books").iterdir()]
+        names = [path.name for path in (archive / layout.BOOKS).iterdir() if path.suffix == ".db"]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StoreError(f"cannot list {archive} ({error.strerror})", hint="check ARCHIVE_DIR") from error
-    return [day for name in names if name and (day := _day(name[1]))]
-
-
-def _day(date: str) -> str:
-    try:
-        return market.day_name(market.parse_day(date))
-    except ValueError:
-        return ""
+    return [day for name in names if (day := layout.day_of(layout.BOOKS + name))]
