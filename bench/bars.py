@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hk_tick_collector.archive.ticks import write_parquet
 from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bars
 from hk_tick_collector.frames.columns import MS_UTC, schema
 from hk_tick_collector.frames.parquet_file import read_ticks
@@ -35,6 +36,7 @@ DAYS: Final = 21
 _DAY: Final = "20261120"
 _RUNS: Final = 3
 _TYPES: Final = ("AUTO_MATCH", "INTER_AUTO_MATCH", "ODD_LOT", "AUCTION", "LATE", "NON_AUTO_MATCH")
+_SIGNS: Final = (" ", "Y", "D", "U", "P", "X")  # of the same types
 _SHARES: Final = (0.93, 0.03, 0.03, 0.0, 0.005, 0.005)
 _FORMING: Final = "tick_type IN ('AUTO_MATCH', 'INTER_AUTO_MATCH', 'AUCTION')"
 
@@ -72,7 +74,6 @@ def make_day(path: Path, rows: int) -> None:
     """Writes a day: Zipf's law, both auctions, one tick of a thousand reported late."""
     import numpy as np
     import pyarrow as pa
-    from pyarrow import parquet
 
     rng = np.random.default_rng(7)
     weights = 1 / np.arange(1, SYMBOLS + 1) ** 0.9
@@ -96,30 +97,24 @@ def make_day(path: Path, rows: int) -> None:
     def texts(codes: Any, names: list[str]) -> Any:
         return pa.DictionaryArray.from_arrays(codes.astype(np.int32), names).cast(pa.string())
 
-    columns: list[Any] = [
-        pa.array(np.full(rows, parse_day(_DAY), np.int32)).cast(pa.date32()),
-        texts(symbol, [f"HK.{number:05d}" for number in range(1, SYMBOLS + 1)]),
-        pa.array(seq),
-        pa.array(ts).cast(MS_UTC),
-        pa.array(price),
-        pa.array(volume),
-        pa.array(np.round(price * volume, 3)),
-        texts(rng.choice(3, rows, p=[0.45, 0.45, 0.1]), ["BUY", "SELL", "NEUTRAL"]),
-        texts(kind, list(_TYPES)),
-        texts(np.zeros(rows), ["realtime"]),
-        pa.array(ts + rng.integers(3, 40, rows)).cast(MS_UTC),
-    ]
-    delta = ("seq", "ts", "recv_ts")
-    write: Any = parquet.write_table
-    write(
-        pa.table(columns, schema=schema()),
-        path,
-        compression="zstd",
-        compression_level=3,
-        row_group_size=131_072,
-        use_dictionary=[name for name in schema().names if name not in delta],
-        column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
-    )
+    columns = {
+        "date": pa.array(np.full(rows, parse_day(_DAY), np.int32)).cast(pa.date32()),
+        "symbol": texts(symbol, [f"HK.{number:05d}" for number in range(1, SYMBOLS + 1)]),
+        "seq": pa.array(seq),
+        "ts": pa.array(ts).cast(MS_UTC),
+        "price": pa.array(price),
+        "volume": pa.array(volume),
+        "turnover": pa.array(np.round(price * volume, 3)),
+        "direction": texts(rng.choice(3, rows, p=[0.45, 0.45, 0.1]), ["BUY", "SELL", "NEUTRAL"]),
+        "tick_type": texts(kind, list(_TYPES)),
+        "push_type": texts(np.zeros(rows), ["realtime"]),
+        "recv_ts": pa.array(ts + rng.integers(3, 40, rows)).cast(MS_UTC),
+        "opend_recv_ts": pa.array(ts + rng.integers(1, 3, rows)).cast(MS_UTC),
+        "type_sign": texts(kind, list(_SIGNS)),
+    }
+    table = pa.table(columns, schema=schema())
+    with path.open("wb") as file:
+        write_parquet(table.to_batches(), file, dict)
 
 
 def _run(file: Path, days: int, way: str) -> Measured:

@@ -47,7 +47,7 @@ def test_missing_ticks_are_noticed(book: Path) -> None:
     """The counters of the book say how many there must be."""
     rebuilding.begin(book)
     with pytest.raises(StoreError, match=r"counts 20 ticks of HK\.00005, and the archive has 0"):
-        rebuilding.finish(book)
+        rebuilding.check(book)
 
 
 def test_what_is_no_book_is_refused(book: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hk_tick_collector.errors import ArchiveError
+from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.day_file import read_ticks
 from hk_tick_collector.frames.extras import need
 
@@ -43,7 +44,7 @@ def content_of(day_file: Path, names: tuple[str, ...], rows: int, progress: Prog
     from hk_tick_collector.frames.columns import schema
 
     digests = Digests(schema(names))
-    for batch in read_ticks(day_file, columns=names):
+    for batch in ahead(read_ticks(day_file, columns=names)):
         digests.update(batch)
         progress("compare", digests.rows, rows)
     return digests.content()

@@ -11,12 +11,14 @@ import fcntl
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.frames.parquet_file import read_ticks
 from hk_tick_collector.store import rebuilding
@@ -81,7 +83,10 @@ def restore_day(
         names = columns_of(place, certificate.ticks_name)
         _fill(place, certificate, draft, rebuilding.begin(draft), progress)
         rebuilding.finish(draft)
-        _demand_same(certificate, names, draft, again, progress)
+        with ThreadPoolExecutor(1) as pool:  # both only read it
+            sound = pool.submit(rebuilding.check, draft)
+            _demand_same(certificate, names, draft, again, progress)
+            sound.result()
         _publish(draft, final)
     return Restored(final, certificate.rows, final.stat().st_size, checked.signer, certificate.verdict)
 
@@ -144,7 +149,7 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
         cursor.execute("PRAGMA journal_mode = off")
         cursor.execute("PRAGMA synchronous = off")
         db.adbc_connection.set_autocommit(False)
-        for batch in read_ticks(source, columns=names):
+        for batch in ahead(read_ticks(source, columns=names)):
             cursor.executemany(sql, _as_stored(batch, columns))
             rows += batch.num_rows
             progress("write", rows, certificate.rows)

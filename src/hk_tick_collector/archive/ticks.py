@@ -2,7 +2,7 @@
 
 Enters: a day file. Leaves: a Parquet file whose columns have the digests of the day file's columns. The same ticks give
 the same bytes, whenever and however often they are written, with the same version of pyarrow. Memory holds two row
-groups. How the columns are encoded was measured: see docs/archive.md.
+groups and the batch that is read ahead. How the columns are encoded was measured: see docs/archive.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.day_file import BATCH_ROWS, read_ticks
 from hk_tick_collector.frames.extras import need
 
@@ -53,13 +54,13 @@ def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int,
 
     digests, sums = Digests(schema()), _Sums()
     with target.open("wb") as file:
-        told = _told(read_ticks(source), digests, sums, lambda: progress("write", digests.rows, expected_rows))
-        _write(_groups(told), schema(), file, lambda: _metadata(facts, digests))
+        told = _told(ahead(read_ticks(source)), digests, sums, lambda: progress("write", digests.rows, expected_rows))
+        write_parquet(told, file, lambda: _metadata(facts, digests))
         file.flush()
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is checked comes from the disk
     copy = Digests(schema())
-    for batch in read_back(target):
+    for batch in ahead(read_back(target)):
         copy.update(batch)
         progress("verify", copy.rows, digests.rows)
     if copy.by_column() != digests.by_column() or copy.rows != digests.rows:
@@ -75,7 +76,7 @@ def digest_of(source: Path, progress: Progress, expected_rows: int) -> str:
     from hk_tick_collector.frames.columns import schema
 
     digests = Digests(schema())
-    for batch in read_ticks(source):
+    for batch in ahead(read_ticks(source)):
         digests.update(batch)
         progress("compare", digests.rows, expected_rows)
     return digests.content()
@@ -98,9 +99,13 @@ def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
         raise ArchiveError(f"{source} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
 
 
-def _write(groups: Iterable[pa.Table], schema: pa.Schema, file: Any, metadata: Callable[[], dict[str, str]]) -> None:
+def write_parquet(batches: Iterable[pa.RecordBatch], file: Any, metadata: Callable[[], dict[str, str]]) -> None:
+    """Writes batches of all columns, sorted by (symbol, seq), as the archive has them; `metadata` is asked last."""
     import pyarrow.parquet as pq
 
+    from hk_tick_collector.frames.columns import schema as columns
+
+    schema = columns()
     with pq.ParquetWriter(
         file,
         schema,
@@ -110,7 +115,7 @@ def _write(groups: Iterable[pa.Table], schema: pa.Schema, file: Any, metadata: C
         column_encoding=dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
         sorting_columns=[pq.SortingColumn(schema.names.index(name)) for name in ("symbol", "seq")],
     ) as writer:
-        for group in groups:
+        for group in _groups(batches):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
         writer.add_key_value_metadata(metadata())
 

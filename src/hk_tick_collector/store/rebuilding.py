@@ -1,8 +1,8 @@
-"""Makes a day file from a book (see book.py) and the ticks that belong to it, in two steps.
+"""Makes a day file from a book (see book.py) and the ticks that belong to it, in three steps.
 
 Enters: a copy of a book, as a file that nobody else has open. Leaves: a day file with the schema version of the book,
 sealed as it was. `begin` adds the empty table `ticks`; after its rows were inserted by the caller, `finish` adds the
-triggers and checks the file. Not synced.
+triggers, and `check` reads the whole file. Not synced.
 """
 
 from __future__ import annotations
@@ -49,14 +49,15 @@ def begin(path: Path) -> tuple[str, ...]:
 
 
 def finish(path: Path) -> None:
-    """Adds the triggers of its version, which must not count the inserted rows again, and checks the whole file.
+    """Adds the triggers of its version, which must not count the inserted rows again. StoreError if it cannot."""
+    with _named_errors(path), closing(_open(path)) as db, closing(_empty(int(db.pragma("user_version")))) as model, db:
+        for (sql,) in model.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name"):
+            db.execute(sql)
 
-    Raises StoreError if the check finds a fault, or if a counter is not the number of its ticks.
-    """
+
+def check(path: Path) -> None:
+    """Reads the whole file. Raises StoreError if it is damaged, or if a counter is not the number of its ticks."""
     with _named_errors(path), closing(_open(path)) as db:
-        with closing(_empty(int(db.pragma("user_version")))) as model, db:
-            for (sql,) in model.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name"):
-                db.execute(sql)
         verdict = db.execute("PRAGMA integrity_check(1)").get
         if verdict != "ok":
             raise StoreError(f"the restored file is damaged ({verdict})", hint="check the disk: sudo dmesg | tail")
