@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from math import nan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow.parquet as pq
@@ -60,7 +61,11 @@ class Hidden:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Hidden())
 from hk_tick_collector.cli import main
-sys.exit(main(sys.argv[1:]))"""
+try:
+    code = main(sys.argv[1:])
+finally:
+    print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(code)"""
 _SCAN: Final = """import sqlite3, sys
 db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
 columns = [row[1] for row in db.execute("PRAGMA table_info(ticks)")]
@@ -68,7 +73,7 @@ db.execute("SELECT " + ", ".join(f"count({name})" for name in columns) + " FROM 
 
 
 class Took(NamedTuple):
-    """What one process took."""
+    """What one process took. `peak_mb` is NaN if it does not tell it."""
 
     wall_s: float
     cpu_s: float
@@ -153,15 +158,15 @@ def _took(command: Sequence[str], settings: dict[str, str]) -> Took:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.wait()
     process.stderr.close()
     wall_s = time.monotonic() - begun_s
     if process.returncode:
         raise BrokenRunError(f"{command} failed: {errors.decode()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Took(wall_s, cpu_s, usage.ru_maxrss / 1024)
+    last = errors.decode().splitlines()[-1:]  # ru_maxrss would count the memory of this process as well
+    return Took(wall_s, cpu_s, int(last[0]) / 1024 if last and last[0].isdecimal() else nan)
 
 
 def _seal(path: Path) -> None:
