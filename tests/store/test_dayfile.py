@@ -211,6 +211,15 @@ def test_a_reconciliation_replaces_that_of_its_session(open_day: OpenDay, path: 
         assert reader.reconciliation() == [first._replace(symbol="HK.00005"), second]
 
 
+def test_the_file_keeps_the_drift_furthest_from_zero(open_day: OpenDay, path: Path) -> None:
+    """Over restarts too: the file compares, not the process."""
+    day = open_day(path)
+    for drift_s, kept in ((0.25, "0.250"), (-0.1, "0.250"), (-3.5, "-3.500"), (3.5, "-3.500"), (10.0, "10.000")):
+        day.write(Batch(drift_s=drift_s), NOW_MS)
+        with DayReader(path) as reader:
+            assert reader.meta()["clock_drift_max_s"] == kept
+
+
 # --- what is opened, and what is refused ---
 
 

@@ -17,6 +17,7 @@ from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsErr
 from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
 from hk_tick_collector.store.query import Completeness, SymbolCount
+from hk_tick_collector.store.schema import META_DRIFT
 
 from .outages import Away, find_outages, sessions
 from .places import ticks_file
@@ -315,7 +316,7 @@ def _ledger(runs: Sequence[Run]) -> Ledger | None:
 def _drift_s(meta: Mapping[str, str]) -> float | None:
     """The worst clock difference to OpenD, if the collector recorded it."""
     try:
-        found = float(meta.get("clock_drift_max_s", "nan"))
+        found = float(meta.get(META_DRIFT, "nan"))
     except ValueError:
         return None
     return found if isfinite(found) else None

@@ -107,6 +107,7 @@ class Batch:
     instruments: list[Instrument] = field(default_factory=list)  # replaces what is known of these symbols
     beside: list[BesideRow] = field(default_factory=list)  # rows of the predecessor that cannot be ticks
     meta: dict[str, str] = field(default_factory=dict)  # rows of `meta`
+    drift_s: float | None = None  # our clock minus OpenD's; the file keeps the one furthest from zero
     duplicate: int = 0  # number of ticks that are already stored in the sealed file of another day
     rejected: int = 0
     dropped: int = 0
@@ -198,6 +199,8 @@ class DayFile:
                 write_beside(self._db, batch.beside)
             if batch.meta:
                 self._db.executemany(_META_SQL, batch.meta.items())
+            if batch.drift_s is not None:
+                self._db.execute(_DRIFT_SQL, (schema.META_DRIFT, f"{batch.drift_s:.3f}"))
             duplicate = len(rows) - stored - len(conflicts)
             ledger = replace(
                 before,
@@ -448,6 +451,10 @@ _GAP_SQL: Final = (
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
 )
 _META_SQL: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+_DRIFT_SQL: Final = """
+INSERT INTO meta (key, value) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+WHERE abs(CAST(excluded.value AS REAL)) > abs(CAST(value AS REAL))"""
 _GAPS_BEFORE_SQL: Final = """SELECT id, iif(status = ?2, ifnull(missing, 0), -1) FROM gaps
     WHERE id IN (SELECT value FROM json_each(?1))"""
 _EXPECT_SQL: Final = "UPDATE symbols SET expected = expected + ? WHERE symbol = ?"

@@ -104,8 +104,8 @@ class Ward:
     """A caretaker with all it needs, on one connection."""
 
     def __init__(self, max_queue_rows: int = 100_000) -> None:
-        self.stats = Stats(drift_s=0.0)
-        self.opend = OpenDState(market_state=MORNING)
+        self.stats = Stats()
+        self.opend = OpenDState(market_state=MORNING, drift_s=0.0)
         self.queue = TickQueue(max_queue_rows)
         self.tracker = GapTracker(Day, lambda: time.time_ns() // 1_000_000)
         self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, time.monotonic)
@@ -563,7 +563,7 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
             await one(Ward(), drift_s)
 
     async def one(ward: Ward, drift_s: float) -> None:
-        ward.stats.drift_s = drift_s
+        ward.opend.drift_s = drift_s
         for symbol in (A, B):
             ward.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
         task = ward.begin(A, B)
