@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from hk_tick_collector.archive.day import ALREADY
 from hk_tick_collector.archive.restoring import Restored, restore_day
 from hk_tick_collector.archive.signers import known_signers
 from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames.day_file import BATCH_ROWS
 from hk_tick_collector.store.schema import VERSION
 
 if TYPE_CHECKING:
@@ -136,3 +138,29 @@ def test_a_killed_run_leaves_nothing_that_stops_the_next(
     (left / day.name).write_bytes(b"half")
     restored(place, data_root)
     assert [path.name for path in data_root.iterdir()] == [day.name]
+
+
+def test_a_disk_that_becomes_full_leaves_nothing(
+    make_day: MakeDay, place: Directory, key: SigningKey, tmp_path: Path
+) -> None:
+    """It had room when the work began. One line that says so; with space again the day comes back."""
+    archived(place, key, make_day(DAY, BATCH_ROWS))
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", small], check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    ballast = small / "ballast"
+
+    def fill(_step: str, _done: int, _total: int) -> None:
+        with suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+
+    try:
+        with pytest.raises(StoreError, match="full"):
+            restore_day(place, read_chain(place), DAY, small, known_signers(place), fill)
+        assert list(small.iterdir()) == [ballast]
+        ballast.unlink()
+        assert restored(place, small).rows == 2 * BATCH_ROWS
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -122,13 +122,13 @@ def _bring_checkout(place: Path) -> None:
             shutil.copy2(source, place / name)
 
 
-def wheelhouse() -> Path:
-    """A directory with the wheels of requirements/runtime.txt, for Debian 12's Python; cached by that file."""
-    lock = ROOT / "requirements/runtime.txt"
-    place = cache_directory() / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+def wheelhouse(what: str = "runtime") -> Path:
+    """A directory with the wheels of a file of requirements/, for Debian 12's Python; cached by that file."""
+    lock = ROOT / f"requirements/{what}.txt"
+    place = cache_directory() / f"wheels-{what}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if place.exists():
         return place
-    for old in cache_directory().glob("wheels-*"):
+    for old in cache_directory().glob(f"wheels-{what}-*"):
         shutil.rmtree(old)
     making = place.with_name("making-wheels")
     shutil.rmtree(making, ignore_errors=True)
