@@ -28,7 +28,7 @@ RANKS = {
     "log": 0,
     "model": 1,
     "stats": 1,
-    "connecting": 1,
+    "tcp_connect": 1,
     "gaps": 2,
     "opend": 2,
     "store": 2,

@@ -18,7 +18,7 @@ from hk_tick_collector.config import (
     environment_without_settings,
     load_settings,
     object_store_variables,
-    reference,
+    settings_tables,
     systemd_environment,
 )
 from hk_tick_collector.config.envfile import read_env_file
@@ -565,7 +565,7 @@ def test_settings_do_not_change(workdir: Path) -> None:
 
 def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
     """Every default in `.env.example` may be uncommented as it is."""
-    text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", reference.env_example())
+    text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", settings_tables.env_example())
     (workdir / "x.env").write_text(text)
     loaded = load_settings(workdir / "x.env", {})
     assert "default" not in loaded.origins.values()

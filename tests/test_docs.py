@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hk_tick_collector.cli import VERBS, main
-from hk_tick_collector.config import reference
+from hk_tick_collector.config import settings_tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -17,14 +17,17 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 def test_env_example_is_fresh() -> None:
     """`.env.example` is what `config --example` prints: hk-tick-collector config --example > .env.example."""
-    assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example()
+    assert (ROOT / ".env.example").read_text("utf-8") == settings_tables.env_example()
 
 
 @pytest.mark.parametrize(("name", "language"), [("configuration.md", "zh-Hant"), ("configuration.en.md", "en")])
 def test_the_page_of_settings_is_fresh(name: str, language: str) -> None:
     """The table of docs/configuration.md and .en.md is generated: python tools/write_configuration.py."""
     page = (ROOT / "docs" / name).read_text("utf-8")
-    assert page.partition(reference.BEGIN)[2].partition(reference.END)[0] == f"\n{reference.table(language)}\n"
+    assert (
+        page.partition(settings_tables.BEGIN)[2].partition(settings_tables.END)[0]
+        == f"\n{settings_tables.table(language)}\n"
+    )
 
 
 @pytest.mark.parametrize("verb", VERBS)

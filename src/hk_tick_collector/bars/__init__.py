@@ -2,6 +2,7 @@
 
 spec.py      what is asked for; needs no extra
 sessions.py  the parts of a day that a bar never crosses
+price_rule.py which ticks form a price, and what each counts for
 chunks.py    batches of ticks → chunks of whole symbols, as arrays
 cutting.py   a chunk → where each bar begins
 summing.py   a chunk and its bars → columns

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hk_tick_collector.market import DAY_MS
 
-from . import chunks
+from . import price_rule
 from .sessions import NAMES, WHOLE_DAY, session_of
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _MS_UTC: Final = pa.timestamp("ms", "UTC")
 _PRICES: Final = ("open", "high", "low", "close")
 _VOLUMES: Final = {
-    "buy_volume": chunks.BUY,
-    "sell_volume": chunks.SELL,
-    "neutral_volume": chunks.NEUTRAL,
-    "late_volume": chunks.LATE,
+    "buy_volume": price_rule.BUY,
+    "sell_volume": price_rule.SELL,
+    "neutral_volume": price_rule.NEUTRAL,
+    "late_volume": price_rule.LATE,
 }
 
 
@@ -70,7 +70,7 @@ def summed(chunk: Chunk, cuts: Cuts, spec: BarSpec) -> pa.RecordBatch:
 
 def _prices(chunk: Chunk, bar_of: NDArray[np.int64], bars: int) -> dict[str, Any]:
     """Open, high, low, close and vwap of the ticks that form prices; null in a bar without one."""
-    rows = np.flatnonzero(chunk.flags & chunks.FORMS_PRICE)
+    rows = np.flatnonzero(chunk.flags & price_rule.FORMS_PRICE)
     price, bar = chunk.price[rows], bar_of[rows]
     begins = np.flatnonzero(np.diff(bar, prepend=-1))
     there = bar[begins]

@@ -15,8 +15,8 @@ from ._archives import Since, Until, days_between, place_named, refuse_both
 from ._missing import no_file
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import demand_readable, demand_writable, in_child
+from ._progress import Watch
 from ._show import complain, show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path

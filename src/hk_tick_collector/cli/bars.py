@@ -21,10 +21,10 @@ from hk_tick_collector.frames.extras import need
 from ._bar_reading import Reading, make_plan
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, in_child
+from ._progress import Watch
 from ._ranges import range_named
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

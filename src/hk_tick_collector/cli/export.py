@@ -31,8 +31,8 @@ from hk_tick_collector.frames.extras import need
 
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, each_in_child, in_child
+from ._progress import Watch
 from ._show import show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

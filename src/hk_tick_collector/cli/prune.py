@@ -13,8 +13,8 @@ from hk_tick_collector.store.query import list_days
 from ._archives import place_named, signers_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import in_child
+from ._progress import Watch
 from ._show import complain, show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from hk_tick_collector.errors import ArchiveError, CollectorError, UsageError
 from ._archives import place_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import demand_writable
+from ._progress import Watch
 from ._show import complain, show, show_json
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from hk_tick_collector.archive.places import Place

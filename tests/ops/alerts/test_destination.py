@@ -17,7 +17,7 @@ import pytest
 
 from hk_tick_collector.errors import AlertError
 from hk_tick_collector.ops.alerts.destination import Destination, open_destinations
-from hk_tick_collector.ops.alerts.words import Kind, Message
+from hk_tick_collector.ops.alerts.message import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ SENDER: Final = """
 import json, resource, sys, threading, time
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.errors import AlertError
-from hk_tick_collector.ops.alerts.words import Kind, Message
+from hk_tick_collector.ops.alerts.message import Kind, Message
 import hk_tick_collector.ops.alerts.replies
 [there] = open_destinations([sys.argv[1]], float(sys.argv[2]))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

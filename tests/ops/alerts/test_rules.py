@@ -8,8 +8,8 @@ import pytest
 from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector import market
+from hk_tick_collector.ops.alerts.message import CHINESE, Kind, Message
 from hk_tick_collector.ops.alerts.rules import Alerts, Memory, Open, rule_of
-from hk_tick_collector.ops.alerts.words import CHINESE, Kind, Message
 from hk_tick_collector.ops.findings.connection import OPEND_AWAY
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check

@@ -11,8 +11,8 @@ import pytest
 from hk_tick_collector import log
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
+from hk_tick_collector.ops.alerts.message import Kind, Message
 from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Sender
-from hk_tick_collector.ops.alerts.words import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

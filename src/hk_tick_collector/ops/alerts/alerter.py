@@ -19,9 +19,9 @@ from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.live.atomic_file import replace_file
 
 from .digest import DigestClock, digest
+from .message import ENGLISH, Kind, Message
 from .rules import Alerts, Memory
 from .sender import Sender
-from .words import ENGLISH, Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

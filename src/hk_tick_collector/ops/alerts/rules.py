@@ -6,7 +6,7 @@ hundreds. A finding that returns soon after it was resolved is sent at once. Aft
 before it is resolved again. So the last message always describes the present state.
 
 Durations are measured with a clock that never goes back (`now_ms`); the times in messages are those of the event, by
-the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `words`.
+the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `message`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.spec import IF_CRITICAL, NotAlerted, Rule
 from hk_tick_collector.ops.findings.words import Words
 
-from .words import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
+from .message import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

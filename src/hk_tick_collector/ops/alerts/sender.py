@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from .words import Message
+    from .message import Message
 
     class Recipient(Protocol):
         """What a sender needs from a destination."""

@@ -15,13 +15,13 @@ import pytest
 import uvloop
 from tests.scripted_opend import accepted, frame
 
-from hk_tick_collector import connecting
-from hk_tick_collector.connecting import Address, Resolver, connect
+from hk_tick_collector import tcp_connect
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.ops.doctor.opend import check_answers
 from hk_tick_collector.ops.doctor.opend_probe import Answers, ask
+from hk_tick_collector.tcp_connect import Address, Resolver, connect
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -49,7 +49,7 @@ def answering(host: str = "127.0.0.3") -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def resolves_to(*hosts: str) -> connecting.Resolve:
+def resolves_to(*hosts: str) -> tcp_connect.Resolve:
     """A name server that returns these addresses for every name."""
 
     async def resolve(_: str, port: int) -> list[Address]:
@@ -69,7 +69,7 @@ def sockets() -> int:
     return found
 
 
-async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str, str, dict[str, str]]:
+async def where(coroutine: Coroutine[Any, Any, tcp_connect.Reached]) -> tuple[str, str, dict[str, str]]:
     """The address that was reached, the peer of the socket, the failures; the socket is closed."""
     async with asyncio.timeout(CAP_S):
         reached = await coroutine
@@ -98,7 +98,7 @@ def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
 @RUNNERS
 def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor` reports each address that does not answer, at any place in the list."""
-    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 1.0)
+    monkeypatch.setattr(tcp_connect, "ADDRESS_LIMIT_S", 1.0)
     hosts = ("127.0.0.4", "127.0.0.3", "127.0.0.2")
     with answering() as port, swallowing(port):
         before = sockets()
@@ -111,7 +111,7 @@ def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch:
 @RUNNERS
 def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what was wrong with which address; for a single address it says the cause alone."""
-    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 0.3)
+    monkeypatch.setattr(tcp_connect, "ADDRESS_LIMIT_S", 0.3)
     with answering() as port:
         pass
     with swallowing(port):
@@ -158,7 +158,7 @@ def test_families_take_turns() -> None:
 
     hosts = ("::1", "::2", "::3", "127.0.0.2", "127.0.0.3", "::1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connecting, "_attempt", attempt)
+        patch.setattr(tcp_connect, "_attempt", attempt)
         with pytest.raises(OpenDError):
             asyncio.run(connect("opend.test", 1, resolves_to(*hosts)))
     assert tried == ["::1", "127.0.0.2", "::2", "127.0.0.3", "::3"]
@@ -167,7 +167,7 @@ def test_families_take_turns() -> None:
 @RUNNERS
 def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lookup has a time limit; while one still runs, the next attempt waits for it and uses its answer."""
-    monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", 0.05)
+    monkeypatch.setattr(tcp_connect, "LOOKUP_LIMIT_S", 0.05)
     answer, asked = threading.Event(), list[str]()
 
     def lookup(host: str, port: int) -> list[Address]:
@@ -181,7 +181,7 @@ def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch:
             with pytest.raises(OpenDError, match="not resolved within"):
                 await connect("opend.test", port, resolver)
         answer.set()
-        monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", CAP_S)
+        monkeypatch.setattr(tcp_connect, "LOOKUP_LIMIT_S", CAP_S)
         assert (await where(connect("opend.test", port, resolver)))[0] == "127.0.0.3"
 
     with answering() as port:
@@ -216,10 +216,10 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
     """A process can exit although its lookup never ends."""
     script = (
         "import asyncio, threading\n"
-        "from hk_tick_collector import connecting\n"
-        "connecting.LOOKUP_LIMIT_S = 0.05\n"
-        "resolver = connecting.Resolver(lambda *_: threading.Event().wait())\n"
-        "asyncio.run(connecting.connect('opend.test', 1, resolver))\n"
+        "from hk_tick_collector import tcp_connect\n"
+        "tcp_connect.LOOKUP_LIMIT_S = 0.05\n"
+        "resolver = tcp_connect.Resolver(lambda *_: threading.Event().wait())\n"
+        "asyncio.run(tcp_connect.connect('opend.test', 1, resolver))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=CAP_S)
     assert "was not resolved within" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hk_tick_collector.ops.findings.refusals import (
+from hk_tick_collector.opend.refusals import (
     OTHER,
     QUOTA,
     QUOTE_RIGHT,
