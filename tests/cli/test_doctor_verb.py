@@ -221,7 +221,9 @@ def test_an_archive_that_cannot_be_written_tonight(cli: Cli, workdir: Path) -> N
         (bucket, "obstore", "warning", "obstore is not installed"),
     ):
         if hidden:
-            words = f"import sys; sys.modules[{hidden!r}] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+            words = (
+                f"import sys; sys.modules[{hidden!r}] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+            )
             done = subprocess.run(
                 [sys.executable, "-c", words, "doctor", "--json"],
                 env={**os.environ, **settings, "ARCHIVE_DIR": where},

@@ -34,12 +34,12 @@ def test_a_day_goes_into_the_archive_and_comes_back(machine: Host, reader: Reade
     reader.paste("sudo vim /opt/futu_tick_downloader/.env")
     reader.paste(f"sudo systemctl start {_UNIT}")
     assert watch.show("Result", f"{_UNIT}.service") == "success"
-    assert "1 day was archived" in machine.run(f"journalctl -u {_UNIT} -o cat --no-pager")
+    assert f"{_DAY}: archived and verified: 60 ticks" in machine.run(f"journalctl -u {_UNIT} -o cat --no-pager")
     assert f"archive         to {_ARCHIVE}" in machine.ask("hk-tick-collector doctor").text
 
     said = machine.run("hk-tick-collector certificate --check", who="duty")
-    assert "2025-11-20" in said
-    machine.run(f"sh {_ARCHIVE}/verify.sh", who="duty")
+    assert f"{_DAY}: as signed by ticks, 60 ticks" in said
+    machine.run(f"cd {_ARCHIVE} && sha256sum --check certificates/2025-11-20.txt", who="duty")
     free = "sudo -u hkcollector hk-tick-collector prune --keep-days 1 --env-file /opt/futu_tick_downloader/.env"
     machine.run(free, who="duty")
     assert machine.path(f"/data/sqlite/HK/{_DAY}.db").exists()
