@@ -24,9 +24,9 @@ from hk_tick_collector.ops.findings.words import ENGLISH, Words
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
 from ._refused_settings import refusals, rsa_key
+from ._service_report import live_status
 from ._show import show, show_json
 from ._terminal import in_colour
-from .status import live_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -150,7 +150,7 @@ class _Source:
 
     def _drift_s(self) -> float | None:
         """Our clock minus OpenD's, if a service reports it now."""
-        from .status import live_status  # imported late: only the live day needs it
+        from ._service_report import live_status  # imported late: only the live day needs it
 
         with suppress(StoreError):
             live = live_status(self._settings.data_root)

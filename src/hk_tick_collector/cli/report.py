@@ -16,8 +16,8 @@ from hk_tick_collector.store.inventory import GOOD, KEEP_DAYS, NO_SNAPSHOT, surv
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
+from ._service_report import hanging
 from ._show import padded, show, show_json
-from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
