@@ -85,7 +85,7 @@ def names(asks: list[TickRequest]) -> list[str]:
     return [ask.symbol for ask in asks]
 
 
-def test_a_hole_heals_with_one_request_of_its_size() -> None:
+def test_a_gap_is_filled_with_one_request_of_its_size() -> None:
     """The request covers the oldest missing tick and a little more, for what trades meanwhile."""
     opend = OpenD()
     opend.make(A, 50)
@@ -101,7 +101,7 @@ def test_a_hole_heals_with_one_request_of_its_size() -> None:
 
 
 @pytest.mark.parametrize("trades_meanwhile", [0, 1, 500])
-def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: int) -> None:
+def test_a_gap_larger_than_the_window_is_filled_in_part(trades_meanwhile: int) -> None:
     """5,000 ticks missed: 4,000 are lost exactly, and one more for each tick between the last one and the answer."""
     opend = OpenD()
     opend.make(A, 100)
@@ -121,7 +121,7 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     assert [(gap.missing, gap.final) for _, gap in opend.tracker.known.lost_gaps()] == [(lost, True)]
 
 
-def test_the_symbol_closest_to_overflow_comes_first() -> None:
+def test_the_gap_that_leaves_the_window_first_is_requested_first() -> None:
     """Of two gaps of one age the busier symbol's; of two rates the older gap; what is lost already does not wait."""
     opend = OpenD()
     for _ in range(3):
@@ -138,7 +138,7 @@ def test_the_symbol_closest_to_overflow_comes_first() -> None:
     assert names(opend.plan.due(opend.now_s, 9)) == [A]
 
 
-def test_never_more_than_allowed_and_nobody_twice() -> None:
+def test_no_more_requests_than_allowed_and_no_symbol_twice_at_once() -> None:
     """Whatever is to be looked at and healed at once, and however often it is asked for more."""
     opend = OpenD()
     everybody = [f"HK.{n:05d}" for n in range(1, 31)]
@@ -173,7 +173,7 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
     ),
     busy=st.integers(0, 60),
 )
-def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
+def test_missed_ticks_are_filled_or_lost_after_a_few_requests(
     story: list[tuple[str, int, int, bool]], busy: int
 ) -> None:
     """All that OpenD still had is stored, all else is a final gap; and then nothing more is asked."""
@@ -202,7 +202,7 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
     assert not any(opend.tracker.known.missing(symbol) for symbol in opend.tapes)
 
 
-def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> None:
+def test_a_request_that_did_not_reach_the_gap_is_followed_by_one_for_the_window() -> None:
     """A symbol that trades faster than anybody knew yet: not the same question for ever."""
     opend = OpenD()
     opend.make(A, 10)
@@ -218,7 +218,7 @@ def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> Non
     assert opend.tracker.known.missing(A) == 0
 
 
-def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
+def test_a_gap_of_yesterday_is_not_requested_without_end() -> None:
     """Its counters say nothing of how many ticks of today come before it: everything is asked for, a few times."""
     opend = OpenD()
     opend.make(A, 5)
@@ -237,7 +237,7 @@ def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
 
 
 @pytest.mark.parametrize("kind", ["empty", "older"])
-def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
+def test_after_useless_answers_requests_become_less_frequent(kind: str) -> None:
     """No tick at all, or only older ones: OpenD may have them a minute later, so the gap is not lost."""
     opend = OpenD()
     opend.make(A, 10)
@@ -261,7 +261,7 @@ def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
     assert opend.tracker.known.missing(A) == 0
 
 
-def test_a_gap_that_stays_does_not_delay_the_others() -> None:
+def test_a_gap_that_stays_open_does_not_delay_other_gaps() -> None:
     """A number that OpenD's answers leave out; ticks that are missed meanwhile are asked for at once."""
     opend = OpenD()
     opend.make(A, 10)
@@ -284,7 +284,7 @@ def test_a_gap_that_stays_does_not_delay_the_others() -> None:
     assert list(opend.tracker.known.open_gaps()) == [], "the answers have shown its neighbours side by side, twice"
 
 
-def test_failures_back_off_and_an_answer_forgives_them() -> None:
+def test_after_failures_requests_back_off_until_an_answer_arrives() -> None:
     """Half a second, one, two, five, ten, thirty, a minute, two, then every five; each symbol by itself."""
     opend = OpenD()
     for symbol in (A, B):
@@ -307,7 +307,7 @@ def test_failures_back_off_and_an_answer_forgives_them() -> None:
     assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
-def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
+def test_a_failed_check_is_repeated_three_times_at_most() -> None:
     """A symbol that OpenD answers with an error is looked at three times; then a look no longer holds others up."""
     opend = OpenD()
     opend.plan.request_checks([A])
@@ -321,7 +321,7 @@ def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
     assert not opend.plan.checking
 
 
-def test_a_new_connection_asks_anew() -> None:
+def test_a_new_connection_repeats_all_requests_at_once() -> None:
     """What was under way or put off is due at once; what was given up within OpenD's window gets another chance."""
     opend = OpenD()
     opend.make(A, 10)
@@ -345,7 +345,7 @@ def test_a_new_connection_asks_anew() -> None:
     assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
-def test_looking_brings_to_light_what_no_push_has_shown() -> None:
+def test_a_check_finds_missing_ticks_that_no_push_has_shown() -> None:
     """A quiet symbol goes on without us: the look shows the jump, the next request heals it."""
     opend = OpenD()
     opend.tracker.end_interruption()
@@ -357,7 +357,7 @@ def test_looking_brings_to_light_what_no_push_has_shown() -> None:
     assert list(opend.tracker.known.open_gaps()) == []
 
 
-def test_without_the_pattern_everything_is_asked_for() -> None:
+def test_without_the_rule_the_whole_window_is_requested() -> None:
     """Nothing while OpenD is is_interrupted; then healed when the answer reaches back, and final when it cannot."""
     for missed, left in ((900, 0), (1200, 1)):
         opend = OpenD(patterned=False)
@@ -373,7 +373,7 @@ def test_without_the_pattern_everything_is_asked_for() -> None:
         assert len(list(opend.tracker.known.open_gaps())) == left
 
 
-def test_rates_follow_the_busiest_and_forget_slowly() -> None:
+def test_the_rate_rises_at_once_and_falls_slowly() -> None:
     """The outage budget rests on a symbol's recent best, not on a quiet moment; a new day begins a new count."""
     opend = OpenD()
     assert opend.plan.busiest() is None
@@ -390,7 +390,7 @@ def test_rates_follow_the_busiest_and_forget_slowly() -> None:
 
 
 @pytest.mark.parametrize("patterned", [True, False])
-def test_ticks_of_hours_that_come_at_once_are_no_rate(patterned: bool) -> None:
+def test_an_import_of_many_ticks_does_not_raise_the_rate(patterned: bool) -> None:
     """A predecessor's file is imported within seconds: the outage budget still rests on what the market trades."""
     opend = OpenD(patterned=patterned)
     opend.make(A, 5)
@@ -403,7 +403,7 @@ def test_ticks_of_hours_that_come_at_once_are_no_rate(patterned: bool) -> None:
     assert round(rate) <= 101
 
 
-def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
+def test_a_window_smaller_than_documented_is_recognised() -> None:
     """Answers that are always as long and move on: what is older is lost, once that has been so for a while."""
     opend = OpenD()
     opend.make(A, 50)
@@ -429,7 +429,7 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
     [(1000, 20), (1000, 150), (1000, 300), (1000, 600), (150, 60)],
     ids=["20/s", "150/s", "300/s", "600/s", "60/s and a small window"],
 )
-def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> None:
+def test_a_counter_that_skips_numbers_ends_the_rule_at_any_rate(window: int, rate: int) -> None:
     """Two answers show that nothing lies within a leap, before the busy symbol's window has moved past it."""
     opend = OpenD()
     opend.make(A, 2000)
@@ -445,7 +445,7 @@ def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> 
     assert list(opend.tracker.known.lost_gaps()) == []
 
 
-def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
+def test_after_a_counter_restart_earlier_gaps_are_requested_with_the_whole_window() -> None:
     """The counter began anew while ticks were missing: its earlier numbers say nothing of how many to ask for."""
     opend = OpenD()
     opend.make(A, 300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .table import SYMBOL, Table, at, heard, odd, unknown
 
 
-def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
+def test_ticks_out_of_order_within_a_chunk_write_no_gap() -> None:
     """A gap that opens and closes before anybody could see it is no row of `gaps`."""
     table = Table()
     assert table.see(at(1), at(5), at(3), at(4), at(2)) == []
@@ -14,7 +14,7 @@ def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
     assert table.open() == []
 
 
-def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
+def test_a_lost_gap_that_grows_stays_one_row_and_can_be_filled_again() -> None:
     """Dropped ticks behind a gap that is lost: one contiguous gap, one row."""
     table = Table()
     table.see(at(1))
@@ -33,7 +33,7 @@ def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
     assert not open_gap.final
 
 
-def test_a_doubt_after_a_final_one_is_a_row_of_its_own() -> None:
+def test_a_doubt_after_a_lost_one_is_a_separate_row() -> None:
     """The first is lost; what comes later is judged by itself."""
     table = Table()
     heard(table, 7, 90, 3)

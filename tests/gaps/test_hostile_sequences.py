@@ -186,7 +186,7 @@ def play(story: Story, step: tuple[object, ...]) -> None:
     rate=st.sampled_from([1, 20, 200]),
     window=st.sampled_from([200, 400, WINDOW_ROWS]),
 )
-def test_loss_is_told_and_nothing_is_invented(
+def test_every_missing_tick_is_in_a_gap_and_no_gap_is_false(
     model: str, steps: list[tuple[object, ...]], seed: int, rate: float, window: int
 ) -> None:
     """For every model of the sequence, over lost pushes, outages, kills and dishonest answers."""
@@ -209,7 +209,7 @@ def test_loss_is_told_and_nothing_is_invented(
 @pytest.mark.parametrize("window", [200, 400, WINDOW_ROWS])
 @pytest.mark.parametrize("model", ["random", "negative", "time", "small", "shared"])
 @pytest.mark.parametrize("rate", [3, 40])
-def test_pushes_lost_beyond_a_small_window_are_told(tmp_path: Path, model: str, window: int, rate: int) -> None:
+def test_pushes_lost_outside_a_small_window_open_a_gap(tmp_path: Path, model: str, window: int, rate: int) -> None:
     """Without the rule, on a connection that lives: an answer that does not overlap the one before is a gap. As long as
     each overlaps, none is told of.
     """
@@ -232,7 +232,7 @@ def test_pushes_lost_beyond_a_small_window_are_told(tmp_path: Path, model: str, 
         story.file.abandon()
 
 
-def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: Path) -> None:
+def test_with_a_small_window_a_symbol_without_the_rule_becomes_complete_again(tmp_path: Path) -> None:
     """Pushes lost within OpenD's window come with the next answer, and the connection's doubt ends with it."""
     story = Story(tmp_path, "random", 7, 3, 200)
     try:
@@ -264,7 +264,7 @@ def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: 
         ("jumps", 200, [("outage", 201), ("trade", 1), ("outage", 0), ("kill",)]),
     ],
 )
-def test_all_that_opend_has_is_not_all_of_the_day(
+def test_opend_may_hold_fewer_ticks_than_the_day_had(
     tmp_path: Path, model: str, window: int, steps: list[tuple[object, ...]]
 ) -> None:
     """OpenD keeps fewer ticks of a quiet symbol than it says: one tick is lost, and told for as long as it is."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @given(st.integers(1, 12))
-def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
+def test_gaps_before_a_full_answer_are_lost(oldest: int) -> None:
     """Wherever it begins: gaps before it are lost, those after it stay open."""
     table = Table()
     table.see(at(1), at(5), at(9), at(12))  # missing 2-4, 6-8, 10-11
@@ -35,7 +35,7 @@ def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
     [[], [at(1)], [at(9)], [at(5), at(9)]],
     ids=["nothing", "only old ones", "only the newest", "not all that we know"],
 )
-def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow]) -> None:
+def test_an_incomplete_answer_loses_no_gap(ticks: list[TickRow]) -> None:
     """After a reconnect OpenD may give few ticks, old ones or none for a while: the gap stays, and is asked for again.
 
     However often that is so.
@@ -49,7 +49,7 @@ def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow
     assert table.open() == []
 
 
-def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
+def test_a_gap_whose_neighbours_are_adjacent_in_two_answers_is_removed() -> None:
     """OpenD's answer shows it twice, some seconds apart: no tick was missing, the counter left a number out. From then
     on no number is believed.
     """
@@ -66,7 +66,7 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == []
 
 
-def test_an_answer_that_lacks_what_we_have_contradicts_nothing() -> None:
+def test_an_answer_that_lacks_stored_ticks_removes_no_gap() -> None:
     """It shows two neighbours side by side because it leaves out ticks."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 30) if counter != 20])
@@ -86,7 +86,7 @@ def test_a_rejected_tick_need_not_be_in_an_answer() -> None:
     assert table.open() == []
 
 
-def test_what_opend_never_had_is_lost() -> None:
+def test_ticks_that_opend_never_had_are_lost() -> None:
     """Its own connection was away: the gap keeps its size although the answer shows nothing between."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
@@ -130,7 +130,7 @@ def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
         assert table.open() == [(4, "push_lost")]
 
 
-def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
+def test_an_answer_that_does_not_reach_back_loses_no_gap() -> None:
     """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
     table = Table()
     table.see(at(1), at(3), at(9))
@@ -140,7 +140,7 @@ def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) -> None:
+def test_answers_without_half_of_the_ticks_remove_no_gap(seed: int) -> None:
     """Nothing was known before the first of them: it has all that we hold, and contradicts a hundred gaps."""
     table, chance = Table(), random.Random(seed)
     table.see(at(201))
@@ -153,7 +153,7 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
     assert table.tracker.known.missing(SYMBOL) == 200 - len(known)
 
 
-def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
+def test_a_counter_that_restarts_outside_the_window_leaves_a_doubt() -> None:
     """A full answer that does not reach the run before: how many ticks are missing between them is not known."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 9)])
@@ -200,7 +200,7 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     assert [bool(lost) for _ in unknown(table)] == left
 
 
-def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
+def test_an_answer_during_an_interruption_ends_no_doubt() -> None:
     """OpenD without its own connection has what we have: only once it hears again an answer tells."""
     table = Table()
     ticks = heard(table, 7, 90, 3)

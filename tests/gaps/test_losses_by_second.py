@@ -26,7 +26,7 @@ def test_gaps_of_one_second_are_one_sum() -> None:
     assert losses.since(NOW_MS + 1_000).gaps == 0
 
 
-def test_what_was_traded_before_the_start_is_no_loss_unless_we_should_have_run() -> None:
+def test_ticks_before_the_start_are_lost_only_if_the_service_should_have_run() -> None:
     """However it comes to be counted: found now, recalled from the file, or counted again."""
     for late, expected in ((False, 0), (True, 3)):
         losses = Losses()
@@ -38,14 +38,14 @@ def test_what_was_traded_before_the_start_is_no_loss_unless_we_should_have_run()
         assert losses.since(0).gaps == expected
 
 
-def test_a_gap_that_was_asked_for_again_is_lost_as_before() -> None:
+def test_a_lost_gap_that_was_requested_again_is_no_new_loss() -> None:
     """After a reconnect it is found again, and is no new loss."""
     losses = Losses()
     losses.add([gap(1, 2, lost_ms=NOW_MS - 60_000)], NOW_MS)
     assert losses.ticks == 0
 
 
-def test_what_was_filled_from_elsewhere_was_not_lost_but_stays_counted() -> None:
+def test_a_gap_filled_later_leaves_the_last_hour_and_stays_in_the_total() -> None:
     """The sums of the last hour are made anew; the counter of all never falls."""
     losses = Losses()
     losses.add([gap(1, 5), gap(7, 8)], NOW_MS)
@@ -53,7 +53,7 @@ def test_what_was_filled_from_elsewhere_was_not_lost_but_stays_counted() -> None
     assert (losses.ticks, losses.since(0).ticks) == (7, 2)
 
 
-def test_the_moment_of_a_loss_is_when_it_was_found() -> None:
+def test_the_time_of_a_loss_is_when_it_was_found() -> None:
     """Not when it was taken note of; from then on it counts for whoever asks, and with it the time that it spans."""
     losses = Losses()
     early = gap(1, 5, lost_ms=NOW_MS - 900)
@@ -66,7 +66,7 @@ def test_the_moment_of_a_loss_is_when_it_was_found() -> None:
     assert losses.since(NOW_MS + 5_000) == Lost(0, 0, 0, 0, 0)
 
 
-def test_a_gap_is_lost_anew_within_a_second() -> None:
+def test_a_loss_found_less_than_a_second_ago_is_new() -> None:
     """The same answer may find and note it; what was found longer ago is asked for again, and lost as before."""
     losses = Losses()
     losses.add([gap(1, 1, lost_ms=NOW_MS - 1_000)], NOW_MS)
@@ -75,7 +75,7 @@ def test_a_gap_is_lost_anew_within_a_second() -> None:
     assert losses.ticks == 1
 
 
-def test_losses_are_told_for_an_hour() -> None:
+def test_losses_are_reported_for_an_hour() -> None:
     """What was found an hour before the newest loss is told no more; the sum since the start has it for ever."""
     losses = Losses()
     for at_s in (0, 1, 2, 3_601):
@@ -84,7 +84,7 @@ def test_losses_are_told_for_an_hour() -> None:
     assert (losses.since(0).gaps, losses.ticks) == (2, 40)
 
 
-def test_what_an_earlier_run_lost_is_told_again_if_it_was_lately() -> None:
+def test_recent_losses_of_an_earlier_run_are_reported_again() -> None:
     """From a day's file, at the moment when it opened; what this run found itself is known, and nothing is added to
     what this run has lost.
     """
@@ -96,7 +96,7 @@ def test_what_an_earlier_run_lost_is_told_again_if_it_was_lately() -> None:
     assert (losses.ticks, losses.unknown) == (0, 0)
 
 
-def test_a_recount_tells_each_loss_at_its_own_moment() -> None:
+def test_a_recount_reports_each_loss_at_its_own_time() -> None:
     """In whatever order they are counted: by when it was found, or when it opened where that was in an earlier run."""
     losses = Losses()
     found, opened, unknown = gap(1, 5, lost_ms=NOW_MS - 7_000), gap(7, 8), gap(0, 0, lost_ms=NOW_MS - 5_200)

@@ -138,7 +138,7 @@ class World:
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("rate", RATES)
-def test_at_any_rate_it_is_subscribed_again_within_20_s(rate: float, ordered: bool) -> None:
+def test_a_stopped_symbol_is_subscribed_again_within_20_s_at_any_rate(rate: float, ordered: bool) -> None:
     """And nothing is lost: it is asked about often enough for OpenD's window, also while pushes do not come back."""
     world = World({"HK.00001": rate, "HK.00002": 1.0}, ordered=ordered)
     world.run(8.0 if rate >= 1 else 20.0)
@@ -155,7 +155,7 @@ def test_at_any_rate_it_is_subscribed_again_within_20_s(rate: float, ordered: bo
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("rate", [1.0, 50.0, 500.0])
-def test_pushes_that_stay_away_cost_no_tick(rate: float, ordered: bool) -> None:
+def test_pushes_that_do_not_return_lose_no_tick(rate: float, ordered: bool) -> None:
     """Subscribed again more and more slowly, told once, backfilled all the time; the finding stays until they are back.
 
     The cached tick that OpenD sends after each subscription is not taken for a push.
@@ -180,7 +180,7 @@ def test_pushes_that_stay_away_cost_no_tick(rate: float, ordered: bool) -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_a_symbol_that_only_rests_is_left_alone(ordered: bool) -> None:
+def test_a_quiet_symbol_is_not_subscribed_again(ordered: bool) -> None:
     """Nothing newer at OpenD: asked once in half a minute in the end, never subscribed again."""
     world = World({"HK.00001": 12.0, "HK.00002": 1.0}, ordered=ordered)
     world.run(10.0)
@@ -192,7 +192,7 @@ def test_a_symbol_that_only_rests_is_left_alone(ordered: bool) -> None:
     assert (world.found, world.subs) == ([], [])
 
 
-def test_a_push_that_was_under_way_is_no_finding() -> None:
+def test_a_push_that_arrives_after_the_answer_is_no_finding() -> None:
     """OpenD's answers are two seconds ahead of its pushes, for an hour."""
     world = World({f"HK.{n:05d}": 1 / (29 + n) for n in range(1, 20)})
     world.delay_s = 2.0
@@ -201,7 +201,7 @@ def test_a_push_that_was_under_way_is_no_finding() -> None:
     assert (world.found, world.subs) == ([], [])
 
 
-def test_a_push_that_is_rejected_is_a_push() -> None:
+def test_a_rejected_push_counts_as_a_push() -> None:
     """What cannot be stored was pushed all the same."""
     watch = PushWatch()
     watch.begin(["HK.00001"], 0.0)
@@ -213,7 +213,7 @@ def test_a_push_that_is_rejected_is_a_push() -> None:
         assert not watch.due(now_s, 2, lambda _: True, trading=True)
 
 
-def test_silence_while_the_market_rests_is_not_looked_into() -> None:
+def test_no_symbol_is_checked_while_the_market_is_closed() -> None:
     """At lunch nobody is asked."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
@@ -222,7 +222,7 @@ def test_silence_while_the_market_rests_is_not_looked_into() -> None:
     assert world.questions == []
 
 
-def test_a_question_without_an_answer_is_asked_again() -> None:
+def test_a_request_without_an_answer_is_repeated() -> None:
     """Neither quiet nor stopped: asked again after some seconds."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
@@ -235,7 +235,7 @@ def test_a_question_without_an_answer_is_asked_again() -> None:
     assert len(world.subs) == 1
 
 
-def test_hundreds_of_slow_symbols_are_asked_a_few_a_second() -> None:
+def test_hundreds_of_slow_symbols_are_checked_a_few_per_second() -> None:
     """The busy one that stops is found within 20 s among them: the most suspicious is asked first."""
     rates = {f"HK.{n:05d}": 0.01 for n in range(2, 601)} | {"HK.00001": 5.0}
     world = World(rates)
@@ -248,7 +248,7 @@ def test_hundreds_of_slow_symbols_are_asked_a_few_a_second() -> None:
     assert world.subs[0][0] - since_s <= WITHIN_S
 
 
-def test_when_all_stop_at_once_all_are_subscribed_again_within_20_s() -> None:
+def test_when_all_stop_together_all_are_subscribed_again_within_20_s() -> None:
     """A few are asked, then all that are silent are subscribed again in batches of 100, with few lines to tell it."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(500)})
     world.run(5.0)
@@ -280,7 +280,7 @@ def test_slow_symbols_are_subscribed_again_with_the_busy_ones() -> None:
         assert within <= SUB_BURST + 30.0 / SUB_EVERY_S + 1
 
 
-def test_a_symbol_that_is_refused_does_not_keep_others_from_being_subscribed() -> None:
+def test_a_refused_symbol_does_not_prevent_other_subscriptions() -> None:
     """A refused batch is halved until the culprit stands alone; the others get their pushes back."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(100)})
     world.run(10.0)
@@ -291,7 +291,7 @@ def test_a_symbol_that_is_refused_does_not_keep_others_from_being_subscribed() -
     assert world.watch.still_stopped() == ["HK.00007"]
 
 
-def test_a_loop_that_stood_still_accuses_nobody() -> None:
+def test_a_blocked_event_loop_causes_no_finding() -> None:
     """For half a minute nothing was read: what waits in the socket is read before anybody is asked."""
     world = World({f"HK.{n:05d}": 12.0 for n in range(20)})
     world.run(10.0)
@@ -300,7 +300,7 @@ def test_a_loop_that_stood_still_accuses_nobody() -> None:
     assert (world.questions, world.found, world.subs) == ([], [], [])
 
 
-def test_a_new_connection_begins_anew() -> None:
+def test_a_new_connection_starts_without_findings() -> None:
     """What was found on the old one is over; how busy a symbol is stays known."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
@@ -316,7 +316,7 @@ def test_a_new_connection_begins_anew() -> None:
     assert world.found[-1][0] - since_s < 10.0
 
 
-def test_a_small_answer_is_asked_for_where_few_ticks_are_due() -> None:
+def test_few_rows_are_requested_where_few_ticks_are_new() -> None:
     """A symbol in doubt is asked for about as many rows as are new, not for the whole window each time."""
     world = World({"HK.00001": 12.0, "HK.00002": 1.0})
     world.revives = False
@@ -373,7 +373,7 @@ def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() ->
     assert sorted(watch.still_stopped()) == ["HK.00001", "HK.00002"]
 
 
-def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
+def test_symbols_that_stopped_with_others_are_subscribed_again_at_once() -> None:
     """Three busy symbols are found by OpenD's answers: the fourth, which is silent too, is not asked about first, and
     the slow one, which was not pushed since, is subscribed again with them and gets no finding.
     """
@@ -397,7 +397,7 @@ def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
     assert sorted([*watch.to_subscribe(33.0), *watch.to_subscribe(33.0)]) == ["HK.00001", "HK.00005"]
 
 
-def test_without_an_order_only_what_stands_behind_a_known_tick_is_new() -> None:
+def test_without_an_order_only_ticks_after_a_known_tick_are_new() -> None:
     """Nothing is, where nothing was known; all is, where the answer holds nothing that was, and then it does not reach
     back. An answer without a tick reaches.
     """

@@ -246,7 +246,7 @@ def test_open_gaps_are_exactly_what_is_missing(steps: list[tuple[object, ...]]) 
 # --- causes ---
 
 
-def test_a_jump_is_blamed_on_what_interrupted_us() -> None:
+def test_a_gap_has_the_interruption_before_it_as_its_cause() -> None:
     """Before the first tick of a day: before_start; after an interruption: its kind; else it was lost on the way."""
     table = Table()
     table.see(at(5), at(6), at(8))
@@ -256,7 +256,7 @@ def test_a_jump_is_blamed_on_what_interrupted_us() -> None:
     assert table.open() == [(4, "before_start"), (1, "push_lost"), (1, "disconnected"), (1, "push_lost")]
 
 
-def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
+def test_after_an_interruption_has_ended_it_is_no_cause() -> None:
     """Also for a symbol that has not been heard of since, and for one that nobody knew."""
     table = Table()
     table.see(at(1))
@@ -285,7 +285,7 @@ def test_the_first_of_two_interruptions_counts() -> None:
     assert sorted(table.open()) == [(1, "disconnected"), (2, "before_start")]
 
 
-def test_dropped_ticks_are_a_hole_of_that_cause() -> None:
+def test_dropped_ticks_are_a_gap_of_that_cause() -> None:
     """With exact bounds, joined to what they follow, healed when the same ticks come again and find room."""
     table = Table()
     table.see(at(1))
@@ -301,7 +301,7 @@ def test_dropped_ticks_are_a_hole_of_that_cause() -> None:
 # --- what OpenD can give no more ---
 
 
-def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> None:
+def test_lost_gaps_in_opends_window_are_requested_again_on_the_next_connection() -> None:
     """Those among its latest ticks; what is older stays lost."""
     table = Table()
     table.see(at(1), at(3), at(8), at(10))
@@ -328,7 +328,7 @@ def test_a_rejected_tick_is_not_missing() -> None:
 
 
 @given(st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), 42 << 32 | 7, at(1)[1] + (3 * 86_400 << 32)]))
-def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int) -> None:
+def test_a_rejected_tick_without_a_possible_sequence_changes_nothing(seq: int) -> None:
     """No sequence, garbage, another time: no gap, no new day."""
     table = Table()
     table.see(at(1))
@@ -341,7 +341,7 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
 @pytest.mark.parametrize(
     ("days", "cause"), [(1, "non_finite"), (1, "future_date"), (2, "future_date"), (2, "bad_time")]
 )
-def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: str) -> None:
+def test_a_rejected_tick_starts_no_future_day(days: int, cause: str) -> None:
     """Nothing of that day is stored: it gets no file, no symbol, and no gap before the tick."""
     table = Table()
     table.see(at(1))
@@ -354,7 +354,7 @@ def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: s
 # --- the second witness ---
 
 
-def test_what_an_earlier_run_had_spooled_was_known() -> None:
+def test_ticks_spooled_by_an_earlier_run_count_as_known() -> None:
     """It is replayed after the new connection's first ticks: OpenD's answer need not reach back before it."""
     for patterned in (True, False):
         table = Table()
@@ -376,7 +376,7 @@ def test_what_an_earlier_run_had_spooled_was_known() -> None:
 # --- days and clocks ---
 
 
-def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
+def test_a_tick_dated_tomorrow_affects_no_symbol_today() -> None:
     """Not its own symbol either: today goes on, an interruption is noticed, tomorrow has its own counters."""
     table = Table()
     tomorrow = at(1, 0, DAY + 1)
@@ -394,7 +394,7 @@ def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
     ]
 
 
-def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
+def test_a_late_tick_of_yesterday_counts_for_yesterday() -> None:
     """It fills yesterday's gap, and today's next tick is simply the next."""
     table = Table()
     table.see(at(1, 0, DAY - 1), at(3, 0, DAY - 1), at(1))
@@ -403,7 +403,7 @@ def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
     assert table.open() == []
 
 
-def test_a_tick_of_midnight_with_the_second_before_it_has_its_place_in_the_day_before() -> None:
+def test_a_tick_at_midnight_with_the_second_before_counts_for_the_day_before() -> None:
     """It is stored in the new day's file by its own time: neither day misses anything for it."""
     table = Table()
     midnight_s = market.day_start_ms(DAY + 1) // 1000
@@ -434,7 +434,7 @@ def test_each_day_counts_from_one() -> None:
 
 
 @given(st.integers(-3_600_000, 3_600_000))
-def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
+def test_a_wrong_host_clock_opens_no_gap(offset_ms: int) -> None:
     """Wrong by an hour either way, also around midnight: gaps come from sequences, only `opened_ms` is its business."""
     table = Table(now_ms=market.day_start_ms(DAY) + offset_ms)
     table.tracker.resume(market.day_number(table.now_ms))
@@ -443,7 +443,7 @@ def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
     assert table.rows == {}
 
 
-def test_a_sealed_day_is_left_alone() -> None:
+def test_a_sealed_day_gets_no_gap() -> None:
     """Nothing can be stored there: no gap of it is opened, asked for, or written."""
     table = Table(lambda number: Day(number, sealed=number < DAY))
     table.see(at(7, 0, DAY - 1), at(1), at(9, 0, DAY - 1))
@@ -455,7 +455,7 @@ def test_a_sealed_day_is_left_alone() -> None:
     assert table.rows == {}
 
 
-def test_finished_days_are_let_go() -> None:
+def test_finished_days_are_removed_from_memory() -> None:
     """Their gaps are asked for no more, and a late tick has their file read again."""
     loaded: list[int] = []
 
@@ -516,7 +516,7 @@ def test_a_finished_day_is_kept_while_its_file_is_read() -> None:
 # --- days that are read meanwhile, and days whose close nobody heard ---
 
 
-def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
+def test_ticks_that_arrive_while_a_day_is_read_are_placed_afterwards() -> None:
     """Seen, dropped, late: nothing of it is forgotten, and the gaps of the file keep their numbers."""
     days: list[Day | None] = [None]
     table = Table(lambda _: days[0])
@@ -535,7 +535,7 @@ def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
     assert len({gap.id for _, gap in table.tracker.known.open_gaps()}) == 3
 
 
-def test_a_day_that_is_lent_waits_for_its_file() -> None:
+def test_a_day_that_is_rebuilt_waits_for_its_file() -> None:
     """Its symbols are known no more until it is adopted; other days go on. One that was never seen may be lent too."""
     table = Table()
     table.see(at(1), at(2))
@@ -555,7 +555,7 @@ def _day(number: int, *, sealed: bool) -> Day:
     return Day(number, sealed=sealed)
 
 
-def test_the_end_of_a_day_whose_close_nobody_heard_is_a_doubt() -> None:
+def test_the_end_of_a_day_whose_close_was_not_observed_is_a_doubt() -> None:
     """From the last known tick of each symbol on; of one without a tick all of the day; none where nothing traded, and
     none of a sealed day.
     """
