@@ -78,7 +78,7 @@ async def where(coroutine: Coroutine[Any, Any, tcp_connect.Reached]) -> tuple[st
 
 
 @RUNNERS
-def test_an_address_without_an_answer_costs_a_short_time(run: Any) -> None:
+def test_an_address_without_an_answer_causes_a_short_delay(run: Any) -> None:
     """The second address is used although the first has not failed yet; no socket of the first attempt stays open."""
     with answering() as port, swallowing(port):
         before = sockets()
@@ -88,7 +88,7 @@ def test_an_address_without_an_answer_costs_a_short_time(run: Any) -> None:
 
 
 @RUNNERS
-def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
+def test_an_address_that_refuses_causes_no_delay(run: Any) -> None:
     """The next address is tried at once, and the refusal is reported."""
     with answering() as port:
         found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
@@ -96,7 +96,7 @@ def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
 
 
 @RUNNERS
-def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_every_address(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor` reports each address that does not answer, at any place in the list."""
     monkeypatch.setattr(tcp_connect, "ADDRESS_LIMIT_S", 1.0)
     hosts = ("127.0.0.4", "127.0.0.3", "127.0.0.2")
@@ -124,7 +124,7 @@ def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.Mon
 
 
 @RUNNERS
-def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
+def test_a_stop_while_connecting_leaves_no_socket(run: Any) -> None:
     """The service stops while it tries addresses."""
 
     async def story(port: int) -> None:
@@ -148,7 +148,7 @@ def test_an_address_that_was_no_opend_comes_last() -> None:
         assert asyncio.run(where(connect("opend.test", port, resolve, last={"127.0.0.2"})))[0] == "127.0.0.3"
 
 
-def test_families_take_turns() -> None:
+def test_ipv6_and_ipv4_addresses_alternate() -> None:
     """If all IPv6 addresses of a host are dead, the first IPv4 address is the second to be tried."""
     tried: list[str] = []
 
@@ -229,7 +229,7 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
     ("unreachable", "outcome"),
     [({}, "ok"), ({"::1": "Connection refused"}, "ok"), ({"127.0.0.2": "no answer within 3 s"}, "warning")],
 )
-def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
+def test_doctor_reports_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
     """The address that answered is always shown; localhost's IPv6, where OpenD does not listen, is no finding."""
     answers = Answers(server_ver=1011, address="127.0.0.3", unreachable=unreachable)
     check = next(iter(check_answers(answers, ["HK.00700"], 0, drift_warn_s=2.0, today=20_000)))

@@ -128,7 +128,7 @@ def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key
     assert "another key" in check_day(archive, chain, DAYS[0], kept).faults[0]
 
 
-def test_a_changed_order_shows(archive: Directory, key: SigningKey) -> None:
+def test_a_changed_order_is_noticed(archive: Directory, key: SigningKey) -> None:
     """Two certificates exchanged, or one made anew by the same key with other figures."""
     name = archive.root / "certificates" / "2026-11-19.txt"
     text = name.read_bytes().replace(b"# gaps_open: 0", b"# gaps_open: 1")

@@ -41,7 +41,7 @@ def changed(source: Path) -> None:
     source.chmod(0o440)
 
 
-def test_what_lies_in_the_archive(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+def test_the_archive_has_the_files_of_its_layout(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
     """The files of the layout and no other; the stock tools find them as they were signed."""
     outcome = archived(place, key, make_day(DAY))
     assert outcome.state == ARCHIVED
@@ -116,7 +116,7 @@ def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key:
     assert not place.exists(name)
 
 
-def test_what_a_killed_run_left_does_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+def test_files_of_a_killed_run_do_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
     """Files without a certificate: the same content stays, other content is moved aside."""
     source = make_day(DAY)
     outcome = archived(place, key, source)
@@ -201,7 +201,7 @@ def test_keys_of_two_hosts(make_day: MakeDay, place: Directory, key: SigningKey,
     assert (place.root / "allowed_signers").read_text().splitlines() == signers
 
 
-def test_without_hard_links_it_works_too(
+def test_archiving_works_without_hard_links(
     make_day: MakeDay, place: Directory, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a disk of another kind, exFAT for example."""

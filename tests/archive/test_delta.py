@@ -128,7 +128,7 @@ def test_racing_committers_lose_nothing(place: Place) -> None:
     assert (table.version(), rows(place)) == (5, 12)
 
 
-def test_what_is_not_understood_is_refused(place: Place) -> None:
+def test_an_unknown_log_is_refused(place: Place) -> None:
     """A log that another program upgraded, or that lacks a version, is not written to; the line says what to do."""
     first, second = write(place, "2026-11-19", 3), write(place, "2026-11-20", 4)
     registered(place, first)

@@ -52,7 +52,7 @@ def test_batches_do_not_matter() -> None:
         ROWS[:3],
     ],
 )
-def test_every_change_shows(rows: list[tuple[str, int]]) -> None:
+def test_every_change_is_noticed(rows: list[tuple[str, int]]) -> None:
     """A value, a border between two texts, the order, a missing row."""
     assert content(batch(rows)) != content(batch(ROWS))
 

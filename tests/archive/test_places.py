@@ -31,7 +31,7 @@ def put(place: Place, name: str, content: bytes) -> bool:
         return place.put_new(name, source)
 
 
-def test_what_is_put_is_there(place: Place) -> None:
+def test_stored_content_can_be_read(place: Place) -> None:
     """The content can be read, listed and measured, and a second time changes nothing."""
     assert put(place, "books/2026-11-20.db", b"book")
     assert not put(place, "books/2026-11-20.db", b"book")

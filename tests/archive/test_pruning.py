@@ -119,7 +119,7 @@ def test_a_day_that_is_not_proved_stays(
 
 @pytest.mark.parametrize("what", ["ticks/*/*.parquet", "books/*.db", "certificates/*.txt", "certificates/*.sig"])
 @pytest.mark.parametrize("how", [flip, os.unlink])
-def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
+def test_a_day_stays_if_a_file_of_its_archive_is_wrong(
     make_day: MakeDay,
     place: Directory,
     key: SigningKey,
@@ -146,7 +146,7 @@ def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
     assert freed.is_fault or not place.exists("certificates/2026-11-20.txt")
 
 
-def test_a_flipped_bit_in_the_day_file_keeps_it(
+def test_a_day_file_with_a_flipped_bit_stays(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
     """It is no longer what was archived: perhaps it is right and the archive is not."""
@@ -161,7 +161,7 @@ def test_a_flipped_bit_in_the_day_file_keeps_it(
     assert "what is archived there is not what the day file has" in kept.why
 
 
-def test_a_certificate_of_another_key_counts_for_nothing(
+def test_a_certificate_of_another_key_proves_nothing(
     make_day: MakeDay, tmp_path: Path, place: Directory, pruned: Callable[..., list[Judged]]
 ) -> None:
     """Although the archive itself names that key: whoever can write there could have added it."""
@@ -186,7 +186,7 @@ def test_a_restored_day_and_an_older_schema_are_proved_by_content(
     assert pruned()[0].freed
 
 
-def test_who_has_the_day_open_goes_on_reading(
+def test_a_reader_with_the_day_open_can_continue(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
     """A reader in the middle of its transaction gets all its rows, and a file that is open all its bytes."""
@@ -242,7 +242,7 @@ def test_a_snapshot_without_its_day_stays(
     assert [each.freed for each in pruned()] == [True, True]
 
 
-def test_what_a_killed_run_put_aside_is_finished_or_undone(
+def test_the_next_run_completes_or_undoes_a_killed_run(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
     """A proved day goes; another one gets its name back; and no file is replaced by that."""
@@ -286,7 +286,7 @@ def test_an_archive_that_cannot_be_read_frees_nothing(
     assert day.exists()
 
 
-def test_a_day_is_freed_only_as_the_file_that_was_read(
+def test_only_the_file_that_was_read_is_removed(
     make_day: MakeDay, place: Directory, key: SigningKey, data_root: Path
 ) -> None:
     """Another file that gets the name while the copies are read is not removed."""
@@ -305,7 +305,7 @@ def test_a_day_is_freed_only_as_the_file_that_was_read(
     assert subprocess.run(["sqlite3", day, "SELECT count(*) FROM ticks"], capture_output=True, check=True).stdout
 
 
-def test_without_an_archive_only_snapshots_go(
+def test_without_an_archive_only_snapshots_are_removed(
     make_day: MakeDay, data_root: Path, snapshots: Path, key: SigningKey
 ) -> None:
     """A day is never freed on the word of nobody."""

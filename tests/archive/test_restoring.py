@@ -43,7 +43,9 @@ def dump(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("schema", range(2, VERSION + 1))
 @pytest.mark.parametrize("rows", [0, 60])
-def test_archive_restore_archive(data_root: Path, place: Directory, key: SigningKey, schema: int, rows: int) -> None:
+def test_a_restored_day_is_archived_as_the_same_bytes(
+    data_root: Path, place: Directory, key: SigningKey, schema: int, rows: int
+) -> None:
     """Of any schema, a day without ticks too: the same rows in all tables, sealed; archived again, the same bytes."""
     day = seal_day(data_root, DAY, rows=rows, gaps=2, schema=schema)
     archived(place, key, day)
@@ -83,7 +85,7 @@ def test_a_flipped_bit_is_noticed(
     assert list(data_root.iterdir()) == []
 
 
-def test_the_certificate_of_another_day_does_not_do(
+def test_the_certificate_of_another_day_is_refused(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
 ) -> None:
     """Nor do files that were exchanged between two right days."""
@@ -126,7 +128,7 @@ def test_the_replaced_content_comes_back(make_day: MakeDay, data_root: Path, pla
     assert dump(day) == content
 
 
-def test_a_killed_run_leaves_nothing_that_stops_the_next(
+def test_a_killed_run_does_not_stop_the_next(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
 ) -> None:
     """The next run uses the hidden directory again and removes it."""

@@ -187,7 +187,7 @@ def test_a_bar_without_a_price_has_none() -> None:
     assert (found[1]["volume"], found[1]["turnover"]) == (7, 63.0)
 
 
-def test_an_auctions_bar_stays_its_own_and_none_spans_lunch() -> None:
+def test_an_auction_has_its_own_bar_and_no_bar_spans_lunch() -> None:
     """Bars of an hour, 90 minutes and twelve hours are cut where a session begins; a cut bar's time is that moment."""
     ticks = trades(
         ("09:20:30", 10.0, 100, "AUCTION"),

@@ -146,7 +146,7 @@ def test_archived_days_give_the_same_bars(cli: Cli, stored: Path) -> None:
     assert cli("bars", "--day", DAYS[1]).returncode == 1
 
 
-def test_open_gaps_and_symbols_without_ticks_are_told(cli: Cli, stored: Path) -> None:
+def test_open_gaps_and_symbols_without_ticks_are_reported(cli: Cli, stored: Path) -> None:
     """Bars of an incomplete day look like any other: stderr says so, and names the command that lists the gaps."""
     done = cli("bars", "HK.00005", "HK.09988", "--day", DAYS[1], "--json")
     assert done.returncode == 0
@@ -157,7 +157,7 @@ def test_open_gaps_and_symbols_without_ticks_are_told(cli: Cli, stored: Path) ->
     assert absent == "warning: no tick of HK.09988"
 
 
-def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
+def test_a_file_is_replaced_only_on_request(cli: Cli, stored: Path) -> None:
     """Exit code 2, one line, the file as it was; with --replace the new one."""
     (stored / "mine.csv").write_text("mine")
     done = cli("bars", "--day", DAYS[0], "--out", "mine.csv")

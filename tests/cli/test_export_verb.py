@@ -124,7 +124,7 @@ def test_the_archive_and_a_day_file_give_the_same_file(export: Cli, days: Days, 
     assert one.schema.remove_metadata() == schema()
 
 
-def test_gaps_and_missing_symbols_are_told(export: Cli, days: Days, workdir: Path) -> None:
+def test_gaps_and_missing_symbols_are_reported(export: Cli, days: Days, workdir: Path) -> None:
     """On stderr, in the document and in the file's metadata; the file is written all the same."""
     days.gap("20261120", "HK.00700", 7)
     done = export(

@@ -168,7 +168,9 @@ ODD_VALUES: Final = {
 
 
 @pytest.mark.parametrize("sql", ODD_VALUES)
-def test_a_document_is_whole_or_not_begun(cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str) -> None:
+def test_a_document_is_printed_completely_or_not_at_all(
+    cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str
+) -> None:
     """A value in the last row that the schema does not allow: no verb prints the rows before it; one line, exit 1."""
     (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
     start_ms = market.day_start_ms(market.parse_day("20261120")) + 34_200_000

@@ -63,7 +63,7 @@ def test_a_dry_run_and_the_real_one(cli: Cli, data: Path) -> None:
     assert days_in(data) == ["20261118.db", "20261120.db"]
 
 
-def test_a_fault_is_told_and_sets_the_exit_code(cli: Cli, data: Path, s3_server: S3Server) -> None:
+def test_a_fault_is_reported_and_sets_the_exit_code(cli: Cli, data: Path, s3_server: S3Server) -> None:
     """A damaged archive keeps the day; a right copy in an object store frees it, if one copy is enough."""
     place = f"s3://{s3_server.bucket}/copy-of-prune"
     assert cli("archive", "--to", place, **s3_server.variables).returncode == 0

@@ -89,7 +89,7 @@ def test_a_good_day(cli: Cli) -> None:
     assert figures["clock"].startswith("live ticks came +0.030 s")
 
 
-def test_missing_ticks_decide(cli: Cli, root: Path) -> None:
+def test_missing_ticks_decide_the_verdict(cli: Cli, root: Path) -> None:
     """Fewer than one in 10,000 is fine and said, more is a warning, more than one in 100 critical; gaps name causes."""
     for name, missing, code, severity in (
         ("20261118", 1, 0, "OK"),
@@ -149,7 +149,7 @@ def test_a_collector_that_started_late(cli: Cli, root: Path) -> None:
     assert document(cli, "--day", DAY, code=0)["days"][0]["without_opend"]["seconds"] == 3600
 
 
-def test_the_end_that_nobody_saw(cli: Cli, root: Path) -> None:
+def test_a_day_whose_end_was_not_observed(cli: Cli, root: Path) -> None:
     """A day whose collector stopped at 14:00 has no gap after it, and still proves nothing of the afternoon."""
     day = Collected(root / f"{DAY}.db", connected=False)
     day.ticks("HK.00700", 300, hour=13.99)

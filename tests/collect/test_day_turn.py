@@ -53,7 +53,7 @@ def test_a_trading_day_has_its_file_from_its_first_second(
     assert (writer.open_day, turn.expects_today) == (day if opened else None, opened)
 
 
-def test_the_wish_is_told_once_a_day(writer: Any) -> None:
+def test_the_writer_is_asked_for_a_file_once_a_day(writer: Any) -> None:
     """The writer takes the request, and is not asked again."""
     turn = turn_of(OpenDState(), writer)
     turn.check()
@@ -63,7 +63,7 @@ def test_the_wish_is_told_once_a_day(writer: Any) -> None:
     assert writer.open_day is None
 
 
-def test_nothing_is_sealed_before_every_symbol_was_looked_at(writer: Any) -> None:
+def test_no_day_is_sealed_before_every_symbol_was_checked(writer: Any) -> None:
     """Missing ticks of an earlier day may still be at OpenD; and OpenD must have reported its clock."""
     opend = OpenDState(connected=True, opend_time_ms=at(FRIDAY))
     turn = turn_of(opend, writer)

@@ -66,7 +66,7 @@ def test_types_are_the_same_everywhere(result: Result) -> None:
     assert result.pandas()["ts"][60] == NINE_THIRTY
 
 
-def test_other_libraries_take_it_as_it_is(result: Result) -> None:
+def test_other_libraries_read_a_result_directly(result: Result) -> None:
     """Through the Arrow PyCapsule interface, streamed."""
     assert pl.DataFrame(result).height == 120
     assert pa.table(result).num_rows == 120

@@ -105,7 +105,7 @@ def test_a_day_that_is_being_written_is_read_from_one_moment(days: Days) -> None
     file.close()
 
 
-def test_open_gaps_are_told_with_their_number(week: Days) -> None:
+def test_open_gaps_are_reported_with_their_number(week: Days) -> None:
     """Those of the symbols, days and times that are asked for, from day file and book alike; closed ones are not."""
     week.collect("20261117").close()
     week.gap("20261117", "HK.00700", 7)
@@ -129,7 +129,7 @@ def test_open_gaps_are_told_with_their_number(week: Days) -> None:
         store.ticks("HK.09988")
 
 
-def test_days_without_data_are_told(store: Store, week: Days) -> None:
+def test_days_without_data_are_reported(store: Store, week: Days) -> None:
     """Weekdays of the range that have no data are named; a weekend is not."""
     week.path("20261120").unlink()
     with pytest.warns(GapWarning, match=r"no data of 2 weekdays of the range, .*\(20261117, 20261120\)"):

@@ -51,7 +51,7 @@ def test_a_file_that_another_holds_cannot_be_opened_yet(path: Path) -> None:
     assert open_day(path).close()
 
 
-def test_a_reader_that_stays_costs_space_and_no_tick(path: Path) -> None:
+def test_a_long_reader_costs_space_and_no_tick(path: Path) -> None:
     """While a reader holds its transaction the WAL grows and every batch is stored; afterwards the WAL is reused."""
     day = open_day(path, wal_autocheckpoint_pages=OFTEN)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)

@@ -105,7 +105,7 @@ def there_after(cut: Cut, batches: list[list[TickRow]]) -> int:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
-def test_a_power_cut_takes_no_more_than_stated(tmp_path: Path, synchronous: str, seed: int) -> None:
+def test_a_power_cut_loses_no_more_than_documented(tmp_path: Path, synchronous: str, seed: int) -> None:
     """Row 2. FULL: every batch whose `write` returned is there. NORMAL: every one from before the last sync of the WAL.
 
     Always whole batches in their order, the ledger and the counters equal to the rows, the integrity check ok; and what
@@ -129,7 +129,7 @@ def test_a_power_cut_takes_no_more_than_stated(tmp_path: Path, synchronous: str,
         assert verdict(cut.path) == sorted(everything)
 
 
-def test_the_disk_does_forget(tmp_path: Path) -> None:
+def test_the_test_disk_really_loses_data(tmp_path: Path) -> None:
     """With synchronous OFF such cuts lose batches and damage files: the test disk really forgets."""
     day = Day(tmp_path, "OFF", 1)
     day.run()

@@ -168,7 +168,7 @@ def test_a_wrong_key_is_named_where_there_is_one() -> None:
     assert (plain.hint, encrypted.hint) == ("", "use the RSA key that OpenD itself is configured with")
 
 
-def test_the_largest_body_of_a_wrong_format_is_told_as_that() -> None:
+def test_the_largest_body_of_a_wrong_format_is_named_as_such() -> None:
     """Its length is allowed."""
     _, fault = read(FrameReader(), [header(MAX_BODY_BYTES, body_format=1)])
     assert str(fault) == "a body has format 1, expected 0 (protobuf)"

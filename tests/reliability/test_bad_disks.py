@@ -36,7 +36,7 @@ FAULTS: Final = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
+def test_a_failing_disk_is_named_and_loses_no_tick(begin: Begin, name: str) -> None:
     """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     faults, cause = FAULTS[name]
     trial = begin("--wait", symbols="20", rate=1000)
@@ -154,7 +154,7 @@ def test_a_foreign_lock_is_named_and_the_collector_recovers(begin: Begin) -> Non
     trial.finish()
 
 
-def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -> None:
+def test_a_long_reader_only_makes_the_wal_grow(begin: Begin) -> None:
     """Row 7: a reader holds the WAL: it grows, and is cut once the reader has gone; nothing is lost. That a large one
     is warned of is proved in tests/ops/findings/test_health.py and in the soak.
     """

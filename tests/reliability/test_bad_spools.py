@@ -101,7 +101,7 @@ def test_a_spool_that_cannot_be_written_is_named_and_tried_again(
     assert spooling.verdict().days[0].missing == 0
 
 
-def test_a_spool_that_cannot_be_read_costs_no_more_than_is_told(spooling: Spooling, bad_spool: BadSpool) -> None:
+def test_a_spool_that_cannot_be_read_loses_no_more_than_is_reported(spooling: Spooling, bad_spool: BadSpool) -> None:
     """Row 5: reads of the spool fail for good while it drains: named; what it held is dropped to the tick, fetched
     again or an open gap, and the ledger is even, without a restart.
     """
@@ -120,7 +120,7 @@ def test_a_spool_that_cannot_be_read_costs_no_more_than_is_told(spooling: Spooli
     assert spooling.verdict().days[0].missing > 0
 
 
-def test_a_spool_that_cannot_be_read_for_a_moment_costs_nothing(spooling: Spooling, bad_spool: BadSpool) -> None:
+def test_a_spool_that_cannot_be_read_for_a_moment_loses_no_tick(spooling: Spooling, bad_spool: BadSpool) -> None:
     """Row 5: reads of the spool fail and then work again: its rows wait on disk meanwhile, and every one is stored."""
     with spooling.locked():
         spooling.market.tell(f"burst {BURST}")

@@ -85,7 +85,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
     assert not collector.events("gap_opened")
 
 
-def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
+def test_a_burst_larger_than_memory_waits_in_the_spool(begin: Begin) -> None:
     """Row 17: memory for 2,000 rows, the disk of the day file blocked: the rest goes to the spool and comes back."""
     trial = begin("--wait", symbols="50", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000")
@@ -144,7 +144,7 @@ def test_beyond_memory_and_spool_drops_are_exact_and_backfilled(begin: Begin, sp
     assert trial.stored.ledger()["waiting"] == 0
 
 
-def test_a_live_state_whose_disk_hangs_keeps_no_tick(begin: Begin) -> None:
+def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
     """Without systemd `status.json` is in DATA_ROOT: a pipe where its draft is made keeps who writes it, as a frozen
     file system does. Every tick is stored, and the live state goes on once it can be written.
     """
@@ -209,7 +209,7 @@ def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:
     trial.finish()
 
 
-def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk: Path) -> None:
+def test_a_stop_that_can_store_nothing_reports_the_loss(begin: Begin, spool_disk: Path) -> None:
     """Row 21: neither the day file nor the spool takes anything: out in time, exit 1, the loss told to the row."""
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(SPOOL_DIR=str(spool_disk), STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
@@ -227,7 +227,7 @@ def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk
     trial.finish(complete=False)
 
 
-def test_what_is_left_is_replayed_however_little_memory_there_is(begin: Begin) -> None:
+def test_spooled_rows_are_replayed_with_little_memory(begin: Begin) -> None:
     """Row 21: a spool that was left with memory for many rows is replayed by a run that has memory for few."""
     trial, collector = blocked(begin, 20_000)
     trial.pause()
@@ -258,7 +258,7 @@ def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
     trial.finish()
 
 
-def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin) -> None:
+def test_spooled_rows_are_replayed_while_live_ticks_never_stop(begin: Begin) -> None:
     """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
     what an earlier run left is stored all the same, and no live tick is dropped for it.
     """

@@ -130,7 +130,7 @@ def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     trial.end()
 
 
-def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking, clock: Clock) -> None:
+def test_a_clock_that_is_set_back_does_not_disable_the_watchdog(clocking: Clocking, clock: Clock) -> None:
     """Rows 18 and 22: the clock goes back an hour while nothing can be committed: the stall is still noticed.
 
     Within the day: ticks of a day that is not the clock's wait for their own file, which is no stall of the writer.
@@ -190,7 +190,7 @@ def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> N
     assert {path.stem for path in trial.data_root.glob("*.db")} == days
 
 
-def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, clock: Clock) -> None:
+def test_trading_over_midnight_goes_to_two_files(clocking: Clocking, clock: Clock) -> None:
     """Row 18: ticks on both sides of Hong Kong's midnight, without a pause: each in the file of its own day."""
     now = now_ms()
     midnight_ms = market.day_start_ms(market.day_number(now) + 1)
@@ -207,7 +207,7 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
 
 @pytest.mark.early
 @pytest.mark.parametrize("close", CLOSES)
-def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
+def test_a_close_causes_no_finding(begin: Begin, close: tuple[str, str, bool]) -> None:
     """Row 18: a half day, a whole day, an unscheduled close: no gap, no stall, no lag; the service continues."""
     day, at, announced = close
     begun_ms = now_ms()

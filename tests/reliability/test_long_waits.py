@@ -95,7 +95,7 @@ def test_pushes_that_stop_are_found_by_asking(begin: Begin) -> None:
     trial.finish()
 
 
-def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(loop: Loop) -> None:
+def test_a_stuck_event_loop_misses_systemds_watchdog_and_logs_its_stack(loop: Loop) -> None:
     """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 20 s
     every thread's stack is logged; left alone it goes on, and what waited in the socket is stored.
     """

@@ -38,7 +38,7 @@ def open_gaps_of(trial: Trial, unsized: AbstractSet[str] = frozenset()) -> dict[
 # --- row 9 ---
 
 
-def test_opend_absent_killed_and_back_as_another(begin: Begin) -> None:
+def test_an_opend_that_is_absent_killed_or_replaced_is_reported_and_survived(begin: Begin) -> None:
     """Row 9: absent at the start, killed, restarted with other connection ids: named meanwhile, health goes on, the
     first tick is stored within 2 s of each return, and the missed ticks are backfilled.
     """

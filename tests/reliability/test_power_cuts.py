@@ -72,7 +72,7 @@ def found(image: Path) -> tuple[list[Tick], int]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_power_cut_takes_no_more_than_stated(begin: Begin, case: tuple[str, str, int]) -> None:
+def test_a_power_cut_loses_no_more_than_documented(begin: Begin, case: tuple[str, str, int]) -> None:
     """Row 2, in the middle of a commit or of a checkpoint: FULL loses nothing that was acknowledged; NORMAL the newest
     commits, since the last checkpoint; the file is whole. The next start goes on there and asks OpenD for the rest.
     """
@@ -107,7 +107,7 @@ def test_a_power_cut_takes_no_more_than_stated(begin: Begin, case: tuple[str, st
 
 
 @pytest.mark.parametrize("seed", STARTS)
-def test_a_power_cut_at_the_start_is_survived(begin: Begin, seed: int) -> None:
+def test_a_power_cut_at_the_start_does_not_prevent_the_next_start(begin: Begin, seed: int) -> None:
     """Row 2, while the day's file is created: what is left of it does not prevent the next start."""
     rng = random.Random(seed)
     trial = begin("--wait", symbols="20", rate=200)

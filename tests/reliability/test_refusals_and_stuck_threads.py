@@ -158,7 +158,7 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, m
 
 @pytest.mark.early
 @pytest.mark.parametrize("times", WRITES)
-def test_a_write_that_never_returns_costs_nothing(begin: Begin, times: int) -> None:
+def test_a_write_that_never_returns_loses_no_tick(begin: Begin, times: int) -> None:
     """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
     trial = begin("--wait", symbols="40", rate=150)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="20")

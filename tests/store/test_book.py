@@ -65,7 +65,7 @@ def test_the_same_bytes_each_time(sealed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_strange_table_is_named(sealed: Path, tmp_path: Path) -> None:
+def test_a_virtual_table_is_named(sealed: Path, tmp_path: Path) -> None:
     """Another program's virtual table is not executed here."""
     sealed.chmod(0o640)
     with apsw.Connection(str(sealed)) as db:

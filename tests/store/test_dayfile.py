@@ -89,7 +89,7 @@ def test_statements_are_prepared_once(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_interleaving_is_the_set(
+def test_any_order_of_batches_stores_the_same_ticks(
     data: st.DataObject, tick: MakeTick, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever comes twice, in whatever order and batches: each key once, and every counter equals a recount.
@@ -173,7 +173,7 @@ def test_the_ledger_balances(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     assert all(run.received == sum(run[5:]) for run in runs.values())
 
 
-def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_a_run_continues_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """A file that is opened again in the same run continues the counters and keeps the start time."""
     open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     again = DayFile(path, path.stem, "run", NOW_MS + 9, "test", StoreOptions())
@@ -184,7 +184,7 @@ def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick:
     assert query(path, "SELECT started_ms, updated_ms, stored FROM ledger") == [(NOW_MS, NOW_MS + 9, 2)]
 
 
-def test_stretches_of_connection_follow_each_other(open_day: OpenDay, path: Path) -> None:
+def test_connections_follow_each_other_without_a_pause(open_day: OpenDay, path: Path) -> None:
     """Each stretch ends where the next begins, and only the last one is still going on."""
     day = open_day(path)
     links = [Link(10, False, None, "starting"), Link(20, True, 7, ""), Link(30, False, None, "gone")]
@@ -497,7 +497,7 @@ def test_a_new_file_is_on_the_disk_before_it_has_its_name(open_day: OpenDay, pat
     assert synced.syncs["new"] >= len(schema.MIGRATIONS)
 
 
-def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_the_wal_stays_small(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
     twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
     """
@@ -522,7 +522,7 @@ def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     assert day.wal_bytes() == 0
 
 
-def test_a_file_that_was_taken_away_is_noticed(open_day: OpenDay, path: Path) -> None:
+def test_a_file_that_was_moved_away_is_noticed(open_day: OpenDay, path: Path) -> None:
     """Moved away, or another in its place, or its directory moved: whoever writes on would write where nobody looks."""
     day = open_day(path)
     assert day.in_place()
@@ -540,7 +540,7 @@ def test_a_file_that_was_taken_away_is_noticed(open_day: OpenDay, path: Path) ->
     assert not day.in_place()
 
 
-def test_what_others_changed_is_told_with_the_commit_that_mends_it(
+def test_changes_by_others_are_reported_with_the_commit_that_corrects_them(
     open_day: OpenDay, path: Path, tick: MakeTick
 ) -> None:
     """Once, by a commit that happened: not by one that failed, and not again by the next."""

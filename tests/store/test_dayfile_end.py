@@ -116,7 +116,7 @@ def test_a_lock_on_a_day_only_delays_its_check(open_day: OpenDay, path: Path, ti
     [lambda path: check_day(path, OPTIONS, go_on), lambda path: seal(path, NOW_MS, OPTIONS)],
     ids=["checked", "sealed"],
 )
-def test_a_damaged_day_is_told_with_a_remedy(
+def test_a_damaged_day_is_reported_with_a_remedy(
     open_day: OpenDay, path: Path, tick: MakeTick, end: Callable[[Path], bool]
 ) -> None:
     """By the check alone and by sealing: the file's name, SQLite's verdict, where to read on. It stays as it is."""
@@ -129,7 +129,7 @@ def test_a_damaged_day_is_told_with_a_remedy(
     assert (path.stat().st_mode & 0o777, path.read_bytes(), files(path)) == (0o640, before, [""])
 
 
-def test_what_was_checked_is_not_read_again(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_a_checked_day_is_not_read_again(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """Sealing behind a check takes moments: it does not read the ticks, so it cannot find what only that would."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
@@ -147,7 +147,7 @@ def test_what_was_checked_is_not_read_again(open_day: OpenDay, path: Path, tick:
     ],
     ids=["check_day", "make_plain", "seal"],
 )
-def test_a_day_that_is_gone_is_not_made_anew(path: Path, end: Callable[[Path], bool]) -> None:
+def test_a_day_that_is_gone_is_not_created_again(path: Path, end: Callable[[Path], bool]) -> None:
     """Somebody moved it away a moment before: an error with its name, and no empty file in its place."""
     with pytest.raises(FileNotFoundError) as caught:
         end(path)
@@ -202,7 +202,7 @@ def test_a_reader_at_the_stop_leaves_the_day_to_others(open_day: OpenDay, path: 
     assert files(path) == [""]
 
 
-def test_a_stretch_that_a_kill_cut_short_ends_with_the_last_commit(open_day: OpenDay, path: Path) -> None:
+def test_a_connection_that_a_kill_cut_short_ends_with_the_last_commit(open_day: OpenDay, path: Path) -> None:
     """The next run ends it where it is known to have lasted to, and says how it ended; where OpenD was away the reason
     stays. The same run, which opens its file anew after an error, is still within it.
     """

@@ -116,7 +116,7 @@ def test_a_rule_whose_commit_failed_still_waits(open_day: OpenDay, path: Path, t
         ("UPDATE symbols SET last_ts_ms = 4102444800000", "20261120.db: symbols.last_ts_ms is 4102444800000"),
     ],
 )
-def test_figures_that_nobody_of_ours_wrote_are_refused(
+def test_figures_written_by_another_program_are_refused(
     open_day: OpenDay, path: Path, tick: MakeTick, change: str, told: str
 ) -> None:
     """A file in which another program changed figures is named, with its figure and a remedy, before a tick goes in."""

@@ -68,7 +68,7 @@ def test_a_fault_has_a_name(error: Exception, cause: str, *, reopen: bool) -> No
     assert isinstance(error, DISK_ERRORS)
 
 
-def test_no_room_comes_before_what_sqlite_says(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_before_the_error_of_sqlite(tmp_path: Path) -> None:
     """On a disk filled to its last byte SQLite cannot make its `-shm` and calls that an I/O error: the disk is full.
 
     The same where no inode is left; and a reader, who needs that file too, hears it with the figures' command.

@@ -92,7 +92,7 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert [gap.cause for gap in reader.gaps(["HK.00005", "HK.00001"], only_open=True)] == ["kicked_out"]
 
 
-def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTick) -> None:
+def test_ticks_from_before_the_first_start_are_counted_separately(make_day: MakeDay, tick: MakeTick) -> None:
     """What was traded before the service began counts as missing, unless it is the first day of all, or the symbol was
     added by a later run of the day.
     """
@@ -112,7 +112,7 @@ def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTic
         assert reader.incomplete(first_day=True)[2:4] == (1, "HK.00700")
 
 
-def test_the_books_of_the_service(make_day: MakeDay) -> None:
+def test_connections_runs_and_meta_are_read(make_day: MakeDay) -> None:
     """Connections, runs and meta come back typed and in their order."""
     day = make_day()
     day.execute("INSERT INTO connections VALUES (20, NULL, 1, 99, ''), (10, 20, 0, NULL, 'refused')")
@@ -243,7 +243,7 @@ def test_days_are_files_with_a_date(tmp_path: Path) -> None:
 # --- following ---
 
 
-def test_following_tells_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> None:
+def test_following_returns_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> None:
     """After the latest ticks: new ones above, between and below the known sequences, and new symbols, each once."""
     day = make_day()
     day.add([tick("HK.00700", seq) for seq in range(0, 10_000, 2)])
@@ -256,7 +256,7 @@ def test_following_tells_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> No
     assert follower.look() == []
 
 
-def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
+def test_one_poll_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
     """After a backfill one poll returns at most the given number, and later polls the rest."""
     day = make_day()
     day.add([tick("HK.00700", 1000)])

@@ -65,7 +65,7 @@ def stock(path: Path, sql: str) -> None:
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", HARMLESS)
-def test_what_is_harmless_stops_nothing(
+def test_harmless_changes_stop_nothing(
     open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
 ) -> None:
     """Columns that may be empty, indexes, views, tables of others, VACUUM: the next batch is stored, and counted."""
@@ -86,7 +86,9 @@ def test_what_is_harmless_stops_nothing(
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", MENDED)
-def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool) -> None:
+def test_our_triggers_and_indexes_are_restored(
+    open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
+) -> None:
     """A dropped or changed trigger or index is restored before the next tick, and logged once."""
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
@@ -103,7 +105,7 @@ def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", NAMED)
-def test_what_is_in_the_way_is_named(
+def test_changes_that_prevent_commits_are_named(
     open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
 ) -> None:
     """The error says what was changed, is a trouble of the disk and not a bug, and nothing of the batch is stored."""
@@ -127,7 +129,7 @@ def test_a_version_that_was_set_back_is_named(open_day: OpenDay, path: Path, ver
         open_day(path)
 
 
-def test_once_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_when_a_change_is_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """The connection that met the change continues when it is undone."""
     day = open_day(path)
     stock(path, "ALTER TABLE ticks RENAME TO trades")

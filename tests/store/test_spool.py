@@ -136,7 +136,7 @@ def test_rows_come_back_exactly(given_rows: list[TickRow]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), segment_bytes=st.sampled_from([1, 600, 100_000]))
-def test_any_interleaving_is_a_list(data: st.DataObject, segment_bytes: int) -> None:
+def test_any_order_of_calls_acts_like_a_list(data: st.DataObject, segment_bytes: int) -> None:
     """Appends, reads, forgets and restarts in any order: what is not forgotten is there, in order, and is counted.
 
     A restart may bring back what was forgotten, never anything else, and only while its segment is not used up.
@@ -506,7 +506,7 @@ def test_foreign_files_stay(place: Path, rows: Callable[..., list[TickRow]]) -> 
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == foreign
 
 
-def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., list[TickRow]]) -> None:
+def test_a_segment_removed_while_running_loses_only_its_rows(place: Path, rows: Callable[..., list[TickRow]]) -> None:
     """A removed file loses its rows, with their number, and not those after it."""
     spool = Spool(place, segment_bytes=1)
     spool.append(rows(0, 4))
@@ -516,7 +516,7 @@ def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., lis
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(4, "the file does not exist")]
 
 
-def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
+def test_a_spool_directory_that_is_removed_is_created_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
     """SPOOL_DIR goes while it is empty: it is made again, but never the place where it stood."""
     home = tmp_path / "HK"
     (home / ".spool").mkdir(parents=True)
@@ -531,7 +531,7 @@ def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows
 
 @pytest.mark.parametrize("when", ["before the start", "while running"])
 @pytest.mark.parametrize("bad", [1, 2])
-def test_a_bad_sector(
+def test_a_bad_sector_loses_one_record(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch, when: str, bad: int
 ) -> None:
     """Fault row 5: EIO loses the record that it hit; what may still be readable is not cut off, also at the end."""
@@ -556,7 +556,7 @@ def test_a_bad_sector(
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(1, "the disk cannot read it")]
 
 
-def test_what_cannot_be_read_for_a_moment_is_there_for_a_patient_reader(
+def test_a_reader_that_tries_again_gets_rows_after_a_read_error(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault row 5: for a reader that tries again EIO skips nothing; later the rows are there."""

@@ -121,7 +121,7 @@ def take(queue: TickQueue) -> list[Chunk]:
 # --- to the spool and back ---
 
 
-def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
+def test_rows_spooled_right_after_a_check_of_the_spool_come_back(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
     """The taker finds the spool empty at the very moment when an append ends: those rows are its next."""
@@ -147,7 +147,7 @@ def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
     assert journal.events("spool_drained")
 
 
-def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once(
+def test_spooled_rows_of_a_stuck_writer_go_to_the_next_one_and_count_once(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """Given back and taken again it is the same rows, and when they are committed no row waits: not one less either."""
@@ -168,7 +168,7 @@ def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once
     assert seqs_in(place) == []
 
 
-def test_a_writer_that_was_stuck_at_the_spool_leaves_what_it_read_to_the_next(
+def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """Row 22: it was replaced while a read of the spool did not return, and wakes up: it takes nothing, its successor
@@ -212,7 +212,7 @@ def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverfl
     assert [row[1] for each in take(queue) for row in each.rows] == list(range(200))
 
 
-def test_rows_of_an_earlier_run_have_their_turn_without_being_spooled_again(
+def test_rows_of_an_earlier_run_are_stored_without_being_spooled_again(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """They come after live rows, before the next ones; `on_commit` is called, and the spool does not get them again."""
@@ -259,7 +259,7 @@ def test_a_stop_saves_what_is_held_and_nothing_twice(
     assert seqs_in(place) == list(range(9))
 
 
-def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
+def test_rows_whose_sync_does_not_return_are_not_reported_as_lost(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, gate: Gate, journal: Journal
 ) -> None:
     """Row 21: at the deadline an append is written and its sync is under way: the next start finds it, so it is not
@@ -300,9 +300,7 @@ def test_a_stop_waits_for_an_append_while_there_is_time(
     assert seqs_in(place) == list(range(17))
 
 
-def test_a_stop_has_a_spool_that_failed_tried_at_once(
-    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
-) -> None:
+def test_a_stop_tries_a_failed_spool_again_at_once(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
     """A second's pause after a failed append is not waited out: the stop tries again, and here it goes well."""
     place.write_text("in the way of the directory")
     spool_place = place.with_name("later")
@@ -352,7 +350,7 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     assert journal.events("spool_drained")[-1].fields == {"rows": "5"}
 
 
-def test_memory_is_passed_by_only_while_the_spool_is_in_use(
+def test_rows_bypass_memory_only_while_the_spool_is_in_use(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """And only for as many rows as may wait for its disk."""
@@ -368,7 +366,7 @@ def test_memory_is_passed_by_only_while_the_spool_is_in_use(
 # --- a spool that loses, a disk that does not read, a copy that is waited for ---
 
 
-def test_what_the_spool_lost_is_dropped_and_told_to_the_row(
+def test_rows_lost_by_the_spool_are_dropped_and_counted_exactly(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
     """Known once the spool is empty: in the account of the chunk that comes back in its place, and in the log."""
@@ -410,7 +408,7 @@ class Unread(Spool):
         return super().first(max_rows, patient=patient)
 
 
-def test_a_disk_that_reads_nothing_is_given_time_ten_times(
+def test_a_record_that_cannot_be_read_is_tried_ten_times(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """Errors of reading count, one after the other; what cannot be read then is passed over. A good read ends it."""
@@ -431,7 +429,7 @@ def test_a_disk_that_reads_nothing_is_given_time_ten_times(
     ("copying", "trouble", "level", "cause"),
     [(True, "", "INFO", "copy"), (False, "disk_full", "WARNING", "disk_full"), (True, "busy", "INFO", "busy")],
 )
-def test_why_ticks_are_spooled_is_told(
+def test_the_reason_for_spooling_is_logged(
     place: Path,
     make_overflow: MakeOverflow,
     chunk: MakeChunk,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
-def test_a_hundred_of_each_cause_are_told_whole() -> None:
+def test_a_hundred_of_each_cause_are_logged_whole() -> None:
     """One cause does not use up the lines of another."""
     rejections = Rejections(lambda: 0.0)
     assert [rejections.whole("bad_time", 60) for _ in range(3)] == [60, 40, 0]
@@ -71,7 +71,7 @@ def test_the_first_line_comes_at_once_and_causes_do_not_wait_for_each_other(jour
     assert third.fields == {"cause": "conflict", "ticks": "1", "symbols": "1", "most": "HK.00005:1"}
 
 
-def test_more_symbols_than_there_are_take_no_memory(journal: Journal) -> None:
+def test_the_number_of_remembered_symbols_is_bounded(journal: Journal) -> None:
     """Ten thousand are kept apart, the others are counted as one; none of their ticks is lost from the count."""
     now_s = [0.0]
     rejections, tally = Rejections(lambda: now_s[0]), Tally()
@@ -90,7 +90,7 @@ def test_more_symbols_than_there_are_take_no_memory(journal: Journal) -> None:
     assert (tally.symbols, tally.most()) == (10_003, ("HK.00001", 2))
 
 
-def test_a_tick_that_opend_gives_again_is_no_news() -> None:
+def test_a_rejected_tick_that_opend_returns_again_is_not_logged_again() -> None:
     """It is asked for the same ticks again and again. What it pushes is news each time, and is known from then on."""
     refused = Refused()
     tick = Rejected("HK.00700", 7, "bad_time", "a tick", 1)
@@ -116,7 +116,7 @@ def test_a_rejected_row_is_known_by_its_trade() -> None:
     assert refused.rows([other, pulled, other]) == [other]
 
 
-def test_only_the_newest_rejected_ticks_are_known() -> None:
+def test_only_the_newest_rejected_ticks_are_remembered() -> None:
     """Twenty thousand; the oldest of more is news again."""
     refused = Refused()
     ticks = [Rejected("HK.00700", seq, "bad_time", "", 1) for seq in range(1, 20_002)]

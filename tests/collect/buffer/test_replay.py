@@ -46,7 +46,7 @@ async def taken(queue: TickQueue, rows: int) -> list[int]:
     return found
 
 
-def test_the_oldest_run_comes_first_and_its_spool_is_gone_then(
+def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
 ) -> None:
     """Also what a run kept for one day; this run's own spool is left alone."""
@@ -107,7 +107,7 @@ def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], jour
     assert (stats.received, stats.last_tick_ms) == (36, 5), "what waited on a disk was not heard now"
 
 
-def test_rows_of_a_disk_are_stored_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
+def test_replayed_rows_are_deleted_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
     """Not when it is taken: what its record holds is forgotten then."""
     _ = journal
     queue = TickQueue(100)
@@ -131,7 +131,7 @@ def test_rows_of_a_disk_are_stored_when_the_last_is_committed(tick: Callable[...
 
 
 @pytest.mark.parametrize("pushed", [True, False])
-def test_ticks_that_nobody_pushed_are_no_push(tick: Callable[..., TickRow], *, pushed: bool) -> None:
+def test_replayed_ticks_do_not_count_as_pushes(tick: Callable[..., TickRow], *, pushed: bool) -> None:
     """From the predecessor's file, for example: they do not show that OpenD still pushes their symbol."""
     queue = TickQueue(100)
     intake = make_intake(queue, Stats())
@@ -147,7 +147,7 @@ def test_ticks_that_nobody_pushed_are_no_push(tick: Callable[..., TickRow], *, p
     assert note.call_count == pushed
 
 
-def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journal) -> None:
+def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, journal: Journal) -> None:
     """And looked at again later: what lies there is not forgotten."""
     place = tmp_path / "spool"
     place.write_text("no directory\n")
@@ -165,9 +165,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journa
     assert "Not a directory" in told.fields["detail"]
 
 
-def test_a_record_that_is_damaged_is_told_and_passed_over(
-    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
-) -> None:
+def test_a_damaged_record_is_logged_and_skipped(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:
     """The others of that run are stored."""
     spool = Spool(tmp_path / "20261119T090000-b")
     spool.append([tick("HK.00700", 1)])
@@ -190,7 +188,7 @@ def test_a_record_that_is_damaged_is_told_and_passed_over(
 
 
 @pytest.mark.parametrize(("rows", "has_turn"), [(20, True), (30, False)])
-def test_while_live_ticks_are_spooled_rows_of_a_disk_have_a_turn_behind_them(
+def test_while_live_ticks_are_spooled_replayed_rows_follow_them(
     tmp_path: Path,
     tick: Callable[..., TickRow],
     journal: Journal,

@@ -62,7 +62,7 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
     assert taken == accepted
 
 
-def test_a_full_queue_still_takes_what_has_no_rows(tick: MakeTick) -> None:
+def test_a_full_queue_still_takes_chunks_without_rows(tick: MakeTick) -> None:
     """Counts and connections reach the ledger even if no tick finds room."""
     queue = TickQueue(1)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
@@ -76,7 +76,7 @@ def test_a_full_queue_still_takes_what_has_no_rows(tick: MakeTick) -> None:
     ]
 
 
-def test_the_taker_waits_for_company_only_while_there_is_time(tick: MakeTick) -> None:
+def test_the_taker_waits_for_more_rows_until_its_deadline(tick: MakeTick) -> None:
     """A lone tick waits for the linger, a full batch for nothing, and nothing at all for the idle time."""
     queue = TickQueue(100)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
@@ -123,7 +123,7 @@ def filled(tick: MakeTick, *counts: int, max_rows: int = 100) -> TickQueue:
     return queue
 
 
-def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> None:
+def test_returned_rows_come_first_for_the_next_taker(tick: MakeTick) -> None:
     """In its order, before what came meanwhile, counted all the time; the one who was replaced ends nothing of it."""
     queue, told = filled(tick, 2, 3, 2), list[str]()
     taken = queue.take(5, 0.0, 0.0)
@@ -142,7 +142,7 @@ def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> No
     assert (queue.rows, told) == (0, ["committed"])
 
 
-def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
+def test_the_age_of_a_row_counts_from_its_put(tick: MakeTick) -> None:
     """Waiting, in the taker's hands, and given back; 0 without any."""
     queue = TickQueue(100)
     assert queue.oldest_age_s() == 0.0
@@ -163,7 +163,7 @@ def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
     assert queue.oldest_age_s() == 0.0
 
 
-def test_what_was_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
+def test_everything_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
     """Taken or waiting; nothing is known while rows are spooled or held for their day."""
     queue = TickQueue(10)
     assert queue.committed_s() == math.inf
@@ -180,7 +180,7 @@ def test_what_was_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> No
     assert queue.committed_s() == 0.0
 
 
-def test_counts_travel_with_what_waits(tick: MakeTick) -> None:
+def test_counts_join_a_waiting_chunk(tick: MakeTick) -> None:
     """A count of rejected ticks takes no place of its own behind another chunk; in an empty queue it is one."""
     queue = filled(tick, 1)
     queue.put(Chunk(rejected=3))
@@ -191,7 +191,7 @@ def test_counts_travel_with_what_waits(tick: MakeTick) -> None:
     assert [(chunk.rejected, chunk.dropped) for chunk in queue.take(9, 0.0, 0.0)] == [(2, 0), (2, 1)]
 
 
-def test_rows_that_wait_for_their_day_take_place(tick: MakeTick) -> None:
+def test_rows_that_wait_for_their_day_use_space(tick: MakeTick) -> None:
     """Those that are in a spool take none, and are safe; all of them are waited for."""
     queue = filled(tick, 4, max_rows=10)
     queue.held_rows, queue.held_safe_rows = 5, 3
@@ -206,7 +206,7 @@ def test_rows_that_wait_for_their_day_take_place(tick: MakeTick) -> None:
     assert queue.has_room(8)
 
 
-def test_what_is_in_memory_alone_is_all_there_in_order(tick: MakeTick) -> None:
+def test_rows_held_only_in_memory_are_listed_in_order(tick: MakeTick) -> None:
     """Held for a day, in the taker's hands, waiting: what a stop must save."""
     queue = filled(tick, 2, 2)
     held = Chunk(rows=[tick("HK.00005", 99)])

@@ -102,7 +102,7 @@ def test_each_symbol_is_described(data_root: Path, journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_no_lack_of_an_answer_disturbs_the_ticks(data_root: Path, journal: Journal, how: str) -> None:
+def test_missing_answers_do_not_affect_the_ticks(data_root: Path, journal: Journal, how: str) -> None:
     """Refused, late, mute, wrong, empty: one connection, each tick, and what the other answer says is kept."""
 
     async def story() -> None:
@@ -122,7 +122,7 @@ def test_no_lack_of_an_answer_disturbs_the_ticks(data_root: Path, journal: Journ
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_neither_answer(data_root: Path, journal: Journal, how: str) -> None:
+def test_without_any_answer_nothing_is_stored(data_root: Path, journal: Journal, how: str) -> None:
     """Nothing is stored, the ticks are complete, and one line tells."""
 
     async def story() -> None:
@@ -169,7 +169,7 @@ def test_it_is_asked_again_when_the_market_begins_to_trade(data_root: Path, jour
     run(story())
 
 
-def test_a_day_without_a_file_gets_none(tmp_path: Path) -> None:
+def test_a_day_without_a_file_gets_no_instruments(tmp_path: Path) -> None:
     """On a day without trading nothing is asked: a row would create the day's file."""
     opend = Registry()
 
@@ -184,7 +184,7 @@ def test_a_day_without_a_file_gets_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_are_outside_text() -> None:
+def test_names_are_cleaned_like_any_text_from_outside() -> None:
     """Cut, on one line, without what could steer a terminal; bytes that are not UTF-8 do no harm."""
     for sent, name in (
         ("A\x1b[31m\nB\u202e", "A\\x1b[31m B\\u202e"),
@@ -220,7 +220,7 @@ def body_with(**changed: Any) -> bytes:
         ({"lastClosePrice": float("inf")}, "previous_close", None),
     ],
 )
-def test_what_cannot_be_true_is_null(changed: dict[str, Any], field: str, value: object) -> None:
+def test_impossible_values_are_null(changed: dict[str, Any], field: str, value: object) -> None:
     """And a type of a later OpenD keeps its number."""
     (row,) = messages.read_instruments(body_with(**changed))
     assert getattr(row, field) == value

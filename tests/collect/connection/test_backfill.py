@@ -232,7 +232,7 @@ def test_after_an_outage_everything_is_backfilled(journal: Journal) -> None:
     assert journal.events("gaps_beyond_reach") == []
 
 
-def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
+def test_ticks_outside_the_window_are_logged_with_their_number(journal: Journal) -> None:
     """One ERROR line with how many ticks, why, and the worst symbol; what could be backfilled is."""
 
     async def story() -> None:
@@ -250,7 +250,7 @@ def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
     assert event.fields == {"gaps": "1", "missing": "500", "causes": "push_lost", "worst": f"{A}:500"}
 
 
-def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
+def test_nothing_is_requested_before_the_subscriptions_are_made() -> None:
     """OpenD answers only for subscribed symbols; refused ones are never requested."""
 
     async def story() -> None:
@@ -310,7 +310,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
     assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
 
-def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
+def test_a_symbol_that_is_not_subscribed_is_requested_once(journal: Journal) -> None:
     """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
     every half minute and shown as healing all day; it is filled when the symbol is subscribed after all.
     """
@@ -387,7 +387,7 @@ def test_cancelling_ends_every_request() -> None:
     run_at_once(story())
 
 
-def test_a_bug_in_a_request_surfaces() -> None:
+def test_a_bug_in_a_request_ends_the_run() -> None:
     """It ends the run with its own exception, whatever else fails at the same moment."""
 
     async def story() -> None:
@@ -405,7 +405,7 @@ def test_a_bug_in_a_request_surfaces() -> None:
     run_at_once(story())
 
 
-def test_a_new_connection_begins_anew() -> None:
+def test_a_new_connection_repeats_unanswered_requests() -> None:
     """Requests that the old one did not answer are repeated at once."""
 
     async def story() -> None:
@@ -427,7 +427,7 @@ def test_a_new_connection_begins_anew() -> None:
     run_at_once(story())
 
 
-def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
+def test_an_interruption_is_the_cause_until_every_symbol_was_checked(clock: Clock) -> None:
     """And for some seconds more, because of pushes under way; after that a jump is a lost push."""
 
     async def story() -> None:
@@ -450,7 +450,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
 # --- audits ---
 
 
-def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
+def test_stopped_pushes_are_found_and_subscribed_again(journal: Journal, clock: Clock) -> None:
     """A quiet symbol has newer ticks at OpenD: named, subscribed again, backfilled; the other symbol is not touched."""
 
     async def story() -> None:
@@ -466,7 +466,7 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
 
 
-def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
+def test_a_quiet_symbol_is_checked_and_causes_no_finding(journal: Journal, clock: Clock) -> None:
     """With ticks, without any, with ticks of yesterday alone: looked at, and left alone."""
 
     async def story() -> None:
@@ -488,7 +488,7 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
     assert journal.events("pushes_stopped") == []
 
 
-def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) -> None:
+def test_a_push_that_follows_its_answer_causes_no_finding(journal: Journal, clock: Clock) -> None:
     """The answer overtakes the push, which arrives a moment later."""
 
     async def story() -> None:
@@ -507,7 +507,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
     assert journal.events("pushes_stopped") == []
 
 
-def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
+def test_audits_do_not_wait_for_an_unknown_state(clock: Clock) -> None:
     """OpenD does not report the market's state: symbols are checked as during trading."""
 
     async def story() -> None:
@@ -582,7 +582,7 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
 
 
-def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
+def test_without_the_rule_stopped_pushes_are_subscribed_again_too(journal: Journal, clock: Clock) -> None:
     """The answer does not reach known ticks: a doubt, closed or final by what OpenD still has."""
 
     async def story() -> None:
@@ -608,7 +608,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
 
 
 @pytest.mark.parametrize("error", [OpenDError("quota"), ProtocolError("no outcome")])
-def test_a_refused_subscription_is_told_and_costs_nothing_else(
+def test_a_refused_subscription_is_logged_and_affects_nothing_else(
     error: Exception, journal: Journal, clock: Clock
 ) -> None:
     """Backfilling continues."""

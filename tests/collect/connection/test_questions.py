@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("how", [REFUSED, LATE, MUTE, WRONG, EMPTY])
 @pytest.mark.parametrize("proto_id", [proto_id for proto_id in KINDS if proto_id != messages.SUB])
-def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
+def test_a_request_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
     """From the start: subscribed anyway, one connection, no tick missing; logged once, and repeated."""
 
     async def story() -> None:
@@ -59,7 +59,7 @@ def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: P
         (messages.GET_TICKER, WRONG),
     ],
 )
-def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
+def test_a_request_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
     """Answers stop, and come again: logged both times, and no tick is missing."""
 
     async def story() -> None:

@@ -85,7 +85,7 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
     assert journal.events("futu_disconnected") == []
 
 
-def test_everything_beside_the_ticks_is_mute(journal: Journal, tmp_path: Path) -> None:
+def test_ticks_are_collected_though_no_request_is_answered(journal: Journal, tmp_path: Path) -> None:
     """The worst of them all: still the ticks are collected."""
 
     async def story() -> None:
@@ -123,7 +123,7 @@ def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tm
     run(story())
 
 
-def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
+def test_a_late_answer_is_not_used_for_the_clock_difference(tmp_path: Path) -> None:
     """An answer after seconds does not show the difference of two clocks: no false `clock_drift`."""
 
     async def story() -> None:
@@ -141,7 +141,7 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
     run(story())
 
 
-def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
+def test_an_old_state_is_forgotten(tmp_path: Path) -> None:
     """OpenD's state is forgotten when it has not answered for a minute (shortened here)."""
 
     async def story() -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.collect.conftest import Journal
 
 
-def test_a_refused_symbol_is_told_once_while_symbols_are_asked_for(journal: Journal) -> None:
+def test_a_refused_symbol_is_logged_once_while_symbols_are_requested(journal: Journal) -> None:
     """Then again with the next round, where OpenD still refuses it."""
     told = SubscribingLog(3, OpenDState())
     told.begin()
@@ -23,13 +23,13 @@ def test_a_refused_symbol_is_told_once_while_symbols_are_asked_for(journal: Jour
     assert len(journal.events("symbols_refused")) == 3
 
 
-def test_many_different_reasons_are_not_a_line_each(journal: Journal) -> None:
+def test_many_different_reasons_are_few_lines(journal: Journal) -> None:
     """OpenD may have other words for each symbol."""
     SubscribingLog(20, OpenDState()).refused({f"HK.{number:05d}": f"words {number * 'x'}" for number in range(20)})
     assert len(journal.events("symbols_refused")) == 6
 
 
-def test_progress_is_told_now_and_then(journal: Journal) -> None:
+def test_progress_is_logged_from_time_to_time(journal: Journal) -> None:
     """With what is subscribed, refused, and left."""
     opend = OpenDState(subscribed=5, refused={"HK.00001": "Unknown stock"})
     told = SubscribingLog(10, opend)

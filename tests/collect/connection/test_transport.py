@@ -121,7 +121,7 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, CAP_S))
 
 
-def test_each_packet_keeps_the_moment_at_which_it_came() -> None:
+def test_each_packet_keeps_its_receive_time() -> None:
     """`recv_ts_ms` is when a tick reached the socket, however long its bytes waited for others. Our own end of the
     connection loses nothing of what waits."""
 
@@ -142,7 +142,7 @@ def test_each_packet_keeps_the_moment_at_which_it_came() -> None:
     run(story())
 
 
-def test_what_waits_is_understood_when_opend_closes() -> None:
+def test_waiting_bytes_are_parsed_when_opend_closes() -> None:
     """The end of the stream comes after the ticks before it."""
 
     async def story() -> None:
@@ -155,7 +155,7 @@ def test_what_waits_is_understood_when_opend_closes() -> None:
     run(story())
 
 
-def test_what_waits_is_understood_when_the_connection_breaks() -> None:
+def test_waiting_bytes_are_parsed_when_the_connection_breaks() -> None:
     """A reset takes nothing with it that had been received."""
 
     async def story() -> None:
@@ -217,7 +217,7 @@ class BrokenIntake(Intake):
 
 
 @pytest.mark.parametrize("gather_s", [0.001, HOUR_S])
-def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
+def test_a_bug_ends_the_connection_and_is_logged(gather_s: float) -> None:
     """Ticks that a bug swallowed are asked for on the next connection; the loop's handler writes the bug to the log.
 
     What waits at the end of a connection does not keep it from ending.
@@ -236,7 +236,7 @@ def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
     run(story())
 
 
-def test_a_bug_costs_nothing_of_what_was_understood_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_loses_no_tick_that_was_parsed_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packets that were read before the one that met the bug have passed the intake."""
 
     async def story() -> None:
@@ -273,7 +273,7 @@ def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
     run(story())
 
 
-def test_costly_messages_leave_everything_else_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expensive_messages_do_not_block_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much OpenD sends at once, the loop does other work between two reads; nothing is lost."""
     monkeypatch.setattr(wire_module, "_REST_AFTER_S", 0.0)  # every read counts as costly
 

@@ -127,7 +127,7 @@ def service(tmp_path: Path) -> Service:
     return service
 
 
-def test_the_gaps_of_the_file_keep_number_and_cause(service: Service) -> None:
+def test_the_gaps_of_the_file_keep_their_id_and_cause(service: Service) -> None:
     """Nothing is entered a second time, no row is overwritten, and what passed between the runs is the only new gap."""
     before = service.gaps()
     service.hide()
@@ -190,7 +190,7 @@ def rejected(service: Service) -> None:
     ("what", "noted"),
     [(lost, ["dropped"]), (rejected, ["rejected"])],
 )
-def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
+def test_gaps_that_opened_meanwhile_get_new_ids(
     service: Service, what: Callable[[Service], None], noted: list[str]
 ) -> None:
     """Drops and rejected ticks are kept with their cause, in addition to the file's rows."""
@@ -211,7 +211,7 @@ def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
     assert [(gap.id, gap.symbol, gap.missing) for gap in service.gaps()] == state
 
 
-def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
+def test_a_symbol_that_is_not_in_the_file_is_kept(service: Service) -> None:
     """Its first tick shows how many came before; no number of the file's gaps is used again."""
     before = service.gaps()
     service.hide()
@@ -227,7 +227,7 @@ def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
     ]
 
 
-def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
+def test_a_counter_that_restarted_meanwhile_is_recognised(service: Service) -> None:
     """OpenD's counter restarted between the runs: no part of the new run is taken for the old one."""
     service.hide()
     service.start()
@@ -269,7 +269,7 @@ def test_a_gap_whose_end_never_reached_the_file_is_closed(service: Service) -> N
     assert [gap[1:] for gap in service.open()] == [(1, 10, "before_start")]
 
 
-def test_an_answer_that_knew_no_better_is_forgotten(service: Service) -> None:
+def test_an_answer_that_contradicts_the_file_is_ignored(service: Service) -> None:
     """OpenD says again and again that the day began with the first tick of this run: the file knows earlier ones."""
     before = service.gaps()
     service.hide()

@@ -78,7 +78,7 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
     }
 
 
-def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
+def test_an_unknown_end_is_logged_as_unknown(journal: Journal) -> None:
     """The file has the largest sequence as its end, which is not shown to people."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
@@ -104,7 +104,7 @@ def test_many_events_are_one_line(journal: Journal) -> None:
     assert (closed.level, closed.name, closed.fields["gaps"]) == ("INFO", "gap_closed", "6")
 
 
-def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> None:
+def test_gaps_of_unknown_size_are_not_counted_as_zero_ticks(journal: Journal) -> None:
     """The line says so when no size is known at all."""
     desk = Desk()
     desk.office.events = [gap(f"HK.{n:05d}", None) for n in range(6)]

@@ -35,7 +35,7 @@ def test_a_writer_whose_thread_has_ended_is_noticed(make_rig: MakeRig) -> None:
         current.demand_alive()
 
 
-def test_the_writer_in_office_stores_what_is_no_tick(make_rig: MakeRig, tick: Callable[..., TickRow]) -> None:
+def test_the_current_writer_also_stores_data_that_is_no_tick(make_rig: MakeRig, tick: Callable[..., TickRow]) -> None:
     """A reconciliation, instruments, and rows of the predecessor beside the ticks: who waits for those is told."""
     rig = make_rig()
     current = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)

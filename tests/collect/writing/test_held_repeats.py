@@ -26,7 +26,7 @@ def test_each_tick_counts_once(tick: Callable[..., TickRow], batch: int) -> None
     assert held.again == 2 * len(again) + 1
 
 
-def test_what_opend_can_give_again_is_known(tick: Callable[..., TickRow]) -> None:
+def test_ticks_that_opend_can_return_again_are_known(tick: Callable[..., TickRow]) -> None:
     """Of a symbol's many ticks the newest thousand, whatever came before."""
     held = HeldRepeats()
     for start in range(0, 20_000, 500):

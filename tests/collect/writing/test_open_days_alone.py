@@ -84,7 +84,7 @@ def of(tick: MakeTick, day: int, seq: int = 1, at_ms: int = 36_000_000) -> TickR
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_is_taken_away_is_begun_anew_and_told(
+def test_a_file_that_is_moved_away_is_created_again_and_logged(
     desk: Desk, tick: MakeTick, journal: Journal, *, replaced: bool
 ) -> None:
     """The next tick is in a file that can be found. What stands in the place is kept under another name, and `on_fresh`
@@ -108,7 +108,7 @@ def test_a_file_that_is_taken_away_is_begun_anew_and_told(
     assert (kept is not None and kept.read_text() == "notes\n") == replaced
 
 
-def test_files_that_were_taken_away_are_let_go_of(desk: Desk, tick: MakeTick) -> None:
+def test_files_that_were_moved_away_are_closed(desk: Desk, tick: MakeTick) -> None:
     """Without a tick of theirs: their days are named, the others stay open, and a second look finds none."""
     for day in (TODAY, TODAY - 1, TODAY - 2):
         desk.store(day, of(tick, day))
@@ -120,7 +120,7 @@ def test_files_that_were_taken_away_are_let_go_of(desk: Desk, tick: MakeTick) ->
     assert desk.days.close_gone() == []
 
 
-def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+def test_a_damaged_file_is_renamed_and_a_new_one_created(desk: Desk, tick: MakeTick, journal: Journal) -> None:
     """Whole and under its own name, told with where it is and what to read; ticks go on."""
     desk.store(TODAY, of(tick, TODAY))
     desk.days.close(TODAY)
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick,
     assert (desk.fresh, desk.stats.damaged_files) == ([TODAY], [str(kept)])
 
 
-def test_a_file_of_the_predecessor_is_set_aside_to_be_imported(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+def test_a_file_of_the_predecessor_is_renamed_to_be_imported(desk: Desk, tick: MakeTick, journal: Journal) -> None:
     """Ours begins at once; the other is kept under the name that the import looks for, untouched."""
     path = write_file(desk.path(TODAY), [as_predecessors(of(tick, TODAY), DAY)])
     before = path.read_bytes()
@@ -152,7 +152,7 @@ def test_a_file_of_the_predecessor_is_set_aside_to_be_imported(desk: Desk, tick:
     assert desk.fresh == [], "nothing is lost that OpenD should be asked for"
 
 
-def test_a_log_without_its_file_is_kept(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+def test_a_wal_without_its_file_is_kept(desk: Desk, tick: MakeTick, journal: Journal) -> None:
     """SQLite would apply it to the file that is made now."""
     wal = desk.data_root / f"{DAY}.db-wal"
     wal.write_bytes(b"of another file")
@@ -194,7 +194,7 @@ def test_a_read_only_file_is_sealed_only_where_it_says_so(desk: Desk, tick: Make
 # --- which are open ---
 
 
-def test_a_few_files_are_open_todays_among_them(desk: Desk, tick: MakeTick) -> None:
+def test_a_few_files_stay_open_with_todays_among_them(desk: Desk, tick: MakeTick) -> None:
     """The one that was used least lately is let go of, with its log: it may soon be used again."""
     desk.store(TODAY, of(tick, TODAY))
     for day in range(TODAY - MOST_FILES + 1, TODAY):
@@ -228,9 +228,7 @@ def test_the_file_of_another_day_is_plain_after_ten_minutes(desk: Desk, tick: Ma
     ]
 
 
-def test_an_opening_is_told_once_for_as_long_as_the_file_is_not_closed(
-    desk: Desk, tick: MakeTick, journal: Journal
-) -> None:
+def test_an_opening_is_logged_once_until_the_file_is_closed(desk: Desk, tick: MakeTick, journal: Journal) -> None:
     """One that is held is opened again and again: in the log once, and again after it was closed."""
     for _ in range(3):
         desk.store(TODAY, of(tick, TODAY))
@@ -255,7 +253,7 @@ def test_a_reader_keeps_a_file_from_being_plain(desk: Desk, tick: MakeTick, jour
     reader.close()
 
 
-def test_what_waits_behind_a_file_that_ends_is_not_for_it(desk: Desk, tick: MakeTick) -> None:
+def test_waiting_rows_are_not_counted_in_a_file_that_is_closed(desk: Desk, tick: MakeTick) -> None:
     """Its account is whole when it is closed: rows that still wait are no rows of this file."""
     desk.days.file(TODAY).write(Batch(rows=[of(tick, TODAY)], waiting=7), TODAY_MS)
     desk.days.close(TODAY)
@@ -266,7 +264,7 @@ def test_what_waits_behind_a_file_that_ends_is_not_for_it(desk: Desk, tick: Make
 # --- what is known of today ---
 
 
-def test_counts_of_no_day_are_for_todays_file_or_the_latest(desk: Desk, tick: MakeTick) -> None:
+def test_counts_of_no_day_go_to_todays_file_or_the_latest(desk: Desk, tick: MakeTick) -> None:
     """`home`: today's where it is open, whatever the newest is; none where no file is open."""
     assert desk.days.home() is None
     desk.store(TODAY - 2, of(tick, TODAY - 2))
@@ -294,7 +292,7 @@ def test_figures_are_those_of_the_newest_day(desk: Desk, tick: MakeTick) -> None
     assert (stats.newest_day, stats.gaps_open) == (market.day_name(TODAY + 1), 0)
 
 
-def test_tomorrow_may_begin_two_hours_before_it_does_here(desk: Desk, tick: MakeTick) -> None:
+def test_the_next_day_may_start_two_hours_before_the_hosts_midnight(desk: Desk, tick: MakeTick) -> None:
     """So far this host's clock may be behind the exchange's; what OpenD says of the time counts where it is later."""
     tomorrow = market.day_start_ms(TODAY + 1)
     desk.now_ms = tomorrow - 2 * HOUR_MS - 1
@@ -305,7 +303,7 @@ def test_tomorrow_may_begin_two_hours_before_it_does_here(desk: Desk, tick: Make
     assert desk.stats.newest_day == market.day_name(TODAY + 1)
 
 
-def test_a_day_that_has_not_begun_by_opends_word_is_not_judged(desk: Desk, tick: MakeTick) -> None:
+def test_a_day_that_has_not_begun_by_opends_clock_has_no_figures(desk: Desk, tick: MakeTick) -> None:
     """This host's clock is a week ahead and had a file made: figures are those of the day with the ticks."""
     desk.now_ms += 7 * market.DAY_MS
     desk.days.file(TODAY + 7)

@@ -122,7 +122,7 @@ def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> 
     assert rig.stats.stalls == 0
 
 
-def test_a_stall_is_told_with_what_is_done(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_stall_is_logged_with_its_recovery(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """One line for each judgement, the stacks of all threads behind it, unless it only waits for a named cause."""
     rig = make_rig()
     scene = Scene(rig)
@@ -174,7 +174,7 @@ def test_a_writer_in_a_long_statement_is_interrupted(
     assert rig.query(DAY, COUNT) == [(200,)]
 
 
-def test_a_writer_beyond_help_is_replaced(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
+def test_a_writer_that_stays_stuck_is_replaced(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
     """The new one stores what the old one had taken and what comes; the old one may wake up, and each tick is there
     once. As long as it hangs on, a lock may be its own: it is no cause to wait for.
     """
@@ -217,7 +217,7 @@ def in_a_write() -> Any:
     os.close(writing)
 
 
-def test_a_disk_that_does_not_answer_is_told(make_rig: MakeRig, journal: Journal, in_a_write: Any) -> None:
+def test_a_disk_that_does_not_answer_is_logged(make_rig: MakeRig, journal: Journal, in_a_write: Any) -> None:
     """By the kernel's own word of the writer's thread: from half a second on, now and then, and for `status` while it
     lasts. A stall with that cause is waited for. Where the writer knows a cause itself, that one is told.
     """

@@ -118,7 +118,7 @@ def test_a_day_with_ticks_to_import_is_not_sealed(office: Office, tick: MakeTick
     assert office.sealed() == [market.day_name(TODAY - 2)]
 
 
-def test_a_file_that_cannot_be_sealed_is_told_and_known(office: Office, journal: Journal) -> None:
+def test_a_file_that_cannot_be_sealed_is_logged_and_reported(office: Office, journal: Journal) -> None:
     """Once in the log, and for `status` while it lasts; the days behind it are sealed all the same."""
     office.make(TODAY - 2, TODAY - 1)
     path = office.path(TODAY - 2)
@@ -145,7 +145,7 @@ def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal,
     assert office.path(TODAY - 1).read_bytes() == before
 
 
-def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
+def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
     """And nothing is sealed; the service goes on."""
     (tmp_path / "notes").write_text("no directory\n")
     office = Office(tmp_path / "notes", tick)
@@ -156,7 +156,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, tick: MakeTick,
     assert office.stats.not_sealed == {}
 
 
-def test_what_became_wrong_while_it_was_checked_is_not_sealed(office: Office) -> None:
+def test_a_day_that_changed_during_its_check_is_not_sealed(office: Office) -> None:
     """A tick for the day came, or the day goes on again by OpenD's clock: the check counts for nothing."""
     office.make(TODAY - 1)
     sealing = office.days.sealing
@@ -180,14 +180,14 @@ def checked(tmp_path: Path, tick: MakeTick, journal: Journal, disk: Disk) -> Off
     return office
 
 
-def test_a_stop_behind_a_check_leaves_plain_files(checked: Office) -> None:
+def test_a_stop_after_a_check_leaves_plain_files(checked: Office) -> None:
     """Its day is sealed by the next run; every file is closed as at any stop."""
     checked.days.close_all()
     assert sorted(path.name for path in checked.data_root.iterdir()) == ["20261119.db", "20261120.db"]
     assert checked.sealed() == []
 
 
-def test_a_late_tick_behind_a_check_is_stored(checked: Office) -> None:
+def test_a_late_tick_after_a_check_is_stored(checked: Office) -> None:
     """At the first try; its day is not sealed by a check from before it."""
     file = checked.days.file(TODAY - 1)
     assert file.write(Batch(rows=[checked.tick("HK.00700", 999)]), TODAY_MS).stored == 1
@@ -195,7 +195,7 @@ def test_a_late_tick_behind_a_check_is_stored(checked: Office) -> None:
     assert checked.sealed() == []
 
 
-def test_a_check_that_lasts_is_sealed_at_a_later_look(checked: Office, journal: Journal) -> None:
+def test_a_day_whose_check_takes_long_is_sealed_later(checked: Office, journal: Journal) -> None:
     """It was not waited for; once it has ended its day is sealed without another check."""
     checked.seal()
     assert checked.sealed() == ["20261119"]
@@ -205,7 +205,7 @@ def test_a_check_that_lasts_is_sealed_at_a_later_look(checked: Office, journal: 
 # --- the check itself ---
 
 
-def test_a_check_tells_what_it_found(office: Office) -> None:
+def test_a_check_reports_what_it_found(office: Office) -> None:
     """Passed, or what is wrong, once it is done; and that the file is open to others again."""
     office.make(TODAY - 1, TODAY - 2)
     put_in_disorder(office.path(TODAY - 2))

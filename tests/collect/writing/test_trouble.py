@@ -60,7 +60,7 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     ],
     ids=["full", "readonly", "io", "errno"],
 )
-def test_a_disk_that_fails_is_named_and_outlived(
+def test_a_disk_that_fails_is_named_and_survived(
     make_rig: MakeRig,
     tick: MakeTick,
     journal: Journal,

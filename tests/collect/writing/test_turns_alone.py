@@ -184,7 +184,7 @@ def test_a_spool_that_cannot_be_read_now_is_tried_again(hall: Hall, journal: Jou
     assert hall.ticks(TODAY) == [1, 2, 3]
 
 
-def test_late_ticks_of_a_sealed_day_are_counted_where_links_are(hall: Hall) -> None:
+def test_late_ticks_of_a_sealed_day_are_counted_in_the_open_file(hall: Hall) -> None:
     """Those that it has are duplicates, the others rejected; in the account of the file that is open."""
     hall.store(Chunk(rows=hall.rows(1, 2, YESTERDAY)))
     hall.days.close_all()
@@ -196,7 +196,7 @@ def test_late_ticks_of_a_sealed_day_are_counted_where_links_are(hall: Hall) -> N
     assert (hall.stats.sealed_day, hall.queue.rows) == (2, 0)
 
 
-def test_after_giving_up_nothing_is_begun(hall: Hall) -> None:
+def test_after_giving_up_no_commit_starts(hall: Hall) -> None:
     """The rows are still there for whoever comes next."""
     hall.orders.give_up.set()
     hall.store(Chunk(rows=hall.rows(1, 2)))
@@ -205,7 +205,7 @@ def test_after_giving_up_nothing_is_begun(hall: Hall) -> None:
     assert hall.turns.store_held(TODAY) is False
 
 
-def test_a_file_is_opened_anew_when_that_is_ordered(hall: Hall) -> None:
+def test_a_file_is_opened_again_on_request(hall: Hall) -> None:
     """Once, before the next commit; nothing is lost or counted twice by it."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     before = hall.days.file(TODAY)
@@ -220,7 +220,7 @@ def test_a_file_is_opened_anew_when_that_is_ordered(hall: Hall) -> None:
     assert (hall.ticks(TODAY), again.ledger.stored, again.ledger.commits) == ([1, 2, 3, 4], 4, 4)
 
 
-def test_a_commit_is_told_in_all_its_figures(hall: Hall) -> None:
+def test_a_commit_is_reported_with_all_its_figures(hall: Hall) -> None:
     """What was stored, when, how long it took and how old its oldest row was; which days' file it is."""
     rows = hall.rows(1, 3)
     hall.store(Chunk(rows=[*rows, rows[0]]))
@@ -236,7 +236,7 @@ def test_a_commit_is_told_in_all_its_figures(hall: Hall) -> None:
     assert hall.stats.newest_day == DAY
 
 
-def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
+def test_a_lock_is_waited_for_and_logged(hall: Hall, journal: Journal) -> None:
     """One line for many attempts, with whose file, for how long; then all is stored."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     other = apsw.Connection(str(hall.path(TODAY)))
@@ -254,7 +254,7 @@ def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
     other.close()
 
 
-def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: Journal) -> None:
+def test_an_unfinished_batch_goes_to_the_next_writer(hall: Hall, journal: Journal) -> None:
     """Told to give up behind its first commit: the rows of the other day were neither stored nor put aside."""
     when_told(journal, "day_opened", hall.orders.give_up.set)
     hall.store(Chunk(rows=[*hall.rows(1, 2), *hall.rows(1, 2, YESTERDAY)]))
@@ -264,7 +264,7 @@ def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: 
     assert [row[1] for chunk in hall.queue.take(9, 0.0, 0.0) for row in chunk.rows] == [1, 2, 1, 2]
 
 
-def test_what_others_changed_is_told_with_its_day(hall: Hall, journal: Journal) -> None:
+def test_changes_by_others_are_logged_with_their_day(hall: Hall, journal: Journal) -> None:
     """Which file, and what was made anew in it."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     other = apsw.Connection(str(hall.path(TODAY)))

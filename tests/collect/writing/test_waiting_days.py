@@ -243,7 +243,7 @@ def test_a_sealed_file_of_today_holds_its_ticks(rig: SpoolingRig, tick: MakeTick
 
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])
-def test_held_ticks_outlive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
+def test_held_ticks_survive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
     """A stop leaves them in the spool and logs how many; the next run finds every one of them, once."""
     bad = DAYS[which]
     name = market.day_name(bad)
@@ -291,7 +291,7 @@ def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, 
     assert rig.fresh == [day], "what the file that was moved away held is looked for"
 
 
-def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: MakeTick) -> None:
+def test_a_file_that_could_not_be_read_is_counted_again(rig: SpoolingRig, tick: MakeTick) -> None:
     """Our own gaps were not made from the file's content: its day is loaded again when it can be read."""
     path, aside = rig.data_root / "20261119.db", rig.data_root / "aside"
     earlier = DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions())
@@ -308,7 +308,7 @@ def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: M
     assert rig.query("20261119", "SELECT count(*) FROM gaps") == [(0,)]
 
 
-def test_many_held_rows_come_back_in_pieces(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
+def test_many_held_rows_are_stored_in_batches(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
     """A day held for long: today's ticks are stored while its own come back by the batch, each once, and what comes for
     it meanwhile goes behind.
     """
@@ -353,7 +353,7 @@ def test_without_a_spool_memory_is_bounded(tmp_path: Path, tick: MakeTick, journ
     assert rig.query("20261119", COUNT) == [(70_000,)]
 
 
-def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
+def test_a_commit_reported_as_failed_is_counted_once_for_a_held_day(
     tmp_path: Path, tick: MakeTick, journal: Journal, disk: Disk
 ) -> None:
     """The commit of a late tick of yesterday fails behind its back, and more ticks come before it is tried again: each
@@ -377,7 +377,7 @@ def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
     ]
 
 
-def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_lock_on_yesterdays_file_does_not_delay_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
     """Another process writes to yesterday's file: its late ticks wait, today's do not."""
     rig.put([*rows_of(tick, TODAY - 1, 1), *rows_of(tick, TODAY, 1)])
     rig.writer.start()
@@ -393,7 +393,7 @@ def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick
     assert rig.queue.rows == 0
 
 
-def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingRig, tick: MakeTick) -> None:
+def test_rows_of_another_spool_are_on_disk_before_it_deletes_them(rig: SpoolingRig, tick: MakeTick) -> None:
     """A row of an old spool is deleted there only when it is in the day's own spool."""
     (rig.data_root / "20261119.db").mkdir()
     done: list[int] = []
@@ -405,7 +405,7 @@ def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingR
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
+def test_each_tick_is_stored_once_with_random_faults_of_day_files(
     rig: SpoolingRig, tick: MakeTick, journal: Journal, seed: int
 ) -> None:
     """Days whose files are locked, in the way and free again at random while ticks of all of them come, some twice: in
@@ -461,7 +461,7 @@ def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
 
 
 @pytest.mark.parametrize("day", ["yesterday", "today"])
-def test_a_day_whose_file_was_moved_away_is_counted_anew(
+def test_a_day_whose_file_was_moved_away_is_counted_again(
     tmp_path: Path, tick: MakeTick, journal: Journal, day: str
 ) -> None:
     """The remedy was followed: ticks of the moved file are missing from the new one, and are requested."""

@@ -152,7 +152,7 @@ def test_a_commit_that_may_have_happened_is_tried_again_as_it_was(room: Room) ->
     assert room.first() == [3, 4, 5, 6, 7, 8, 9]
 
 
-def test_without_a_spool_a_day_waits_in_memory_as_far_as_that_goes(tmp_path: Path, tick: MakeTick) -> None:
+def test_without_a_spool_a_day_waits_in_memory_up_to_a_limit(tmp_path: Path, tick: MakeTick) -> None:
     """Fifty thousand rows of all days; what is on a disk already stays there, and is not taken."""
     room = Room(tmp_path, tick, spools=False)
     assert room.hold(1, 3)
@@ -167,7 +167,7 @@ def test_without_a_spool_a_day_waits_in_memory_as_far_as_that_goes(tmp_path: Pat
     assert room.days.days() == {TODAY, YESTERDAY}
 
 
-def test_a_spool_that_takes_nothing_is_told_and_tried_again(room: Room, journal: Journal) -> None:
+def test_a_spool_that_takes_nothing_is_logged_and_tried_again(room: Room, journal: Journal) -> None:
     """The rows wait in memory meanwhile, and reach it with the next ones, in order."""
     place = room.spool_dir / f"{RUN}.{DAY}"
     place.write_text("in the way\n")
@@ -191,7 +191,7 @@ def test_a_spool_that_takes_nothing_is_told_and_tried_again(room: Room, journal:
     assert found == [1, 2, 3, 4, 5, 6]
 
 
-def test_what_the_spool_lost_is_counted_and_the_day_counted_anew(room: Room, journal: Journal) -> None:
+def test_rows_lost_by_the_spool_are_counted_and_the_day_is_counted_again(room: Room, journal: Journal) -> None:
     """A record that cannot be read any more: so many rows are dropped, to the row, and told."""
     room.hold(1, 3)
     room.days.fail(TODAY, ERROR)
@@ -225,7 +225,7 @@ def test_today_is_tried_first_then_days_that_never_failed(room: Room, days: list
     wait_until(lambda: room.days.next_day(TODAY) == TODAY - 2, "its next try")
 
 
-def test_every_other_day_has_its_turn_before_one_that_had_it(room: Room) -> None:
+def test_waiting_days_take_turns(room: Room) -> None:
     """Days that wait for their turn alone take turns."""
     for day in (TODAY - 2, TODAY - 1):
         room.days.defer(day, Part.of(room.rows(1, 4, day)))
@@ -251,7 +251,7 @@ def test_a_day_is_tried_at_once_when_its_file_was_changed(room: Room) -> None:
     wait_until(lambda: room.days.next_day(TODAY) == TODAY, "its next try")
 
 
-def test_a_fresh_file_in_place_of_one_that_was_moved_is_counted_anew(room: Room) -> None:
+def test_a_new_file_in_place_of_a_moved_one_is_counted_again(room: Room) -> None:
     """What the file held that was there before is not in this one; of the same file nothing is to be counted."""
     path = room.root / f"{DAY}.db"
     for moved in (False, True):
@@ -264,7 +264,7 @@ def test_a_fresh_file_in_place_of_one_that_was_moved_is_counted_anew(room: Room)
         assert room.days.done(TODAY, len(room.first())) is moved
 
 
-def test_too_many_changes_of_gaps_are_counted_anew(room: Room) -> None:
+def test_after_too_many_changes_of_gaps_a_day_is_counted_again(room: Room) -> None:
     """A hundred thousand of one day are kept; beyond them the day's file is counted anew, and nothing is guessed."""
     room.days.defer(TODAY, Part(room.rows(1, 1), [gap(number) for number in range(100_000)], []))
     assert len(room.days.first(TODAY, 9, is_today=True).gaps) == 100_000
@@ -273,7 +273,7 @@ def test_too_many_changes_of_gaps_are_counted_anew(room: Room) -> None:
     assert room.days.done(TODAY, 1) is True
 
 
-def test_who_keeps_rows_on_disk_is_told_when_they_are_safe(room: Room) -> None:
+def test_callers_are_told_when_their_rows_are_on_disk(room: Room) -> None:
     """Once none that is held is in memory alone: committed, or in the day's spool."""
     told: list[str] = []
     room.days.defer(YESTERDAY, Part.of(room.rows(1, 2, YESTERDAY)))
@@ -287,7 +287,7 @@ def test_who_keeps_rows_on_disk_is_told_when_they_are_safe(room: Room) -> None:
     assert room.counts() == (4, 4, 0)
 
 
-def test_a_fault_is_told_again_when_its_cause_changes(room: Room, journal: Journal) -> None:
+def test_a_fault_is_logged_again_when_its_cause_changes(room: Room, journal: Journal) -> None:
     """Otherwise every ten minutes; when it is over, for how long it lasted."""
     started_s = time.monotonic()
     room.hold(1, 2)

@@ -25,7 +25,7 @@ def actions(dog: Watchdog, pressure: Pressure, seconds: int) -> list[tuple[int, 
     return [(second, verdict.action) for second, verdict in verdicts if verdict]
 
 
-def test_a_stall_without_a_name_is_met_in_steps() -> None:
+def test_a_stall_without_a_known_cause_is_handled_in_steps() -> None:
     """At its threshold exactly: interrupt, new connection, new writer, each given 30 s to help; then the end."""
     assert actions(watchdog(), STALL, 120) == [
         (0, Action.INTERRUPT),
@@ -46,13 +46,13 @@ def test_a_stall_without_a_name_is_met_in_steps() -> None:
         pytest.param(replace(STALL, upstream_age_s=STALL_S), id="rows that wait, but nothing arrives any more"),
     ],
 )
-def test_what_is_no_stall_is_no_alarm(pressure: Pressure) -> None:
+def test_normal_waits_are_no_stall(pressure: Pressure) -> None:
     """Ten minutes of it: nothing is said, nothing is done."""
     assert actions(watchdog(), pressure, 600) == []
 
 
 @pytest.mark.parametrize("cause", ["disk_full", "read_only", "busy", "slow_disk", "no_directory"])
-def test_a_stall_with_a_name_is_waited_for(cause: str) -> None:
+def test_a_stall_with_a_known_cause_is_waited_for(cause: str) -> None:
     """For an hour: logged every minute, and the process is never ended because of it."""
     told = actions(watchdog(), replace(STALL, cause=cause), 3600)
     assert told == [(minute * 60, Action.WAIT) for minute in range(60)]

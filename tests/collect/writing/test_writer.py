@@ -125,7 +125,7 @@ def test_when_behind_commits_are_large(make_rig: MakeRig, tick: MakeTick) -> Non
     assert rig.query(DAY, "SELECT stored, waiting FROM ledger") == [(50_000, 0)]
 
 
-def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
+def test_the_first_rows_of_a_burst_are_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
     """Five thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
     rig = make_rig(batch_rows=50_000, max_wait_ms=3_600_000)
     rig.writer.prepare(market.parse_day(DAY))
@@ -218,7 +218,7 @@ def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
     assert rig.query(DAY, COUNT) == [(200,)]
 
 
-def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_reader_that_holds_the_wal_does_not_stop_commits(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """With a reader in a long query every tick is still committed, and the reader's view does not change."""
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY))
@@ -236,7 +236,7 @@ def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: Make
 
 
 @pytest.mark.parametrize("how", ["removed", "moved away", "replaced", "the directory removed"])
-def test_a_day_file_that_is_taken_away_is_begun_anew(
+def test_a_day_file_that_is_moved_away_is_created_again(
     how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """The open day's file is moved: later ticks are in a new file with the right name, and the loss is logged."""
@@ -266,7 +266,7 @@ def test_a_day_file_that_is_taken_away_is_begun_anew(
     assert kept == {"replaced": {"", "-wal", "-shm"}, "moved away": {"-wal", "-shm"}}.get(how, set())
 
 
-def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
+def test_a_day_file_moved_away_while_nothing_trades_is_created_again(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
     """At lunch too: the check does not need a tick."""
@@ -279,7 +279,7 @@ def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
     stop(rig)
 
 
-def test_a_foreign_file_in_the_way_stays_whole(
+def test_a_foreign_file_in_its_place_is_not_changed(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """A text file has today's name: the start logs it and continues, and ticks wait until it is moved."""
@@ -334,7 +334,7 @@ def test_a_stop_ends_also_when_the_disk_does_not_answer(
     assert rig.query(DAY, COUNT) == [(100,)]
 
 
-def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_bug_ends_the_thread_and_is_logged(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """An error that is not the disk's is not repeated for ever: a traceback, and the service sees the thread end."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])

@@ -164,7 +164,7 @@ def send(url: str, seconds: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("answer", [endless_body, endless_chunks, long_promise, bomb], ids=lambda each: each.__name__)
-def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
+def test_an_endless_body_is_cut_and_the_message_counts_as_sent(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
     """The status line accepted the message: no failure, so it is not sent again; the process does not grow."""
@@ -180,7 +180,7 @@ def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
 @pytest.mark.parametrize(
     "answer", [endless_headers, endless_continue, redirects, endless_redirects], ids=lambda each: each.__name__
 )
-def test_an_answer_without_end_is_a_failure(
+def test_an_endless_answer_is_a_failure(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
     """Without a status code it is a failure with its cause, long before the time is over; the process does not grow."""
