@@ -1,4 +1,4 @@
-"""A gap by itself."""
+"""One gap."""
 
 from __future__ import annotations
 

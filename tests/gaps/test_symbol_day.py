@@ -1,4 +1,4 @@
-"""The rule of the sequence, as single ticks meet it, and what a symbol's day counts."""
+"""The rule of the sequence for single ticks, and the counts of a symbol's day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_sequence_must_be_near_the_ticks_own_time(off_s: int) -> None:
 
 
 def test_a_larger_jump_needs_more_time() -> None:
-    """A thousand at any time, more only when seconds went by."""
+    """A thousand counters at any time, more only if seconds have passed."""
     track = SymbolDay("HK.00700", next=10, last_seq=at(9)[1])
     assert continues(track, at(10)[1], near=True)
     assert not continues(track, at(9)[1], near=True)
@@ -34,7 +34,7 @@ def test_a_larger_jump_needs_more_time() -> None:
 
 
 def test_a_lower_counter_in_a_later_second_starts_a_new_run() -> None:
-    """And the next tick must go on from there."""
+    """The next tick must have the next counter."""
     track = SymbolDay("HK.00700", next=10, last_seq=at(9)[1])
     assert begins_anew(track, at(1, 5)[1])
     assert not begins_anew(track, at(1)[1] - SECOND)
@@ -43,7 +43,7 @@ def test_a_lower_counter_in_a_later_second_starts_a_new_run() -> None:
 
 
 def test_counters_without_a_tick_are_counted_in_total_and_in_a_range() -> None:
-    """Open gaps, gaps that are lost, and counters without a tick."""
+    """Those of open gaps, of lost gaps, and counters that the exchange skipped."""
 
     def gap(first: int, last: int) -> OpenGap:
         return OpenGap(first, first, last, at(first)[1], at(last)[1], TEN_MS, TEN_MS, "push_lost", TEN_MS)
@@ -57,7 +57,7 @@ def test_counters_without_a_tick_are_counted_in_total_and_in_a_range() -> None:
 
 
 def test_ticks_received_again_replace_no_other_known_tick() -> None:
-    """An answer is compared with what is known: with the ticks that OpenD no longer has, too."""
+    """An answer is compared with all known ticks, also with those that OpenD no longer has."""
     recent = Recent()
     for number in (*range(405), *(list(range(5, 405)) * 8)):
         recent.add(number, number * 1000)
