@@ -167,7 +167,7 @@ class Collector(Process):
         """Returns when its day files have this many ticks."""
         wait_until(lambda: self.stored() >= ticks, lambda: f"{ticks} ticks stored in\n{self.output}")
 
-    def outlive(self, opend: OpenD) -> None:
+    def read_all_from(self, opend: OpenD) -> None:
         """Stops OpenD, and returns when everything that it sent has been read."""
         before = len(self.events("futu_disconnected"))
         opend.signal(signal.SIGTERM)
@@ -254,7 +254,7 @@ def free_port() -> int:
         return port
 
 
-class Cable:
+class Proxy:
     """A TCP proxy to an OpenD that can be cut: it forwards bytes, and `cut` ends every connection at once."""
 
     def __init__(self, port: int) -> None:
@@ -262,7 +262,7 @@ class Cable:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         self._stopped = False
-        self._thread = threading.Thread(target=self._forward, name="cable")
+        self._thread = threading.Thread(target=self._forward, name="proxy")
         self._thread.start()
 
     @property
@@ -315,14 +315,14 @@ def _carried(source: socket.socket, target: socket.socket) -> bool:
 
 
 @pytest.fixture
-def lay_cable() -> Iterator[Callable[[int], Cable]]:
+def start_proxy() -> Iterator[Callable[[int], Proxy]]:
     """Starts a proxy to a port, and removes it with the test."""
-    laid: list[Cable] = []
+    proxies: list[Proxy] = []
 
-    def lay(port: int) -> Cable:
-        laid.append(Cable(port))
-        return laid[-1]
+    def start_one(port: int) -> Proxy:
+        proxies.append(Proxy(port))
+        return proxies[-1]
 
-    yield lay
-    for cable in laid:
-        cable.close()
+    yield start_one
+    for proxy in proxies:
+        proxy.close()

@@ -123,7 +123,7 @@ def begin(start: Start, large_day: Path, settings: dict[str, str]) -> tuple[Open
 
 def finish(opend: OpenD, collector: Collector, source: Path) -> None:
     """Every tick that was made is in the file once; nothing was dropped, and nothing waits in the spool."""
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     wait_until(lambda: state(collector)["waiting"] == 0, "everything stored", LONG_CAP_S)
     assert collector.stop() == 0
     end = collector.shutdown()

@@ -64,7 +64,7 @@ def test_a_shared_lock_of_a_reader_is_named_and_its_ticks_are_spooled(start: Sta
     wait_until(lambda: not spooled(collector) and collector.stored() > before + 500, "everything stored")
     assert collector.events("writer_recovered")
     assert finding(collector, "writer_busy") is None
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     assert collector.stop() == 0
     opend_made = {(tick.symbol, tick.seq) for tick in opend.truth()}
     assert collector.shutdown()["dropped"] == "0"
@@ -87,7 +87,7 @@ def test_a_start_beside_a_reader_of_the_plain_file_waits_and_names_it(start: Sta
         assert line.fields["holder"].startswith(f"pid {other.pid} (")
         wait_until(lambda: spooled(second) > 100, "ticks in the spool")
     wait_until(lambda: second.events("writer_recovered") and not spooled(second), "everything stored")
-    second.outlive(opend)
+    second.read_all_from(opend)
     assert second.stop() == 0
     made = {(tick.symbol, tick.seq) for tick in opend.truth()}
     assert {(tick.symbol, tick.seq) for tick in second.ticks()} == made

@@ -152,7 +152,7 @@ def test_a_limit_of_file_size_is_named(start: Start) -> None:
     assert collector.alive
     resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, before)
     collector.wait_for("writer_recovered", cause="file_size_limit")
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     assert collector.stop() == 0
     told = collector.shutdown()
     assert int(told["stored"]) + int(told["duplicate"]) == int(told["received"])
