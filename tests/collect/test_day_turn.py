@@ -1,4 +1,4 @@
-"""The roll of the day: which file must exist, and before which day days may be sealed."""
+"""The change of the trading day: which file must exist, and before which day days may be sealed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def turn_of(opend: OpenDState, writer: Any) -> DayTurn:
-    """One with this writer in office."""
+    """A DayTurn with this writer as the current one."""
     current = SimpleNamespace(writer=writer, keep_drift=lambda *given: writer.drifts.append(given))
     return DayTurn(opend, current)  # type: ignore[arg-type]
 
@@ -54,7 +54,7 @@ def test_a_trading_day_has_its_file_from_its_first_second(
 
 
 def test_the_writer_is_asked_for_a_file_once_a_day(writer: Any) -> None:
-    """The writer takes the request, and is not asked again."""
+    """The writer handles the request, and is not asked again."""
     turn = turn_of(OpenDState(), writer)
     turn.check()
     assert writer.open_day == FRIDAY

@@ -10,7 +10,7 @@ TEN_MS = market.day_start_ms(DAY) + 36_000_000
 
 
 def test_the_hosts_clock_is_used_until_opend_reports_its_time() -> None:
-    """And again by how much OpenD's was ahead, while OpenD is away."""
+    """While OpenD is not connected, it is used with the last known difference."""
     opend, host_ms = OpenDState(), [TEN_MS - 3 * market.DAY_MS]
     clock = ExchangeClock(opend, lambda: host_ms[0])
     assert clock.today() == DAY - 3

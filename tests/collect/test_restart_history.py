@@ -1,4 +1,4 @@
-"""Which restarts were planned, and which not: from a real file, over runs of which some left no record."""
+"""Which restarts were planned and which not: from a real file, over several runs, some of them killed."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class FaultyDisk(apsw.VFS):
         for other in ended:
             other.lifted.set()
 
-    def meet(self, operation: str, kind: str) -> str:
+    def fault_of(self, operation: str, kind: str) -> str:
         """One operation passes here: delayed as a fault says, and the name of the errno it fails with, or nothing."""
         with self._lock:
             self.operations[operation, kind] += 1
@@ -152,7 +152,7 @@ class FaultyDisk(apsw.VFS):
         kind = next((kind for flag, kind in _KIND_OF_FLAG.items() if flags[0] & flag), "")
         if not kind:
             return apsw.VFSFile(self._base, name, flags)
-        error = self.meet("open", kind)
+        error = self.fault_of("open", kind)
         if kind != "db" or error not in _READABLE:
             _raise("open", error)
             return _File(self, kind, self._base, name, flags)
@@ -163,7 +163,7 @@ class FaultyDisk(apsw.VFS):
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
         """Deletes a journal or a WAL."""
-        _raise("delete", self.meet("delete", kind_of(name)))
+        _raise("delete", self.fault_of("delete", kind_of(name)))
         super().xDelete(name, syncdir)
 
 
@@ -178,22 +178,22 @@ class _File(QuietFile):
         self._kind = kind
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
-        _raise("read", self._disk.meet("read", self._kind))
+        _raise("read", self._disk.fault_of("read", self._kind))
         return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
-        error = self._disk.meet("write", self._kind)
+        error = self._disk.fault_of("write", self._kind)
         if error and (part := self._disk.written_part(offset, len(data))):
             super().xWrite(data[:part], offset)
         _raise("write", error)
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
-        _raise("truncate", self._disk.meet("truncate", self._kind))
+        _raise("truncate", self._disk.fault_of("truncate", self._kind))
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        _raise("sync", self._disk.meet("sync", self._kind))
+        _raise("sync", self._disk.fault_of("sync", self._kind))
         super().xSync(flags)
 
 

@@ -1,8 +1,8 @@
 """For any model of the sequence: every missing tick is in a gap, and no gap is false.
 
 An exchange makes ticks by a model of the sequence; pushes are lost, connections end, OpenD is restarted and its answers
-are correct or not. After each answer every tick of the truth that is not stored must be in an open gap; at the end, when
-OpenD has answered correctly for a while, a gap of known size must have the exact size.
+are correct or not. After each answer every tick of the truth that is not stored must be in an open gap. At the end,
+when OpenD has answered correctly for a while, a gap of known size must have the exact size.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Story:
             case _:
                 return honest
 
-    def heal(self, seconds: float) -> None:
+    def backfill(self, seconds: float) -> None:
         """Due requests are sent while this much time passes; the symbol trades rarely."""
         until_ms = self.now_ms + int(seconds * 1000)
         while self.now_ms < until_ms:
@@ -169,13 +169,13 @@ def play(story: Story, step: tuple[object, ...]) -> None:
             story.trade(3)
         case ("hostile", str(kind), int(seconds)):
             story.hostile = kind
-            story.heal(seconds)
+            story.backfill(seconds)
             story.hostile = ""
         case ("pause", int(seconds)):
-            story.heal(seconds)
+            story.backfill(seconds)
         case ("kill",):
             story.begin()
-    story.heal(1.0)
+    story.backfill(1.0)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -197,9 +197,9 @@ def test_every_missing_tick_is_in_a_gap_and_no_gap_is_false(
             for step in steps:
                 play(story, step)
             for _ in range(6):
-                story.heal(25.0)
+                story.backfill(25.0)
                 story.trade(3)
-            story.heal(25.0)
+            story.backfill(25.0)
             # A counter that restarted during an outage is not always recognised: the size of a gap may be wrong then.
             story.check(numbers=model != "restarts")
         finally:
@@ -217,12 +217,12 @@ def test_pushes_lost_outside_a_small_window_open_a_gap(tmp_path: Path, model: st
     try:
         for _ in range(60):
             story.trade(2 * rate)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.gaps() == []
         story.trade(window + 60, pushed=False)
         for _ in range(20):
             story.trade(2 * rate)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.missing()
         story.check(numbers=False)
         at_most = [gap for gap in story.gaps() if gap.missing is None and (gap.to_ts_ms or 0) < story.now_ms]
@@ -238,15 +238,15 @@ def test_with_a_small_window_a_symbol_without_the_rule_becomes_complete_again(tm
     try:
         for _ in range(60):
             story.trade(6)
-            story.heal(1.0)
+            story.backfill(1.0)
         story.trade(100, pushed=False)
         for _ in range(20):
             story.trade(6)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.missing() == []
         assert story.gaps() == []
         play(story, ("outage", 100))
-        story.heal(25.0)
+        story.backfill(25.0)
         assert (story.missing(), story.gaps()) == ([], [])
     finally:
         story.file.abandon()
@@ -274,7 +274,7 @@ def test_opend_may_hold_fewer_ticks_than_the_day_had(
         for step in steps:
             play(story, step)
         for _ in range(6):
-            story.heal(25.0)
+            story.backfill(25.0)
             story.trade(3)
         assert story.missing()
         story.check(numbers=False)

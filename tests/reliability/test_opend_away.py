@@ -162,10 +162,10 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     missed = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     collector.wait_for("subscribed", count=2)
     back_ms = now_ms()
-    healed_s = wait_until(lambda: healed_since(trial, back_ms + 1000), "everything that can be backfilled")
+    filled_s = wait_until(lambda: filled_since(trial, back_ms + 1000), "everything that can be backfilled")
     made = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     minute_s = time.monotonic() - started_s
-    print(f"healed {healed_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
+    print(f"filled {filled_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
     assert minute_s < 60 * SLACK
     verdict = trial.finish(complete=False)
     # Where OpenD's window begins with the very next tick, no answer reaches what was known: a gap without a number.
@@ -179,7 +179,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     assert {symbol for symbol, count in missed.items() if count > 1500} <= missing.keys()
 
 
-def healed_since(trial: Trial, moment_ms: int) -> bool:
+def filled_since(trial: Trial, moment_ms: int) -> bool:
     """Whether a later live state says that nothing is being backfilled any more."""
     status = trial.live()
     return status.written_ms > moment_ms and not status.gaps_healing

@@ -19,7 +19,7 @@ from hk_tick_collector.store.dayfile import Link
     ],
 )
 def test_a_count_alone_can_be_merged_into_another_chunk(chunk: Chunk, count_alone: bool, more_than_rows: bool) -> None:
-    """A chunk with anything else must keep its own place in the queue."""
+    """A chunk with any other content keeps its own place in the queue."""
     assert (chunk.is_count_alone(), chunk.has_more_than_rows()) == (count_alone, more_than_rows)
 
 

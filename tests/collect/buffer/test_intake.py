@@ -103,7 +103,7 @@ def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
 
 
 def test_ticks_without_space_are_counted_logged_and_become_a_gap(journal: Journal) -> None:
-    """All rows of a chunk or none; the line is not repeated for each, but its total has every drop."""
+    """All rows of a chunk are accepted or none; not each drop has a line, but the total in the line has every drop."""
     desk = Desk(max_rows=3)
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
@@ -136,7 +136,7 @@ def test_a_rejected_tick_that_is_backfilled_again_is_not_logged_again(journal: J
 
 
 def test_rejected_ticks_close_their_gaps_and_are_logged(journal: Journal) -> None:
-    """Each of them whole; also when their neighbours find no place."""
+    """Each of them whole, also if there is no space for the other ticks of the message."""
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
@@ -210,7 +210,7 @@ def test_a_full_queue_still_takes_connections() -> None:
 
 
 def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
-    """Later than the day after OpenD's own date: counted with its cause. Where OpenD's date is unknown it is stored."""
+    """Later than the day after OpenD's date: counted with its cause. If OpenD's date is unknown it is stored."""
     desk = Desk()
     later = [
         Tick(*at(n))._replace(ts_ms=NOW_MS + days * market.DAY_MS, symbol="HK.00005") for n, days in ((1, 1), (2, 3))
@@ -245,7 +245,7 @@ def test_symbols_that_are_not_subscribed_are_counted_and_named_once(journal: Jou
 
 
 def test_the_number_of_remembered_rejected_ticks_is_bounded() -> None:
-    """Beyond that they count as missing: memory is bounded, whatever OpenD sends."""
+    """The others count as missing: memory is bounded, whatever OpenD sends."""
     desk = Desk()
     desk.intake.ticks(Ticks(rejected=[refused(counter) for counter in range(1, 50_011)]), NOW_MS)
     (chunk,) = desk.take()
@@ -255,7 +255,7 @@ def test_the_number_of_remembered_rejected_ticks_is_bounded() -> None:
 
 
 def test_counts_alone_use_no_space_in_the_queue() -> None:
-    """While the writer waits for the disk a flood of rejected ticks is one number more in a chunk that waits."""
+    """While the writer waits for the disk, rejected ticks only increase a count in a waiting chunk."""
     desk = Desk()
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
     for _ in range(1_000):
@@ -264,7 +264,7 @@ def test_counts_alone_use_no_space_in_the_queue() -> None:
 
 
 def test_each_line_has_symbol_number_and_reason(journal: Journal) -> None:
-    """A symbol that nobody chose, a tick that cannot be stored, ticks that find no place: whose, how many, why."""
+    """A symbol that is not subscribed, a tick that cannot be stored, ticks without space: each with these fields."""
     desk = Desk(max_rows=2)
     desk.intake.unwanted("HK.00005", 3)
     desk.intake.ticks(Ticks(rejected=[refused(3)]), NOW_MS)
@@ -326,7 +326,7 @@ def test_ticks_of_the_far_future_are_logged_whole_only_at_first(journal: Journal
 
 
 def test_rows_that_are_not_committed_are_known_unless_some_are_in_the_spool() -> None:
-    """For whoever counts a day anew: all of them or none."""
+    """For a recount of a day: all of them or none."""
     desk = Desk()
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3)]), NOW_MS)
@@ -338,7 +338,7 @@ def test_rows_that_are_not_committed_are_known_unless_some_are_in_the_spool() ->
 
 
 def test_a_connection_is_recorded_with_all_its_fields() -> None:
-    """When it begins, whether OpenD is there, by which connection, and why."""
+    """Its start, whether OpenD is connected, the number of the connection, and the reason."""
     desk = Desk()
     desk.intake.link(NOW_MS, connected=True, conn_id=7, reason="ready")
     (chunk,) = desk.take()

@@ -49,7 +49,7 @@ def chunk(tick: MakeTick) -> MakeChunk:
 
 @pytest.fixture
 def make_overflow(journal: Journal) -> Iterator[MakeOverflow]:  # what it logs stays in the test
-    """Makes them on a spool; none outlives the test."""
+    """Makes them on a spool, and ends them with the test."""
     made: list[Overflow] = []
 
     def make(spool: Spool) -> Overflow:
@@ -124,7 +124,7 @@ def take(queue: TickQueue) -> list[Chunk]:
 def test_rows_spooled_right_after_a_check_of_the_spool_come_back(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """The taker finds the spool empty at the very moment when an append ends: those rows are its next."""
+    """The taker finds the spool empty just when an append ends: it takes those rows next."""
 
     class SlowToLook(Spool):
         def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
@@ -150,7 +150,7 @@ def test_rows_spooled_right_after_a_check_of_the_spool_come_back(
 def test_spooled_rows_of_a_stuck_writer_go_to_the_next_one_and_count_once(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Given back and taken again it is the same rows, and when they are committed no row waits: not one less either."""
+    """Returned and taken again they are the same rows, and after their commit the number of waiting rows is 0."""
     queue = TickQueue(1, make_overflow(Spool(place)))
     queue.put(chunk(0, 5))
     stuck = take(queue)
@@ -203,7 +203,7 @@ def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
 
 
 def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
-    """A slow market spools a row or two at a time: they are not committed at that pace when the disk is back."""
+    """A slow market spools a row or two at a time: when the disk works again they are committed in large batches."""
     overflow = make_overflow(Spool(place))
     queue = TickQueue(1, overflow)
     for seq in range(0, 200, 2):
@@ -301,7 +301,7 @@ def test_a_stop_waits_for_an_append_while_there_is_time(
 
 
 def test_a_stop_tries_a_failed_spool_again_at_once(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
-    """A second's pause after a failed append is not waited out: the stop tries again, and here it goes well."""
+    """After a failed append the spool waits for a second. A stop does not wait: it tries at once, here with success."""
     place.write_text("in the way of the directory")
     spool_place = place.with_name("later")
     overflow = make_overflow(Spool(spool_place))
@@ -317,7 +317,7 @@ def test_a_stop_tries_a_failed_spool_again_at_once(place: Path, make_overflow: M
 def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """Counts, links, gaps and rules wait beside the spool; the end of the way is told with the rows that went it."""
+    """Counts, connections, gaps and rules wait in memory, and return with the rows from the spool."""
     overflow = make_overflow(Spool(place))
     before = overflow.active
     assert not before
@@ -353,7 +353,7 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
 def test_rows_bypass_memory_only_while_the_spool_is_in_use(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """And only for as many rows as may wait for its disk."""
+    """And only as many rows as may wait for the disk of the spool."""
     overflow = make_overflow(Spool(place))
     queue = TickQueue(2, overflow)
     assert not queue.has_turn_for(1)
@@ -369,7 +369,7 @@ def test_rows_bypass_memory_only_while_the_spool_is_in_use(
 def test_rows_lost_by_the_spool_are_dropped_and_counted_exactly(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """Known once the spool is empty: in the account of the chunk that comes back in its place, and in the log."""
+    """Known when the spool is empty: in the account of the chunk that returns in their place, and in the log."""
     overflow = make_overflow(Spool(place))
     lost = chunk(0, 7)
     lost.links = [Link(5, True, 1, "")]
@@ -411,7 +411,7 @@ class Unread(Spool):
 def test_a_record_that_cannot_be_read_is_tried_ten_times(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Errors of reading count, one after the other; what cannot be read then is passed over. A good read ends it."""
+    """Read errors in a row are counted; after ten the record is skipped. A successful read resets the count."""
     spool = Unread(place, [errno.EIO] * 10 + [errno.EACCES])
     overflow = make_overflow(spool)
     overflow.put(chunk(0, 3))
@@ -440,7 +440,7 @@ def test_the_reason_for_spooling_is_logged(
     level: str,
     cause: str,
 ) -> None:
-    """Once, at the first chunk; that commits wait for a copy is nobody's fault."""
+    """Once, with the first chunk; commits that wait for a copy are not reported as a fault."""
     overflow = make_overflow(Spool(place))
     overflow.storing.copy_held, overflow.storing.writer_trouble = copying, trouble
     overflow.put(chunk(0, 1))
@@ -452,7 +452,7 @@ def test_the_reason_for_spooling_is_logged(
 def test_while_a_copy_is_made_a_seconds_ticks_are_one_append(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Each sync keeps the copy from the disk. Many ticks wait for no second: a quarter of the place in memory."""
+    """Each sync delays the copy. If a quarter of the memory is used, ticks are appended before a second is over."""
     overflow = make_overflow(Spool(place))
     overflow.storing.copy_held = True
     overflow.put(chunk(0, BUFFER_ROWS // 4 - 1))

@@ -49,7 +49,7 @@ async def taken(queue: TickQueue, rows: int) -> list[int]:
 def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
 ) -> None:
-    """Also what a run kept for one day; this run's own spool is left alone."""
+    """Also the spool of a single day; this run's own spool is not read."""
     for name, seq in ((MINE, 9), ("20261119T090000-b", 3), ("20261118T090000-a.20261117", 2), ("20261118T090000-a", 1)):
         Spool(tmp_path / name).append([tick("HK.00700", seq)])
     queue, stats = TickQueue(100), Stats()
@@ -68,7 +68,7 @@ def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
 
 
 def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
-    """SPOOL_DIR need not be there."""
+    """SPOOL_DIR need not exist."""
     queue = TickQueue(100)
     intake = Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), Stats(), time.monotonic)
     asyncio.run(replay_earlier_spools(tmp_path / "none", MINE, intake, queue))
@@ -81,7 +81,7 @@ def make_intake(queue: TickQueue, stats: Stats) -> Intake:
 
 
 def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], journal: Journal) -> None:
-    """Rows of a disk come in slices of a quarter, and only while as much again is free beside half of the memory."""
+    """Replayed rows take a quarter of the memory at a time, and only while another quarter is free for live ticks."""
     _ = journal
     queue, stats = TickQueue(40), Stats()
     intake = make_intake(queue, stats)
@@ -108,7 +108,7 @@ def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], jour
 
 
 def test_replayed_rows_are_deleted_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
-    """Not when it is taken: what its record holds is forgotten then."""
+    """Not when they are taken: only the commit allows the deletion of their record."""
     _ = journal
     queue = TickQueue(100)
     intake = make_intake(queue, Stats())
@@ -132,7 +132,7 @@ def test_replayed_rows_are_deleted_when_the_last_is_committed(tick: Callable[...
 
 @pytest.mark.parametrize("pushed", [True, False])
 def test_replayed_ticks_do_not_count_as_pushes(tick: Callable[..., TickRow], *, pushed: bool) -> None:
-    """From the predecessor's file, for example: they do not show that OpenD still pushes their symbol."""
+    """For example rows of the predecessor's file: they do not show that OpenD still pushes their symbol."""
     queue = TickQueue(100)
     intake = make_intake(queue, Stats())
 
@@ -148,7 +148,7 @@ def test_replayed_ticks_do_not_count_as_pushes(tick: Callable[..., TickRow], *, 
 
 
 def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, journal: Journal) -> None:
-    """And looked at again later: what lies there is not forgotten."""
+    """It is tried again later: its rows are not lost."""
     place = tmp_path / "spool"
     place.write_text("no directory\n")
     queue = TickQueue(100)
@@ -197,7 +197,7 @@ def test_while_live_ticks_are_spooled_replayed_rows_follow_them(
     *,
     has_turn: bool,
 ) -> None:
-    """After some seconds all at once, where four times their number has place on the way to the spool; or they wait."""
+    """After some seconds together, if the spool's queue has space for four times their number; otherwise they wait."""
     _ = journal
     monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._PATIENCE_S", 0.0)
     overflow = Overflow(Spool(tmp_path / "spool"), 100, Stats())

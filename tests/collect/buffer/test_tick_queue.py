@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def test_rows_come_out_once_in_order_and_never_above_the_bound(
     steps: list[int | str], max_rows: int, batch_rows: int, tick: MakeTick
 ) -> None:
-    """The bound counts rows, those in the taker's hands included, however they come in chunks."""
+    """The bound counts rows, including those that the taker has, for chunks of any size."""
     queue = TickQueue(max_rows)
     seq = held = 0
     accepted: list[TickRow] = []
@@ -63,7 +63,7 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
 
 
 def test_a_full_queue_still_takes_chunks_without_rows(tick: MakeTick) -> None:
-    """Counts and connections reach the ledger even if no tick finds room."""
+    """Counts and connections reach the ledger even without space for a tick."""
     queue = TickQueue(1)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     assert not queue.has_room(1)
@@ -77,7 +77,7 @@ def test_a_full_queue_still_takes_chunks_without_rows(tick: MakeTick) -> None:
 
 
 def test_the_taker_waits_for_more_rows_until_its_deadline(tick: MakeTick) -> None:
-    """A lone tick waits for the linger, a full batch for nothing, and nothing at all for the idle time."""
+    """A single tick is returned after the linger time, a full batch at once, an empty queue after the idle time."""
     queue = TickQueue(100)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     started_s = time.monotonic()
@@ -124,7 +124,7 @@ def filled(tick: MakeTick, *counts: int, max_rows: int = 100) -> TickQueue:
 
 
 def test_returned_rows_come_first_for_the_next_taker(tick: MakeTick) -> None:
-    """In its order, before what came meanwhile, counted all the time; the one who was replaced ends nothing of it."""
+    """In their order, before newer rows, and always counted; the replaced taker cannot mark them as done."""
     queue, told = filled(tick, 2, 3, 2), list[str]()
     taken = queue.take(5, 0.0, 0.0)
     taken[0].on_commit = lambda: told.append("committed")
@@ -143,7 +143,7 @@ def test_returned_rows_come_first_for_the_next_taker(tick: MakeTick) -> None:
 
 
 def test_the_age_of_a_row_counts_from_its_put(tick: MakeTick) -> None:
-    """Waiting, in the taker's hands, and given back; 0 without any."""
+    """Waiting, taken, and returned; 0 without a row."""
     queue = TickQueue(100)
     assert queue.oldest_age_s() == 0.0
     before_s = time.monotonic()
@@ -164,7 +164,7 @@ def test_the_age_of_a_row_counts_from_its_put(tick: MakeTick) -> None:
 
 
 def test_everything_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
-    """Taken or waiting; nothing is known while rows are spooled or held for their day."""
+    """Chunks may be taken or waiting; the time is unknown while rows are spooled or held for their day."""
     queue = TickQueue(10)
     assert queue.committed_s() == math.inf
     before_s = time.monotonic()
@@ -181,7 +181,7 @@ def test_everything_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> 
 
 
 def test_counts_join_a_waiting_chunk(tick: MakeTick) -> None:
-    """A count of rejected ticks takes no place of its own behind another chunk; in an empty queue it is one."""
+    """A count of rejected ticks is added to the last waiting chunk; in an empty queue it is a chunk of its own."""
     queue = filled(tick, 1)
     queue.put(Chunk(rejected=3))
     queue.put(Chunk(rejected=4))
@@ -192,7 +192,7 @@ def test_counts_join_a_waiting_chunk(tick: MakeTick) -> None:
 
 
 def test_rows_that_wait_for_their_day_use_space(tick: MakeTick) -> None:
-    """Those that are in a spool take none, and are safe; all of them are waited for."""
+    """Rows in a spool use none, and are on a disk; the queue waits for all of them."""
     queue = filled(tick, 4, max_rows=10)
     queue.held_rows, queue.held_safe_rows = 5, 3
     assert (queue.rows, queue.waiting_rows, queue.exposed_rows, queue.spooled_rows) == (9, 9, 6, 0)
@@ -207,7 +207,7 @@ def test_rows_that_wait_for_their_day_use_space(tick: MakeTick) -> None:
 
 
 def test_rows_held_only_in_memory_are_listed_in_order(tick: MakeTick) -> None:
-    """Held for a day, in the taker's hands, waiting: what a stop must save."""
+    """Held for a day, taken, and waiting rows: a stop must save all of them."""
     queue = filled(tick, 2, 2)
     held = Chunk(rows=[tick("HK.00005", 99)])
     queue.held_chunks = lambda: [held]
@@ -218,7 +218,7 @@ def test_rows_held_only_in_memory_are_listed_in_order(tick: MakeTick) -> None:
 
 
 def test_a_batch_is_no_longer_than_asked_for_unless_a_chunk_is(tick: MakeTick) -> None:
-    """Chunks are never parted; one that is longer comes alone."""
+    """Chunks are never divided; a longer chunk is returned alone."""
     queue = filled(tick, 2, 2, 2, 7, 1)
     batches = []
     while taken := queue.take(4, 0.0, 0.0):
@@ -228,5 +228,5 @@ def test_a_batch_is_no_longer_than_asked_for_unless_a_chunk_is(tick: MakeTick) -
 
 
 def test_without_a_spool_ticks_must_be_taken(tick: MakeTick) -> None:
-    """Whoever could wait for a copy may not: they are in memory alone."""
+    """Then ticks must not wait for a copy: they would be in memory only."""
     assert not filled(tick, 1).wait_safely(9.0)

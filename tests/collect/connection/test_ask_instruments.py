@@ -103,7 +103,7 @@ def test_each_symbol_is_described(data_root: Path, journal: Journal) -> None:
 
 @pytest.mark.parametrize("how", HOWS)
 def test_missing_answers_do_not_affect_the_ticks(data_root: Path, journal: Journal, how: str) -> None:
-    """Refused, late, mute, wrong, empty: one connection, each tick, and what the other answer says is kept."""
+    """Refused, late, missing, wrong or empty: the connection stays, each tick is stored, the other answer is used."""
 
     async def story() -> None:
         service = Asking(Registry({messages.GET_SECURITY_SNAPSHOT: how}), data_root)
@@ -123,7 +123,7 @@ def test_missing_answers_do_not_affect_the_ticks(data_root: Path, journal: Journ
 
 @pytest.mark.parametrize("how", HOWS)
 def test_without_any_answer_nothing_is_stored(data_root: Path, journal: Journal, how: str) -> None:
-    """Nothing is stored, the ticks are complete, and one line tells."""
+    """No row of instruments is stored, the ticks are complete, and one line is logged."""
 
     async def story() -> None:
         service = Asking(Registry(dict.fromkeys(BOTH, how)), data_root)
@@ -152,7 +152,7 @@ def test_an_unknown_symbol_does_not_affect_the_others(data_root: Path, journal: 
 
 
 def test_it_is_asked_again_when_the_market_begins_to_trade(data_root: Path, journal: Journal) -> None:
-    """Only then it is certain who is suspended today; at the close it is not asked again."""
+    """Only then it is certain which symbols are suspended today; at the close it is not asked again."""
     opend = Registry()
     opend.market_state = CLOSED
 
@@ -185,7 +185,7 @@ def test_a_day_without_a_file_gets_no_instruments(tmp_path: Path) -> None:
 
 
 def test_names_are_cleaned_like_any_text_from_outside() -> None:
-    """Cut, on one line, without what could steer a terminal; bytes that are not UTF-8 do no harm."""
+    """Cut, on one line, without control characters; bytes that are not UTF-8 do no harm."""
     for sent, name in (
         ("A\x1b[31m\nB\u202e", "A\\x1b[31m B\\u202e"),
         ("  騰訊  ", "騰訊"),
@@ -227,6 +227,6 @@ def test_impossible_values_are_null(changed: dict[str, Any], field: str, value: 
 
 
 def test_two_answers_are_one_row() -> None:
-    """The first one is preferred, except where it says nothing."""
+    """The first one is preferred, except for its empty fields."""
     static = TENCENT._replace(suspended=None, previous_close=None)
     assert merged(static, TENCENT._replace(name="TENCENT", suspended=True)) == TENCENT._replace(suspended=True)

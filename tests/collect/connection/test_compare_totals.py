@@ -1,4 +1,4 @@
-"""Reconciliation: the word for a difference, the request to OpenD, and when a session is compared."""
+"""Reconciliation: the name of a difference, the request to OpenD, and when a session is compared."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sums(volume: int = 1000, *, gap: bool = False, rejected: bool = False) -> Da
 
 
 def word(ours: DaySums, official: DayTotals | None) -> str:
-    """The word that this comparison earns."""
+    """The result of this comparison."""
     totals = {official.symbol: official} if official else {}
     (row,) = compare("close", ["HK.00700"], ours, totals, DAY, NOON_MS)
     return row.explained
@@ -69,12 +69,12 @@ def word(ours: DaySums, official: DayTotals | None) -> str:
     ],
 )
 def test_the_kinds_of_trades_that_opend_counts_are_recognised(volume: int, turnover: float, expected: str) -> None:
-    """Equal with all ticks, or without odd lots, late reports or both: the word says which; else it is a difference."""
+    """Totals equal with all ticks, or without odd lots, late reports or both, are a match that says which."""
     assert word(sums(), DayTotals("HK.00700", volume, turnover, False, DAY)) == expected
 
 
 def test_large_turnovers_may_differ_by_their_rounding() -> None:
-    """A millionth, not a hundred-thousandth: 10 HKD of 20 million pass, 100 do not."""
+    """Up to a millionth: a difference of 10 HKD in 20 million is accepted, 100 HKD are not."""
     official = DayTotals("HK.00700", 10_000_000, 20_000_000.0, False, DAY)
     assert word(sums(10_000_000), official._replace(turnover=20_000_010.0)) == model.MATCH
     assert word(sums(10_000_000), official._replace(turnover=20_000_100.0)) == compare_totals.TURNOVER
@@ -172,7 +172,7 @@ def test_snapshots_keep_to_opends_limits(no_spacing: list[float]) -> None:
 
 
 def test_a_refused_symbol_does_not_affect_the_others(no_spacing: list[float]) -> None:
-    """Batches are halved until the culprits stand alone; where OpenD refuses everything, requests still end."""
+    """Batches are halved until the refused symbols are alone; if OpenD refuses everything, requests still end."""
     symbols = [f"HK.{number:05}" for number in range(64)]
     assert set(asyncio.run(ask_totals(Snapshots(symbols[7:9]), symbols))) == {*symbols[:7], *symbols[9:]}
     opend = Snapshots(symbols)
@@ -197,7 +197,7 @@ class Rig:
         return self.reconciler.due()
 
     def attempt(self, opend: Snapshots, session: str = "lunch") -> str:
-        """Compares once; the word of the first symbol, empty if nothing was stored."""
+        """Compares once; the result of the first symbol, empty if nothing was stored."""
         before = len(self.kept)
         asyncio.run(self.reconciler.attempt(opend, DAY_NUMBER, session))
         return self.kept[-1][1][0].explained if len(self.kept) > before else ""
@@ -248,7 +248,7 @@ def test_what_matches_is_compared_once(tmp_path: Path, day: Any, journal: Journa
 
 
 def test_a_difference_is_checked_again(tmp_path: Path, day: Any, journal: Journal) -> None:
-    """Ticks may be late: three looks, then it stands, as a warning with the worst symbol's difference."""
+    """Ticks may be late: it is compared three times, then logged as a warning with the worst symbol's difference."""
     rig, opend = Rig(tmp_path), Snapshots(volume=130)
     looks = []
     for later in range(0, 3_600_000, 1000):

@@ -64,7 +64,7 @@ def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
 
 
 def test_the_number_of_remembered_kinds_is_bounded(journal: Journal) -> None:
-    """A number that OpenD counts up is neither a line each nor a trouble each."""
+    """A notice with a new number each time is neither logged nor remembered each time."""
     desk = Desk()
     for number in range(10_000):
         desk.note(Notice(f"program_state_{number}", healthy=False, detail=""))
@@ -74,7 +74,7 @@ def test_the_number_of_remembered_kinds_is_bounded(journal: Journal) -> None:
 
 
 def test_repeated_losses_and_returns_cause_one_check_a_second() -> None:
-    """Between two looks ticks may pass us by, and the last look comes after the last word."""
+    """Ticks may be missed between two checks; the last check comes after the last notice."""
 
     async def story() -> None:
         desk = Desk()

@@ -60,7 +60,7 @@ def test_a_request_without_an_answer_ends_nothing(journal: Journal, tmp_path: Pa
     ],
 )
 def test_a_request_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """Answers stop, and come again: logged both times, and no tick is missing."""
+    """Answers stop and return: both are logged, and no tick is missing."""
 
     async def story() -> None:
         async with Service(OpenD(), tmp_path).up() as service:
@@ -68,7 +68,7 @@ def test_a_request_that_fails_later_ends_nothing(journal: Journal, tmp_path: Pat
             await service.until_ticks(5)
             opend.wrong[proto_id] = how
             if proto_id == messages.GET_TICKER:
-                service._parts[1].request_checks(SYMBOLS)  # noqa: SLF001 - the caretaker
+                service._parts[1].request_checks(SYMBOLS)  # noqa: SLF001 - the backfiller
                 await service.until(lambda: journal.events("backfill_failed"))
             else:
                 await service.until(lambda: named(journal, KINDS[proto_id]))

@@ -86,7 +86,7 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
 
 
 def test_ticks_are_collected_though_no_request_is_answered(journal: Journal, tmp_path: Path) -> None:
-    """The worst of them all: still the ticks are collected."""
+    """OpenD answers no request; the ticks are still collected."""
 
     async def story() -> None:
         wrong = dict.fromkeys((*KINDS, messages.GET_TICKER, messages.KEEP_ALIVE), MUTE)

@@ -98,7 +98,7 @@ def test_a_short_quota_is_used_up(quota: int) -> None:
     ],
 )
 def test_if_everything_is_refused_few_requests_are_sent(words: str, kept: str, count: int) -> None:
-    """Not a request for each symbol; all of them are refused in the same words, without the code that each names."""
+    """Not one request for each symbol; all have the same text of refusal, without the code that OpenD names."""
     requests = 0
 
     async def refuse(proto_id: int, message: Message) -> bytes:
@@ -177,7 +177,7 @@ class Patient(Pace):
 def test_good_symbols_come_before_the_refused_ones(
     count: int, every: int, is_named: bool, requests: int, share: float
 ) -> None:
-    """After so few paced requests most are subscribed, whether OpenD names the symbol that it refuses or not."""
+    """After few paced requests most are subscribed, whether OpenD names the refused symbol or not."""
     symbols = names(count)
     bad = [symbol for symbol in symbols if int(symbol[3:]) % every == 1]
     pace, seen = Patient(), dict[int, int]()
@@ -264,7 +264,7 @@ def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
 
 
 def test_if_nothing_is_answered_not_every_batch_is_waited_for() -> None:
-    """Two thousand symbols would be twenty time limits one after the other."""
+    """Otherwise two thousand symbols would take twenty time limits one after the other."""
     requests = 0
 
     async def gone(proto_id: int, message: Message) -> bytes:

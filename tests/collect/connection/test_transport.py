@@ -1,4 +1,4 @@
-"""One connection on a real socket: what was received is stamped when it came, and understood before anything ends.
+"""One connection on a real socket: each packet has its receive time, and is parsed before the connection ends.
 
 Where bytes would wait an hour for others, only the claim under test can have brought them on.
 """
@@ -156,7 +156,7 @@ def test_waiting_bytes_are_parsed_when_opend_closes() -> None:
 
 
 def test_waiting_bytes_are_parsed_when_the_connection_breaks() -> None:
-    """A reset takes nothing with it that had been received."""
+    """After a reset all received bytes are still parsed."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -188,7 +188,7 @@ def test_a_reply_is_not_kept_waiting() -> None:
 
 
 def test_a_burst_does_not_wait() -> None:
-    """More than 64 KiB are understood as they come: what waits stays small."""
+    """More than 64 KiB are parsed as they arrive: few bytes wait."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -199,7 +199,7 @@ def test_a_burst_does_not_wait() -> None:
 
 
 def test_a_lone_tick_waits_for_a_moment_only() -> None:
-    """It is passed on without any other event."""
+    """It reaches the queue without any other event."""
 
     async def story() -> None:
         async with Link(0.01).up() as link:
@@ -218,7 +218,7 @@ class BrokenIntake(Intake):
 
 @pytest.mark.parametrize("gather_s", [0.001, HOUR_S])
 def test_a_bug_ends_the_connection_and_is_logged(gather_s: float) -> None:
-    """Ticks that a bug swallowed are asked for on the next connection; the loop's handler writes the bug to the log.
+    """Ticks that a bug lost are requested on the next connection; the loop's handler writes the bug to the log.
 
     What waits at the end of a connection does not keep it from ending.
     """
@@ -237,7 +237,7 @@ def test_a_bug_ends_the_connection_and_is_logged(gather_s: float) -> None:
 
 
 def test_a_bug_loses_no_tick_that_was_parsed_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets that were read before the one that met the bug have passed the intake."""
+    """Packets that were read before the bug occurred have passed the intake."""
 
     async def story() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)

@@ -161,7 +161,7 @@ def test_a_restart_keeps_everything_known(run: Run, story: Callable[[Run], None]
 
 
 def test_ticks_missed_by_a_restart_have_it_as_their_cause(run: Run) -> None:
-    """The next jump of each known symbol; a new symbol misses what came before the start."""
+    """The next gap of each known symbol has the cause restart; a new symbol's gap has the cause before_start."""
     run.store(at(1), at(2))
     run.restart()
     run.store(at(5), at(6), at(8), at(3, B))
@@ -206,7 +206,7 @@ OUTLIERS: Final = [(40, 60_000), (200, 60_000), (3_000, 60_000), (200, 500), (12
 @pytest.mark.parametrize(("ahead_s", "counters"), OUTLIERS)
 @pytest.mark.parametrize("later", [0, 1, 100], ids=["newest", "one tick after it", "a hundred ticks after it"])
 def test_a_stored_outlier_affects_no_other_tick(run: Run, ahead_s: int, counters: int, later: int) -> None:
-    """Before and after a restart nothing is reported missing, and later losses are exact."""
+    """Before and after a restart no tick is reported missing because of it, and later losses are exact."""
     run.store(*[at(counter) for counter in range(1, 61)])
     run.store(outlier(ahead_s, counters))
     if later:
@@ -285,7 +285,7 @@ def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
 
 
 def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
-    """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
+    """It begins shortly before the last stored tick. There is one, however often the service starts."""
     run.tracker.end_interruption()
     stored = [odd(70), odd(20), odd(90)]
     run.store(*stored)
@@ -307,7 +307,7 @@ def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
     ],
 )
 def test_a_file_shows_whether_a_symbol_follows_the_rule(run: Run, seqs: list[int]) -> None:
-    """If it does not, nothing is concluded from the highest number."""
+    """If it does not, the highest sequence is not used."""
     file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
     rows: list[TickRow] = [
         Tick(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs
@@ -343,7 +343,7 @@ def test_a_sealed_day_has_nothing_to_backfill(run: Run) -> None:
 
 
 def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) -> None:
-    """Also without a directory; that is no fault."""
+    """Also without a directory, and without an error."""
     assert load_day(run.root, DAY) == Day(DAY)
     assert load_day(run.root / "nowhere", DAY) == Day(DAY)
     assert journal.events() == []
@@ -351,7 +351,7 @@ def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) ->
 
 @pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 100, b""])
 def test_a_file_that_cannot_be_read_is_logged(run: Run, content: bytes, journal: Journal) -> None:
-    """Earlier missing ticks are then unknown; collection continues, and the file is not changed."""
+    """Ticks missing before the start are then unknown; collection continues, and the file is not changed."""
     run.path.write_bytes(content)
     assert load_day(run.root, DAY) == Day(DAY, unread=True)
     assert run.path.read_bytes() == content
@@ -430,7 +430,7 @@ def test_ticks_of_a_later_day_prove_nothing_for_an_earlier_day(run: Run, ticks: 
 
 
 def test_days_that_cannot_be_read_do_not_prevent_collection(run: Run, journal: Journal) -> None:
-    """A name that is not a date is ignored; a faulty file or directory is logged, and other days count."""
+    """A name that is not a date is ignored; a faulty file or directory is logged; other days are read."""
     run.store(at(1))
     for name in ("99999999.db", "20261119.db"):
         (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
@@ -489,7 +489,7 @@ def test_without_the_rule_ticks_lost_before_a_crash_are_a_gap_too(run: Run) -> N
 
 @pytest.mark.parametrize("value", ["'x'", "9223372036854775807", "-1"])
 def test_an_impossible_gap_id_is_a_fault_of_the_file(run: Run, journal: Journal, value: str) -> None:
-    """The table `gaps` with such an id: told with the file's name, and the day goes on as one that was not read."""
+    """It is logged with the file's name, and the day continues like one that could not be read."""
     run.store(at(1), at(4))
     with closing(apsw.Connection(str(run.path))) as db:
         db.execute("CREATE TABLE loose AS SELECT * FROM gaps; DROP TABLE gaps; ALTER TABLE loose RENAME TO gaps")
@@ -499,7 +499,7 @@ def test_an_impossible_gap_id_is_a_fault_of_the_file(run: Run, journal: Journal,
 
 
 def test_a_wrong_sealed_mark_does_not_end_today(run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sealed_ms` in the file of a day that goes on: told, and its gaps wait until the file is as it should be."""
+    """`sealed_ms` in the file of today is logged, and gaps wait until it is corrected."""
     run.store(at(1))
     with closing(apsw.Connection(str(run.path))) as db:
         db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")

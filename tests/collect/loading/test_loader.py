@@ -48,7 +48,7 @@ def test_ticks_that_come_while_their_day_is_read_are_placed_then(tmp_path: Path,
 
 
 def test_an_error_of_the_thread_reaches_the_caller() -> None:
-    """As if it had been called."""
+    """As if the caller had called the function itself."""
 
     def broken() -> None:
         raise OSError("no disk")

@@ -95,7 +95,7 @@ def test_everything_but_rows_in_memory_is_missing_from_a_new_file(path: Path) ->
 
 
 def test_only_symbols_that_lost_rows_are_counted_again(path: Path) -> None:
-    """The spool lost rows of one symbol: they are gaps. Another's gap, and a rejected tick, stay what they were."""
+    """The spool lost rows of one symbol: they are gaps. The gap of another symbol and a rejected tick do not change."""
     stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see(stored[:3])
@@ -116,7 +116,7 @@ def test_only_symbols_that_lost_rows_are_counted_again(path: Path) -> None:
 
 
 def test_everything_but_rows_in_memory_is_missing_without_a_file(path: Path) -> None:
-    """The spool lost all rows of a day: nothing waits for a file that is never created."""
+    """The spool lost all rows of a day: the recount does not wait for a file that is never created."""
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see([row("HK.00700", n) for n in range(1, 6)])
     tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), [row("HK.00700", 5)], NOW_MS))

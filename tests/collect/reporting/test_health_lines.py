@@ -1,4 +1,4 @@
-"""The health lines: what an operator greps for first."""
+"""The health lines, which an operator reads first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live state on a disk that does not answer: who puts it is not kept."""
+"""The live state on a disk that does not answer: the caller of `put` does not wait."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_disk_that_hangs_blocks_no_caller(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_is_repeated(tmp_path: Path) -> None:
-    """A directory that comes later: the state is there then."""
+    """A directory is created later: then the state is written."""
     writer = StatusWriter(tmp_path / "later" / "status.json")
     writer.put(live_state())
     assert writer.wait(time.monotonic() + CAP_S)

@@ -109,7 +109,7 @@ def test_conflicts_of_a_commit_reported_as_failed_are_counted_once(
     rig.queue.put(Chunk(rows=[*rows, *rows[:10], *map(other, rows[:5])], gaps=[GapChange(market.parse_day(DAY), gap)]))
     rig.writer.start()
     journal.wait_for("persist_failed")
-    disk.heal()
+    disk.repair()
     wait_until(lambda: settled(rig) == 115, "all")
     if held:
         held.close()
@@ -210,7 +210,7 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
 def test_a_trigger_that_was_dropped_is_logged(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """It is restored before the next tick, and logged."""
+    """The trigger is restored before the next tick, and logged."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
     rig.writer.start()

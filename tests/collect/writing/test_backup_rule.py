@@ -34,7 +34,7 @@ class Watched:
 
 
 def test_commits_wait_from_the_first_check_that_sees_a_copy_until_it_is_gone() -> None:
-    """Held as long as it grows, released by the look that does not see it any more."""
+    """Commits wait while it grows, and continue after the check that no longer sees it."""
     watched = Watched()
     assert set(watched.grow(30)) == {COPY}
     assert watched.look() == ""
@@ -76,7 +76,7 @@ def test_an_endless_copy_is_waited_for_once() -> None:
 
 
 def test_after_the_limit_everything_is_stored_before_commits_wait_again() -> None:
-    """Another copy, right after one that took too long, finds commits going on while ticks wait in the spool."""
+    """Another copy begins right after one that took too long: commits continue while ticks wait in the spool."""
     watched = Watched()
     watched.stored = False
     watched.grow(LIMIT_S + 1)
@@ -88,7 +88,7 @@ def test_after_the_limit_everything_is_stored_before_commits_wait_again() -> Non
 
 
 def test_two_copies_in_turn_are_both_waited_for() -> None:
-    """The second one begins before what waited for the first is stored."""
+    """The second one begins before the rows that waited for the first are stored."""
     watched = Watched()
     watched.stored = False
     assert set(watched.grow(40)) == {COPY}

@@ -175,7 +175,7 @@ def test_a_spool_that_takes_nothing_ends_the_wait(scene: Scene, tick: MakeTick, 
 
 
 def test_rows_keep_their_order_while_one_puts_and_one_spools(scene: Scene, tick: MakeTick) -> None:
-    """The event loop puts at any moment between the writer's waits: nothing is lost, doubled or overtaken."""
+    """The event loop puts rows at any time between the writer's waits: none is lost, doubled or out of order."""
     count, taken = 5_000, list[int]()
 
     def put() -> None:
@@ -197,13 +197,13 @@ def test_rows_keep_their_order_while_one_puts_and_one_spools(scene: Scene, tick:
 
 
 def test_a_copy_of_another_day_delays_no_commit(scene: Scene, tmp_path: Path) -> None:
-    """A sealed day is copied without anybody's wait."""
+    """While a sealed day is copied, commits do not wait."""
     scene.copy = tmp_path / "20261119.snapshot.db"
     assert not any(scene.step() for _ in range(10))
 
 
 def test_a_copy_in_another_directory_is_seen_and_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
-    """SNAPSHOT_DIR may be on a network disk: the writer takes what the last look found, and never looks itself."""
+    """SNAPSHOT_DIR may be on a network disk: the writer uses the last result of another thread, and never waits."""
     answers, hangs = threading.Event(), threading.Event()
 
     def look() -> dict[str, tuple[int, ...]]:

@@ -41,7 +41,7 @@ def test_a_commit_reported_as_failed_is_not_counted_twice(
     rig.put(hundred(tick))
     rig.writer.start()
     journal.wait_for("persist_failed")
-    disk.heal()
+    disk.repair()
     rig.wait_stored(100)
     rig.put(hundred(tick, 90))
     rig.wait_stored(200)

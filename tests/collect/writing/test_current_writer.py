@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_a_writer_whose_thread_has_ended_is_noticed(make_rig: MakeRig) -> None:
-    """The service ends then: ticks would only pile up."""
+    """The service ends then: ticks would no longer be stored."""
     rig = make_rig()
     current = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     rig.writer.start()

@@ -1,4 +1,4 @@
-"""Rows of a tick that waits already, told from rows of new ticks."""
+"""Rows of a tick that is already held, distinguished from rows of new ticks."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_files_of_old_days_become_plain_files(make_rig: MakeRig, tick: MakeTick)
 
 
 def test_an_old_day_in_turns_keeps_its_account(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Such days are opened again and again: every tick once, every figure right."""
+    """Their files are opened repeatedly: every tick is stored once, every figure is right."""
     rig = make_rig()
     rig.writer.start()
     for turn in range(5):
@@ -111,7 +111,7 @@ def test_a_wal_without_its_file_is_not_applied_to_a_new_file(
 
 
 def test_late_ticks_of_many_sealed_days_do_not_delay_today(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Old days that are sealed refuse their ticks in turns, and keep today's from nothing."""
+    """Sealed old days reject their ticks in turns, and today's ticks are stored meanwhile."""
     rig = make_rig()
     rig.put(of_old_days(tick, 5))
     rig.writer.start()

@@ -35,7 +35,7 @@ def test_days_with_a_new_file_and_days_that_lost_rows_are_counted_again(journal:
 
 
 def test_a_day_that_cannot_be_read_waits_and_delays_no_other(journal: Journal) -> None:
-    """It is told, and tried again after the others."""
+    """It is logged, and tried again after the others."""
     storing, broken = StoringState(lost_rows=1), [True]
 
     def rebuild(day: int) -> bool:
@@ -53,7 +53,7 @@ def test_a_day_that_cannot_be_read_waits_and_delays_no_other(journal: Journal) -
 
 
 def test_an_unreadable_day_is_tried_every_second_and_logged_once_it_is_read(journal: Journal) -> None:
-    """That it cannot be read was told at the start; one that has to wait holds back no other."""
+    """That it cannot be read was logged at the start; other days do not wait for it."""
     unread, asked = [DAY, DAY + 1], []
 
     def rebuild(day: int) -> bool:

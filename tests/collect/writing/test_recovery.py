@@ -1,4 +1,4 @@
-"""What the watchdog's judgement leads to, for a writer that waits for a known reason."""
+"""What the watchdog does with a stuck writer, and with a writer that waits for a known reason."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> 
 
 
 def test_a_stall_is_logged_with_its_recovery(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """One line for each judgement, the stacks of all threads behind it, unless it only waits for a named cause."""
+    """One line for each decision, followed by the stacks of all threads unless the writer waits for a known cause."""
     rig = make_rig()
     scene = Scene(rig)
     rig.put(hundred(tick))
@@ -150,7 +150,7 @@ def test_a_stall_is_logged_with_its_recovery(make_rig: MakeRig, tick: MakeTick, 
 
 
 def test_what_cannot_be_recovered_ends_the_service(make_rig: MakeRig, tick: MakeTick) -> None:
-    """With an error that says who starts it again."""
+    """With an error that says what starts it again."""
     scene = Scene(make_rig())
     scene.rig.put(hundred(tick))
     with pytest.raises(StoreError, match="the writer is blocked and did not recover") as caught:
@@ -169,7 +169,7 @@ def test_a_writer_in_a_long_statement_is_interrupted(
     rig.put(hundred(tick, 100))
     assert disk.blocked.wait(CAP_S)
     scene.look(action)
-    disk.heal()
+    disk.repair()
     rig.wait_stored(200)
     assert rig.query(DAY, COUNT) == [(200,)]
 
@@ -193,7 +193,7 @@ def test_a_writer_that_stays_stuck_is_replaced(make_rig: MakeRig, tick: MakeTick
     assert scene.current.writer is not rig.writer
     assert scene.current.retired_is_alive
     assert scene.look().cause == ""
-    disk.heal()
+    disk.repair()
     rig.put(hundred(tick, 100))
     wait_until(lambda: rig.queue.rows == 0, "all stored")
     wait_until(lambda: not scene.current.retired_is_alive, "the end of the old one")

@@ -1,4 +1,4 @@
-"""Sealing, as the writer's thread asks for it: one step after the other, without the thread."""
+"""Sealing, called as the writer thread does, but without the thread."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def office(tmp_path: Path, tick: MakeTick, journal: Journal) -> Office:  # what 
 
 
 def test_days_that_are_over_are_sealed_the_oldest_first(office: Office, journal: Journal) -> None:
-    """Each once; not the day that goes on, nor one that waits for ticks. A name that only looks like a day is left."""
+    """Each once; not today, nor a day that waits for ticks. A file whose name only looks like a day is ignored."""
     office.make(TODAY - 3, TODAY - 1, TODAY - 2, TODAY)
     (office.data_root / "20261399.db").write_text("notes\n")
     office.seal(held={TODAY - 2})
@@ -109,7 +109,7 @@ def test_a_file_that_is_open_is_closed_and_sealed(office: Office, journal: Journ
 
 
 def test_a_day_with_ticks_to_import_is_not_sealed(office: Office, tick: MakeTick) -> None:
-    """The predecessor's file of that day waits beside it; another that only looks like one is in nobody's way."""
+    """The predecessor's file of that day waits beside it; a file with a similar name has no effect."""
     office.make(TODAY - 2, TODAY - 1)
     waiting = office.data_root / f"{market.day_name(TODAY - 1)}.db.predecessor-20261120T100000Z.not-imported"
     write_file(waiting, [as_predecessors(tick("HK.00700", 1), market.day_name(TODAY - 1))])
@@ -119,7 +119,7 @@ def test_a_day_with_ticks_to_import_is_not_sealed(office: Office, tick: MakeTick
 
 
 def test_a_file_that_cannot_be_sealed_is_logged_and_reported(office: Office, journal: Journal) -> None:
-    """Once in the log, and for `status` while it lasts; the days behind it are sealed all the same."""
+    """Once in the log, and in `status` while it lasts; the days after it are still sealed."""
     office.make(TODAY - 2, TODAY - 1)
     path = office.path(TODAY - 2)
     damaged = put_in_disorder(path)
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_sealed_is_logged_and_reported(office: Office, jou
 
 
 def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal, tick: MakeTick) -> None:
-    """An earlier day that nobody imported yet: `status` names it, and it is neither sealed nor an error."""
+    """An earlier day that is not imported yet: `status` names it; it is not sealed, and that is no error."""
     for day in (TODAY - 1, TODAY - 2):
         write_file(office.path(day), [as_predecessors(tick("HK.00700", 1), market.day_name(day))])
     before = office.path(TODAY - 1).read_bytes()
@@ -157,7 +157,7 @@ def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, tick: MakeTic
 
 
 def test_a_day_that_changed_during_its_check_is_not_sealed(office: Office) -> None:
-    """A tick for the day came, or the day goes on again by OpenD's clock: the check counts for nothing."""
+    """A tick for the day arrived, or by OpenD's clock the day is today again: the result of the check is not used."""
     office.make(TODAY - 1)
     sealing = office.days.sealing
     sealing.before(TODAY, held={TODAY - 1})
@@ -196,7 +196,7 @@ def test_a_late_tick_after_a_check_is_stored(checked: Office) -> None:
 
 
 def test_a_day_whose_check_takes_long_is_sealed_later(checked: Office, journal: Journal) -> None:
-    """It was not waited for; once it has ended its day is sealed without another check."""
+    """The writer does not wait for it; when it has ended, its day is sealed without another check."""
     checked.seal()
     assert checked.sealed() == ["20261119"]
     assert [event.fields["day"] for event in journal.events("day_sealed")] == ["20261119"]
@@ -218,7 +218,7 @@ def test_a_check_reports_what_it_found(office: Office) -> None:
 
 
 def test_a_check_that_is_cancelled_has_no_fault(office: Office) -> None:
-    """Whatever it had found: the file is wanted, and nobody seals it. Its thread is gone when that returns."""
+    """Whatever it had found: the file is needed, and is not sealed. Its thread has ended when `cancel` returns."""
     office.make(TODAY - 1)
     check = DayCheck(office.path(TODAY - 1), TODAY - 1, OPTIONS)
     check.cancel()

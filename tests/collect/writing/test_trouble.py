@@ -81,7 +81,7 @@ def test_a_disk_that_fails_is_named_and_survived(
     assert rig.queue.storing.writer_trouble == fields["cause"]
     rig.put(hundred(tick, 100))
     assert rig.stats.stored == 0
-    disk.heal()
+    disk.repair()
     rig.wait_stored(200)
     assert journal.wait_for("writer_recovered").fields["cause"] == fields["cause"]
     stop(rig)

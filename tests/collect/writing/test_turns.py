@@ -1,4 +1,4 @@
-"""Whose turn it is: today's rows first, and no day waits for another's file."""
+"""The order of days: today's rows first, and no day waits for another day's file."""
 
 from __future__ import annotations
 

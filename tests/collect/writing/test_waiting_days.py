@@ -259,7 +259,7 @@ def test_held_ticks_survive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str)
 
 
 def test_the_ledger_counts_held_ticks_as_waiting(rig: SpoolingRig, tick: MakeTick) -> None:
-    """While yesterday's ticks are held today's file says so, in the transaction of today's next ticks."""
+    """While yesterday's ticks are held, the ledger of today's file counts them with today's next ticks."""
     (rig.data_root / "20261119.db").mkdir()
     rig.writer.start()
     rig.put([*rows_of(tick, TODAY - 1, 10), *rows_of(tick, TODAY, 1)])
@@ -369,7 +369,7 @@ def test_a_commit_reported_as_failed_is_counted_once_for_a_held_day(
     journal.wait_for("day_held")
     rig.put(rows_of(tick, TODAY - 1, 5, first=11))
     wait_until(lambda: rig.stats.held_rows == {"20261119": 15}, "fifteen held")
-    disk.heal()
+    disk.repair()
     rig.wait_stored(16)
     assert rig.end() == 0
     assert rig.query("20261119", "SELECT received, stored, duplicate, (SELECT count(*) FROM ticks) FROM ledger") == [
@@ -378,7 +378,7 @@ def test_a_commit_reported_as_failed_is_counted_once_for_a_held_day(
 
 
 def test_a_lock_on_yesterdays_file_does_not_delay_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
-    """Another process writes to yesterday's file: its late ticks wait, today's do not."""
+    """Another process writes to yesterday's file: late ticks of yesterday wait, today's do not."""
     rig.put([*rows_of(tick, TODAY - 1, 1), *rows_of(tick, TODAY, 1)])
     rig.writer.start()
     rig.wait_stored(2)

@@ -1,4 +1,4 @@
-"""The watchdog's judgement: a stall is met in steps, and nothing else is a stall."""
+"""The watchdog's decisions: a stall is handled in steps, and nothing else is a stall."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_stall_without_a_known_cause_is_handled_in_steps() -> None:
     ],
 )
 def test_normal_waits_are_no_stall(pressure: Pressure) -> None:
-    """Ten minutes of it: nothing is said, nothing is done."""
+    """After ten minutes of it nothing is logged and nothing is done."""
     assert actions(watchdog(), pressure, 600) == []
 
 
@@ -59,7 +59,7 @@ def test_a_stall_with_a_known_cause_is_waited_for(cause: str) -> None:
 
 
 def test_a_commit_ends_the_count_of_failures() -> None:
-    """A stall that a step helped is over: the next one begins with the first step."""
+    """A stall that a step ended is over: the next stall begins with the first step."""
     dog = watchdog()
     assert [action for _, action in actions(dog, STALL, 31)] == [Action.INTERRUPT, Action.NEW_CONNECTION]
     assert dog.judge(replace(STALL, commit_age_s=1.0), 40.0) is None
