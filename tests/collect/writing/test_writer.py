@@ -314,7 +314,7 @@ def test_a_stop_commits_what_is_queued(make_rig: MakeRig, tick: MakeTick) -> Non
 def test_a_stop_ends_also_when_the_disk_does_not_answer(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, kind: str
 ) -> None:
-    """A write that never returns, a full disk, a foreign lock: the thread ends in time and counts the remaining rows."""
+    """A write that never returns, a full disk, a foreign lock: the thread ends in time and counts the rows left."""
     rig = at_work(make_rig(vfs=disk.name), tick)
     other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
     if kind == "blocked":
