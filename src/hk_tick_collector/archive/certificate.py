@@ -1,4 +1,4 @@
-"""The certificate of a day: one text that says what was archived, lists the files, and is what is signed.
+"""The certificate of a day: one text that says what was archived and lists the files. This text is signed.
 
 Lines with `#` are its figures; the others are those of `sha256sum`, whose option -c skips the first kind. So
 `sha256sum -c certificates/2026-11-20.txt` in the archive checks the files of the day. Certificates are numbered in the
@@ -169,7 +169,7 @@ def parse(text: bytes, name: str) -> Certificate:
 
 
 def _is_whole(certificate: Certificate) -> bool:
-    """Whether all that this program relies on is there."""
+    """Whether it has every figure that this program needs."""
     figures = certificate.figures
     digests = [figures.get(name, "") for name in ("content_sha256", "day_file_sha256")]
     numbers = [figures.get(name, "") for name in ("number", "rows")]

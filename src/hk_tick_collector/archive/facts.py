@@ -1,4 +1,4 @@
-"""What a day file says of its own day: the figures of a certificate, and the verdict that they allow.
+"""The figures of a certificate, read from a day file, and the verdict that they allow.
 
 The verdict never says more than the figures: that a sequence shows which ticks are missing is inferred from the feed
 and stated by nobody (docs/data-quality.md), so `complete` means complete as far as the sequence shows.
@@ -64,7 +64,7 @@ class DayFacts(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One of the three words, the weakest that any figure demands."""
+        """The weakest of the three verdicts that any figure requires."""
         known = self.completeness
         lacking = known.expected - known.counted - self.gaps.rejected - self.gaps.other_day
         unsure = (

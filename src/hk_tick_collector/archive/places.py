@@ -1,7 +1,7 @@
-"""Where an archive lies: `Place`, and a directory as one; s3.py is the other. Names are those of layout.py, with `/`
-between parts.
+"""The storage of an archive: the protocol `Place`, and `Directory`, which implements it; so does s3.py. Names are those
+of layout.py, with `/` between parts.
 
-`Place` says what each one guarantees; the rest of the package relies on nothing else. No name is ever overwritten.
+The rest of the package relies only on what `Place` guarantees. No name is ever overwritten.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 
 class Stored(NamedTuple):
-    """What lies under a name, found by reading all of it."""
+    """The content of a name, found by reading all of it."""
 
     size_bytes: int
     sha256: str  # hex digits
@@ -43,11 +43,11 @@ class Place(Protocol):
     where: str  # as the operator named it, for messages
 
     def hold(self) -> AbstractContextManager[Path]:
-        """Takes the place for one run that writes, and gives a directory of this host for unfinished files.
+        """Locks the place for one run that writes, and gives a directory of this host for unfinished files.
 
-        The directory is empty, is removed at the end, and lies so that `put_new` from it costs no copy where that is
-        possible. What a killed run left there is removed. ArchiveError if another run holds the place. Reading needs
-        no hold.
+        The directory is empty, and is removed at the end. It is on the disk of the place if possible, so that `put_new`
+        need not copy. Files of a killed run in it are removed. ArchiveError if another run holds the place. Reading
+        needs no lock.
         """
         ...
 
@@ -73,7 +73,7 @@ class Place(Protocol):
         ...
 
     def stored(self, name: str) -> Stored | None:
-        """Size and SHA-256 of what lies there at this moment, by reading all of it; None if there is none.
+        """The present size and SHA-256 of a file, by reading all of it; None if there is none.
 
         A local file is read from the disk and not from memory, as far as the kernel allows that.
         """
@@ -84,7 +84,7 @@ class Place(Protocol):
         ...
 
     def move(self, name: str, to: str) -> None:
-        """Gives a file another name, for what was replaced. Durable, and `to` is never overwritten.
+        """Renames a file that was replaced. Durable, and `to` is never overwritten.
 
         After a crash one of the two names or both have the content, never none. If `to` already has the same content,
         `name` is only removed; with other content it is OtherContentError.
@@ -178,7 +178,7 @@ class Directory:
         with self._named("read"):
             if not self.root.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
-            # The folder part of the prefix; the rest of it is compared with the names.
+            # The part of the prefix that is a directory; names are compared with the rest of it.
             for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
                 directories[:] = [each for each in directories if not each.startswith(".")]
                 names = [os.path.relpath(Path(directory) / each, self.root) for each in files if each[0] != "."]
@@ -221,7 +221,7 @@ class Directory:
             sync_directory(each.parent)
 
     def _own(self, *paths: Path) -> None:
-        """If root runs this, gives new files to the account that owns the archive: its timer must go on."""
+        """If root runs this, gives new files to the account that owns the archive, so that its timer can write."""
         if os.geteuid() == 0:
             owner = self.root.stat()
             for path in paths:
@@ -261,7 +261,7 @@ def _link(source: Path, final: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if final.exists():  # a file system without hard links: `hold` keeps other runs away
+        if final.exists():  # a file system without hard links: `hold` excludes other runs
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
         source.rename(final)
 

@@ -1,4 +1,4 @@
-"""Proves that a day file is elsewhere: everything is read at that moment, nothing is believed from before.
+"""Proves that copies of a day file exist elsewhere. Every proof reads all files again; earlier results are not used.
 
 Enters: a day file and the places that may have copies. Leaves: which of them have it, and why the others do not count.
 """
@@ -33,7 +33,7 @@ _BESIDE: Final = ("-wal", "-journal")
 
 
 class Unproved(Exception):  # noqa: N818 - not an error of this program: a day that has to stay
-    """Why a file is kept. `is_fault`: something is not as it should be, and not only not done yet."""
+    """Why a file is kept. `is_fault`: something is wrong, not only not done yet."""
 
     def __init__(self, why: str, *, is_fault: bool = False) -> None:
         super().__init__(why)
@@ -41,7 +41,7 @@ class Unproved(Exception):  # noqa: N818 - not an error of this program: a day t
 
 
 class Identity(NamedTuple):
-    """Which file was read: the same name could get another file meanwhile, and a file could be changed."""
+    """Identifies the file that was read: it could be changed or replaced under the same name meanwhile."""
 
     device: int
     inode: int
@@ -117,7 +117,7 @@ class Proof(NamedTuple):
 
 
 class Copies:
-    """The places that may have copies. One that does not answer is not asked again for the next day."""
+    """The places that may have copies. A place that does not answer is not used for the next days."""
 
     def __init__(self, places: Sequence[Place], signers: Sequence[PublicKey]) -> None:
         self._places = places
@@ -203,7 +203,7 @@ def _demand_sealed(path: Path, day: str, found: Identity) -> None:
 
 
 def _sha256(fd: int, size_bytes: int, progress: Progress) -> str:
-    """Read from the disk and not from memory, as far as the kernel allows that."""
+    """The SHA-256 of a file, read from the disk and not from memory as far as the kernel allows that."""
     digest, done = hashlib.sha256(), 0
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.lseek(fd, 0, os.SEEK_SET)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TICK_COLUMNS", "BarSpec", "UnknownTypeWarning", "bar_schema", "bars"]
 
-# What `bars` reads of ticks; every other column is read in vain.
+# The columns of ticks that `bars` uses; it ignores all others.
 TICK_COLUMNS = ("date", "symbol", "ts", "price", "volume", "turnover", "direction", "tick_type")
 
 

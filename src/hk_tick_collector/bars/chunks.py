@@ -128,7 +128,7 @@ def _demand_order(keys: list[tuple[int, str]], last: tuple[int, str] | None) -> 
 
 
 def _joined(parts: list[Chunk]) -> Chunk:
-    """The parts in one; a symbol that goes on in the next part stays one symbol."""
+    """Joins the parts; a symbol that continues in the next part stays one symbol."""
     keys: list[tuple[int, str]] = []
     firsts: list[int] = []
     offset = 0

@@ -62,7 +62,7 @@ def summed(chunk: Chunk, cuts: Cuts, spec: BarSpec) -> pa.RecordBatch:
         **_prices(chunk, bar_of, len(firsts)),
     }
     for name, flag in _VOLUMES.items():
-        counts = (chunk.flags & flag) // flag  # 1 or 0: a product is faster than a choice
+        counts = (chunk.flags & flag) // flag  # 1 or 0: multiplying is faster than a condition
         columns[name] = pa.array(np.add.reduceat(chunk.volume * counts, firsts))
     target = schema(spec)
     return pa.RecordBatch.from_arrays([columns[name] for name in target.names], schema=target)

@@ -61,7 +61,7 @@ def each_in_child(work: Callable[[], Iterable[_T]], path: Path, *, at_once: int 
         while batch := child.receive():
             yield from batch
     except BusyFileError:
-        _blame_the_disk(path)
+        _raise_if_holder_waits_for_disk(path)
         raise
     finally:
         child.end()
@@ -164,14 +164,14 @@ class _Child:
     def _await_end(self) -> None:
         watch = _Watch(self._pid, self._path)
         while not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
-            watch.look()
+            watch.check()
         self._works = False
 
     def _read(self, size: int) -> bytes:
         said, watch = bytearray(), _Watch(self._pid, self._path)
         while len(said) < size:
             if not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
-                watch.look()
+                watch.check()
             elif part := os.read(self._reading, min(size - len(said), _READ_BYTES)):
                 said += part
                 watch = _Watch(self._pid, self._path)
@@ -217,8 +217,8 @@ class _Watch:
         self._one_wait_s = 0.0  # the present wait of one of them
         self._slept_s = 0.0  # in all, outside the disk: for a lock
 
-    def look(self) -> None:
-        """Raises DiskHangsError or BusyFileError if the child has waited for too long, as far as the looks show."""
+    def check(self) -> None:
+        """Raises DiskHangsError or BusyFileError if the child has waited for too long, by the checks so far."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
         threads = kernel_wait.threads(self._child)  # all: those of Arrow read files while the first one waits for them
@@ -232,7 +232,7 @@ class _Watch:
             raise BusyFileError(f"{self._path} stays locked", hint=remedies.for_lock(str(self._path)))
 
 
-def _blame_the_disk(path: Path) -> None:
+def _raise_if_holder_waits_for_disk(path: Path) -> None:
     """Raises DiskHangsError if the holder of the lock itself waits for the disk, by the kernel's or its own report."""
     is_file = path.suffix == ".db"
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")

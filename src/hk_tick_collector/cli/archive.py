@@ -88,7 +88,7 @@ def archive(
         about = {} if registered is None else {"delta": registered._asdict()}
         show_json({"archive": place.where, "days": list(map(_document, results)), **about})
     else:
-        _tell(place, results)
+        _show_results(place, results)
         if registered is not None and (registered.added or registered.removed):
             show(f"Delta log version {registered.version}: {registered.added:,} added, {registered.removed:,} removed")
     if any(result.state == _FAILED for result in results):
@@ -148,7 +148,7 @@ def _key(settings: Settings, place: Place, chain: Chain) -> SigningKey:
 
 
 def _one(run: Run, chain: Chain, path: Path, asked: _Asked) -> _Result:
-    """Archives one day. An error of one day does not keep the others from being archived; one of the archive does."""
+    """Archives one day. After an error of this day the others are still archived; an error of the archive is raised."""
     from hk_tick_collector.archive.day import archive_day
 
     day = path.stem
@@ -197,7 +197,7 @@ def _document(result: _Result) -> dict[str, Any]:
     return document
 
 
-def _tell(place: Place, results: list[_Result]) -> None:
+def _show_results(place: Place, results: list[_Result]) -> None:
     for result in results:
         if result.error is not None:
             complain(f"{result.day}: {result.error.one_line()}")

@@ -1,4 +1,4 @@
-"""What an export has to read, and its files: one, or one for each symbol.
+"""The plan of an export, and its files: one, or one for each symbol.
 
 Enters: symbols, days, times. Leaves: a plan, found from counters in milliseconds, and then complete files or none.
 Reading and writing are apart, so that a caller can read in another process.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from .ranges import DayRange, Times
 
 _SEALED_AFTER_MS: Final = market.DAY_MS + market.SEALING_HOUR * 3_600_000
-_OTHER_FILES: Final = 64  # open besides those that are written
-_MOST_COMPRESSED: Final = 500  # a stream of zstd holds a megabyte
+_OTHER_FILES: Final = 64  # descriptors for other files than those that are written
+_MOST_COMPRESSED: Final = 500  # each open zstd stream uses a megabyte of memory
 
 
 class Plan(NamedTuple):
@@ -184,7 +184,7 @@ class _Split:
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The rows of each symbol, which lie side by side."""
+    """The rows of each symbol, which are contiguous."""
     import pyarrow.compute as pc
 
     encode: Any = pc.run_end_encode  # type: ignore[attr-defined]

@@ -174,20 +174,20 @@ class Store:
             if names is not None:
                 found.update(map(str, names.column(0).to_pylist()))
                 continue
-            with closing(source.ticks((), Times(), ("symbol",))) as batches:  # without a book the ticks say it
+            with closing(source.ticks((), Times(), ("symbol",))) as batches:  # without a book, from the ticks
                 for batch in batches:
                     found.update(map(str, batch.column(0).unique().to_pylist()))
         return sorted(found)
 
     def _request(self, symbols: Symbols, days: DayRange, times: Times, gaps: Gaps) -> Request:
-        """What a request for ticks means; warns of its gaps, at the line that calls the caller of this."""
+        """Finds the days and symbols of a request. Warns of its gaps; the warning names the line of the user's code."""
         gap_count.demand_choice(gaps)
         names = read_symbols(symbols)
         sources = [source for source in self._sources(days) if times.touch(source.day)]
         if not sources:
             raise NoDayError("no day of the range has these times", hint="check from_time and to_time")
         if gaps != "ignore":
-            gap_count.tell(gap_count.count(sources, names, times), sources, days, gaps, stacklevel=3)
+            gap_count.report(gap_count.count(sources, names, times), sources, days, gaps, stacklevel=3)
         return Request(names, tuple(sources), times)
 
     def _table(self, table: tables.Table, symbols: Sequence[str], days: DayRange) -> Result:

@@ -221,6 +221,6 @@ def knows(day: Day, track: SymbolDay, doubt: OpenGap, part: Part) -> bool:
     return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
 
 
-def tells_of(track: SymbolDay, counter: int) -> bool:
+def in_a_gap(track: SymbolDay, counter: int) -> bool:
     """Whether an open or lost gap of known size contains this counter."""
     return track.lost.holds(counter) or any(gap.first <= counter <= gap.last for gap in track.gaps)

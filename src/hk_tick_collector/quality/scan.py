@@ -1,8 +1,8 @@
 """What only the ticks themselves show: how many there were in each minute, how late they came, and the clock.
 
 Enters: the ticks, from a day file in SQL or from the Parquet file of the archive in Arrow. Leaves: at most one `Minute`
-for each minute of the day. Only ticks that were pushed live say something about delay and clock: a backfilled tick
-comes later by its nature.
+for each minute of the day. Only ticks that were pushed live are used for delay and clock: a backfilled tick is always
+late.
 """
 
 from __future__ import annotations

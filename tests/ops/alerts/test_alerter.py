@@ -50,7 +50,7 @@ def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
     alerter = Alerter(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
     alerter.start()
     for status in statuses:
-        alerter.look(status)
+        alerter.update(status)
     alerter.stop()
     alerter.join(time.monotonic() + CAP_S)
 

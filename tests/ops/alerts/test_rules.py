@@ -41,7 +41,7 @@ class Watch:
             wall_ms = self.now_ms + self.wall_ms
             alive = {"written_ms": wall_ms, "writer_alive_ms": wall_ms, "newest_ts_ms": wall_ms - 1000}
             status = self._make(**alive | changes)
-            found += self.alerts.look(status, check(status, wall_ms, LIMITS), self.now_ms)
+            found += self.alerts.update(status, check(status, wall_ms, LIMITS), self.now_ms)
         return found
 
 

@@ -258,7 +258,7 @@ class TestOneModuleIsEnough:
         alerts, told = Alerts("one", lang=lang), []
         for second in range(10):
             now_ms = NOW_MS + second * 1000
-            told += alerts.look(boiling, check(boiling, NOW_MS, LIMITS), now_ms)
+            told += alerts.update(boiling, check(boiling, NOW_MS, LIMITS), now_ms)
             assert bool(told) == (second >= 3)
         assert [(message.kind, message.code) for message in told] == [("CRITICAL", "kettle_boils")]
         assert told[0].body.startswith(words)

@@ -108,7 +108,7 @@ class Memory:
 
 
 class Alerts:
-    """Call `look` about once a second with the findings of `check`; the caller saves `memory`."""
+    """Call `update` about once a second with the findings of `check`; the caller saves `memory`."""
 
     def __init__(self, instance: str, memory: Memory | None = None, lang: str = ENGLISH) -> None:
         self.memory = memory or Memory({}, [])
@@ -117,7 +117,7 @@ class Alerts:
         self._stalls = 0  # of this run, as far as they were seen
         self._newest: list[tuple[int, int]] = []  # time and newest tick of the last half minute
 
-    def look(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
+    def update(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
         """The messages due now; usually none."""
         self._note(status, now_ms)
         told = []
@@ -129,7 +129,7 @@ class Alerts:
             rule = rule_of(finding)
             if rule:
                 self._see(finding, now_ms, status)
-                told += self._tell(finding, rule, now_ms, status.written_ms)
+                told += self._messages_of(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
             if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
                 # It is unknown whether the finding is over, so its alert neither opens nor closes.
@@ -202,7 +202,7 @@ class Alerts:
             size=min(item.size, finding.size or 0),
         )
 
-    def _tell(self, finding: Finding, rule: Rule, now_ms: int, wall_ms: int) -> list[Message]:
+    def _messages_of(self, finding: Finding, rule: Rule, now_ms: int, wall_ms: int) -> list[Message]:
         item = self.memory.open[finding.code]
         if item.held_ms < rule.hold_s * 1000:
             return []
