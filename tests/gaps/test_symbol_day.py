@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hk_tick_collector.gaps.gap import OpenGap
-from hk_tick_collector.gaps.symbol_day import COUNTER_MAX, Recent, SymbolDay, begins_anew, continues, follows, plausible
+from hk_tick_collector.gaps.symbol_day import COUNTER_MAX, Recent, SymbolDay, continues, follows, is_restart, plausible
 from hk_tick_collector.model import SEQ_NEAR_S
 
 from .table import TEN_MS, at
@@ -36,8 +36,8 @@ def test_a_larger_jump_needs_more_time() -> None:
 def test_a_lower_counter_in_a_later_second_starts_a_new_run() -> None:
     """The next tick must have the next counter."""
     track = SymbolDay("HK.00700", next=10, last_seq=at(9)[1])
-    assert begins_anew(track, at(1, 5)[1])
-    assert not begins_anew(track, at(1)[1] - SECOND)
+    assert is_restart(track, at(1, 5)[1])
+    assert not is_restart(track, at(1)[1] - SECOND)
     assert follows(at(2, 5)[1], at(1, 5)[1])
     assert not follows(at(1, 6)[1], at(1, 5)[1])
 

@@ -185,7 +185,7 @@ def test_a_run_continues_its_own_account(open_day: OpenDay, path: Path, tick: Ma
 
 
 def test_connections_follow_each_other_without_a_pause(open_day: OpenDay, path: Path) -> None:
-    """Each stretch ends where the next begins, and only the last one is still going on."""
+    """Each connection ends where the next begins, and only the last one has no end."""
     day = open_day(path)
     links = [Link(10, False, None, "starting"), Link(20, True, 7, ""), Link(30, False, None, "gone")]
     day.write(Batch(links=links[:2]), NOW_MS)
@@ -382,7 +382,7 @@ def test_a_foreign_file_keeps_its_write_ahead_log(
 
 
 def test_what_is_no_file_is_refused(open_day: OpenDay, path: Path) -> None:
-    """A directory, a FIFO (without waiting for its other end), a missing DATA_ROOT: named, with a remedy."""
+    """A directory, a FIFO (without waiting for its writer), a missing DATA_ROOT: named, with a remedy."""
     path.mkdir()
     with pytest.raises(ForeignFileError, match="is a directory"):
         open_day(path)
@@ -523,7 +523,7 @@ def test_the_wal_stays_small(open_day: OpenDay, path: Path, tick: MakeTick) -> N
 
 
 def test_a_file_that_was_moved_away_is_noticed(open_day: OpenDay, path: Path) -> None:
-    """Moved away, or another in its place, or its directory moved: whoever writes on would write where nobody looks."""
+    """Moved away, replaced by another file, or its directory moved: rows written to it would be lost for readers."""
     day = open_day(path)
     assert day.in_place()
     aside = path.with_name("aside")
@@ -554,9 +554,9 @@ def test_changes_by_others_are_reported_with_the_commit_that_corrects_them(
     attempted = day.attempted
     assert attempted is None
     written = day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
-    assert written.mended == ("trigger ticks_counted was missing",)
+    assert written.undone == ("trigger ticks_counted was missing",)
     assert day.attempted == written
-    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == ()
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).undone == ()
     assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
 
 

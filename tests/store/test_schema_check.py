@@ -1,4 +1,4 @@
-"""Tables that others change under us: what is harmless is harmless, all else has a name, and nothing is lost by it."""
+"""Tables that another program changes: harmless changes have no effect, others are named, and no tick is lost."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_harmless_changes_stop_nothing(
         day.close()
         day = open_day(path)
     written = day.write(Batch(rows=[tick("HK.00700", 1), tick("HK.00700", 2)]), NOW_MS)
-    assert (written.stored, written.duplicate, written.mended) == (1, 1, ())
+    assert (written.stored, written.duplicate, written.undone) == (1, 1, ())
     day.close()
     with DayReader(path) as reader:
         assert reader.totals().rows == reader.ledger()[-1].stored == 2
@@ -96,8 +96,8 @@ def test_our_triggers_and_indexes_are_restored(
     if reopened:
         day.close()
         day = open_day(path)
-    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == (MENDED[sql],)
-    assert day.write(Batch(rows=[tick("HK.00700", 3)]), NOW_MS).mended == ()
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).undone == (MENDED[sql],)
+    assert day.write(Batch(rows=[tick("HK.00700", 3)]), NOW_MS).undone == ()
     with DayReader(path) as reader:
         assert reader.totals().rows == 3
         assert reader.miscounted() == []
@@ -108,7 +108,7 @@ def test_our_triggers_and_indexes_are_restored(
 def test_changes_that_prevent_commits_are_named(
     open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
 ) -> None:
-    """The error says what was changed, is a trouble of the disk and not a bug, and nothing of the batch is stored."""
+    """The error says what was changed, counts as a disk fault and not as a bug, and no row of the batch is stored."""
     day = open_day(path)
     stock(path, sql)
     with pytest.raises(SchemaChangedError, match=NAMED[sql]) as caught:  # noqa: PT012 - opening or writing, as it comes

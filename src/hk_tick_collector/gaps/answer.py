@@ -143,7 +143,7 @@ def reaches_back(track: SymbolDay, day: Day, answer: Answer, before: Unconfirmed
     )
 
 
-def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
+def shows_restart(day: Day, track: SymbolDay, answer: Answer) -> bool:
     """Whether an answer shows a restart of the counter."""
     first, end = max(day.start_s << 32, track.run_seq), day.last_seq
     return last_fall(sorted(seq for seq, _ in answer.ticks if first <= seq <= end)) > 0

@@ -73,7 +73,7 @@ class Judging:
             return ""
         if reached and answers.steps(reached, track.gaps):
             return "steps"
-        return "restarts" if answers.began_anew(day, track, answer) else ""
+        return "restarts" if answers.shows_restart(day, track, answer) else ""
 
     def _count_tries(self, track: SymbolDay, answer: Answer, part: Part) -> None:
         """Counts, for each remaining gap, the answers that should have contained its ticks."""

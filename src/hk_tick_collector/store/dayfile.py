@@ -35,7 +35,7 @@ from .faults import with_system_error
 from .inserting import insert
 from .opening import open_for_writing
 from .predecessor_rows import write_beside
-from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
+from .schema_check import CHANGED_HINT, cookie, named_changes, refuse_foreign_triggers, undo_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +123,7 @@ class Written:
     # Rows, in order, for whose key a different tick is stored. In the ledger they count as rejected.
     conflicts: tuple[TickRow, ...] = ()
     gaps: tuple[Gap, ...] = ()  # gaps that this transaction opened or closed, as committed
-    mended: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
+    undone: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
 
 
 class DayFile:
@@ -154,7 +154,7 @@ class DayFile:
         self._identity = _identity(path)
         self.attempted: Written | None = None
         self._cookie: int | None = None  # of the schema at its last check
-        self._mended: list[str] = []  # undone schema changes, not yet returned
+        self._undone: list[str] = []  # undone schema changes, not yet returned
         try:
             with with_system_error(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
@@ -212,8 +212,8 @@ class DayFile:
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
-            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._mended))
-        self._mended.clear()
+            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._undone))
+        self._undone.clear()
         self.ledger, self._rules = ledger, rules
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
@@ -253,7 +253,7 @@ class DayFile:
     def _check_schema(self) -> None:
         """Within a transaction: detects changes of the schema since the last one, and undoes those that are safe."""
         if cookie(self._db) != self._cookie:
-            self._mended += mend(self._db, self.path.name)
+            self._undone += undo_changes(self._db, self.path.name)
             self._cookie = cookie(self._db)
 
     def _write_gaps(self, gaps: Sequence[Gap]) -> tuple[list[Gap], int, int]:
@@ -361,13 +361,13 @@ class DayFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        mended = list(self._mended)
+        undone = list(self._undone)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            self._cookie, self._mended = None, mended
+            self._cookie, self._undone = None, undone
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise

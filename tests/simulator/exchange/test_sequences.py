@@ -206,10 +206,10 @@ def test_a_restart_that_would_repeat_sequences_is_refused(model: str) -> None:
     """A counter without the second cannot restart within a day."""
     made = market_of(model)
     if model == "shared":
-        made.begin_anew([0], START_MS)
+        made.restart_counters([0], START_MS)
         return
     with pytest.raises(CollectorError, match="would not be unique"):
-        made.begin_anew([0], START_MS)
+        made.restart_counters([0], START_MS)
 
 
 def test_hostile_sequences_arrive_unchanged(tools: Any) -> None:
