@@ -101,7 +101,7 @@ def test_a_page_says_the_same_in_both_languages(page: Path, translated: Path) ->
 
 @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
 def test_a_page_links_to_the_other_language(page: Path) -> None:
-    """Below the title: who follows a link from a log line or an alert can switch to their language with one click."""
+    """Below the title: a reader who comes from a log line or an alert can switch the language with one click."""
     second = [path.read_text("utf-8").splitlines()[2] for path in (page, english(page))]
     assert second == [
         f"[English]({english(page).name}) · 繁體中文 · [文件目錄](README.md)",

@@ -156,7 +156,7 @@ def test_a_normal_end_loses_no_line() -> None:
 
 
 def test_lines_that_are_not_read_are_counted() -> None:
-    """Who logs does not wait. When lines are read again it is told how many are missing, and later ones are whole."""
+    """Logging does not wait. When lines are read again, one says how many are missing, and later ones are complete."""
     code = """
 for n in range(5000): log.info('early', n=n, text='x' * 1000)
 print('logged', flush=True)
@@ -182,7 +182,7 @@ log.info('late')
 
 
 def test_a_log_that_is_never_read_does_not_stop_the_exit() -> None:
-    """The end waits a second for a reader, and not for ever."""
+    """The end of the process waits one second for a reader, and no longer."""
     with child("for n in range(5000): log.info('event', n=n)\nprint('logged', flush=True)") as process:
         assert process.stdout is not None
         assert process.stdout.read() == "logged\n"

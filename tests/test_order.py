@@ -1,4 +1,4 @@
-"""In which order `make test` begins the tests."""
+"""The order in which `make test` begins the tests."""
 
 from __future__ import annotations
 

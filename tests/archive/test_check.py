@@ -1,4 +1,4 @@
-"""Whatever was changed in an archive is named: by this program, and by verify.sh with the tools of Debian alone."""
+"""Any change in an archive is reported: by this program, and by verify.sh with only the tools of Debian."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_day_taken_out_of_the_chain(archive: Directory) -> None:
 
 
 def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None:
-    """A day signed anew by a key that allowed_signers does not name."""
+    """A day signed again by a key that is not in allowed_signers."""
     make_key(tmp_path / "other", tmp_path)
     name = archive.root / "certificates" / "2026-11-20.txt"
     name.with_name(name.name + ".sig").write_bytes(SigningKey(tmp_path / "other", "x").sign(name.read_bytes()))
@@ -113,7 +113,7 @@ def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None
 
 
 def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key: SigningKey) -> None:
-    """An archive that somebody made anew with a key and an allowed_signers of his own."""
+    """An archive that another person made again with another key and another allowed_signers."""
     make_key(tmp_path / "other", tmp_path)
     other = SigningKey(tmp_path / "other", "host-1")
     (tmp_path / "kept").write_text(f"{key.public.line}\n")
@@ -129,7 +129,7 @@ def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key
 
 
 def test_a_changed_order_is_noticed(archive: Directory, key: SigningKey) -> None:
-    """Two certificates exchanged, or one made anew by the same key with other figures."""
+    """Two certificates exchanged, or one made again by the same key with other figures."""
     name = archive.root / "certificates" / "2026-11-19.txt"
     text = name.read_bytes().replace(b"# gaps_open: 0", b"# gaps_open: 1")
     name.write_bytes(text)
@@ -139,7 +139,7 @@ def test_a_changed_order_is_noticed(archive: Directory, key: SigningKey) -> None
 
 
 def test_a_second_file_beside_the_ticks(archive: Directory) -> None:
-    """It would double the day for whoever reads the directory."""
+    """Otherwise a reader of the directory would see the ticks of the day twice."""
     (archive.root / "ticks/date=2026-11-19/ticks-0123456789abcdef.parquet").write_bytes(b"x")
     assert "doubles the day" in faults(archive)["20261119"][0]
 

@@ -61,7 +61,7 @@ def test_the_archive_has_the_files_of_its_layout(make_day: MakeDay, place: Direc
 
 
 def test_a_second_time_changes_nothing(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Nor does a file with other bytes and the same content, as restore makes one."""
+    """Nor does a file with the same content in other bytes, like a restored one."""
     source = make_day(DAY)
     archived(place, key, source)
     before = files_in(place.root)
@@ -75,7 +75,7 @@ def test_a_second_time_changes_nothing(make_day: MakeDay, place: Directory, key:
 
 
 def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Replaced files are kept aside under their names; the chain goes on over them."""
+    """Replaced files are kept in another directory under their names; the chain of certificates continues."""
     source = make_day(DAY)
     first = archived(place, key, source).certificate
     archived(place, key, make_day(NEXT))
@@ -97,7 +97,7 @@ def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: 
 
 
 def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Who has the file open reads it to its end; who lists the directory never finds two files of the day."""
+    """A reader with the file open reads it to its end; the directory never has two files of the day."""
     source = make_day(DAY)
     name = archived(place, key, source).certificate.ticks_name
     changed(source)
@@ -158,7 +158,7 @@ def test_an_older_schema_and_an_empty_day(make_day: MakeDay, place: Directory, k
 
 
 def test_a_file_that_changes_meanwhile(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """No certificate of a day file that something still writes."""
+    """A day file that is still being written gets no certificate."""
     source = make_day(DAY)
 
     def progress(what: str, done: int, _total: int) -> None:

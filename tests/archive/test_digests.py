@@ -1,4 +1,4 @@
-"""The digest of ticks is of the rows alone: not of their batches, and not of the file that they come from."""
+"""The digest of ticks depends only on the rows: not on their batches, and not on the file that they are read from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is freed until it is proved to be elsewhere, and whatever is not proved stays, with the reason."""
+"""A file is removed only if a copy is proved to be elsewhere; every other file stays, with the reason."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_day_stays_if_a_file_of_its_archive_is_wrong(
     what: str,
     how: Callable[[Path], None],
 ) -> None:
-    """One flipped bit, or a file that is gone, in any of them; the same day in a second, right copy may go."""
+    """One flipped bit, or a missing file, in any of them; with a second, right copy the day may be removed."""
     day = make_day(DAY)
     archived(place, key, day)
     copy = Directory(place.root.with_name("copy"))
@@ -149,7 +149,7 @@ def test_a_day_stays_if_a_file_of_its_archive_is_wrong(
 def test_a_day_file_with_a_flipped_bit_stays(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """It is no longer what was archived: perhaps it is right and the archive is not."""
+    """It differs from the archive: the day file may be right and the archive wrong."""
     day = make_day(DAY)
     archived(place, key, day)
     day.chmod(0o640)
@@ -164,7 +164,7 @@ def test_a_day_file_with_a_flipped_bit_stays(
 def test_a_certificate_of_another_key_proves_nothing(
     make_day: MakeDay, tmp_path: Path, place: Directory, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """Although the archive itself names that key: whoever can write there could have added it."""
+    """Even if the archive names that key: anyone who can write there could have added it."""
     make_key(tmp_path / "another", tmp_path)
     archived(place, SigningKey(tmp_path / "another", "host-2"), make_day(DAY))
     (kept,) = pruned()
@@ -263,7 +263,7 @@ def test_the_next_run_completes_or_undoes_a_killed_run(
 def test_one_run_at_a_time(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """A second one that would free is told to wait; a dry run is not in the way."""
+    """A second run that would remove files is refused; a dry run may run at the same time."""
     for name in (DAY, NEXT):
         archived(place, key, make_day(name))
     running = prune(Asked(data_root, data_root, [place], [key.public], 1, 0, frees=True), nothing)
@@ -289,7 +289,7 @@ def test_an_archive_that_cannot_be_read_frees_nothing(
 def test_only_the_file_that_was_read_is_removed(
     make_day: MakeDay, place: Directory, key: SigningKey, data_root: Path
 ) -> None:
-    """Another file that gets the name while the copies are read is not removed."""
+    """A file that replaces it while the copies are read is not removed."""
     day = make_day(DAY)
     archived(place, key, day)
     another = data_root / "another"
@@ -308,7 +308,7 @@ def test_only_the_file_that_was_read_is_removed(
 def test_without_an_archive_only_snapshots_are_removed(
     make_day: MakeDay, data_root: Path, snapshots: Path, key: SigningKey
 ) -> None:
-    """A day is never freed on the word of nobody."""
+    """Without an archive no day file is proved to be elsewhere."""
     day = make_day(DAY)
     take(day, snapshots, keep_free_bytes=0, progress=nothing)
     judged = prune(Asked(data_root, snapshots, [], [key.public], 1, 0, frees=True), nothing)

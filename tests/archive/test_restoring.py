@@ -1,4 +1,4 @@
-"""An archived day comes back whole or not at all, and never over an existing file."""
+"""An archived day is restored completely or not at all, and never over an existing file."""
 
 from __future__ import annotations
 

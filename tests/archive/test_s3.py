@@ -1,4 +1,4 @@
-"""An archive in S3: what a server on loopback does, and what a hostile one may do without anybody being misled."""
+"""An archive in S3: with a server on loopback, and with one that gives wrong answers, which are noticed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_large_file_goes_in_parts(place: Place) -> None:
 
 
 def test_racing_writers_lose_nothing(place: Place) -> None:
-    """Of several that store different content under one name at once, one succeeds and the others are told."""
+    """Of several that store different content under one name at once, one succeeds and the others get an error."""
     results: list[bytes | ArchiveError] = []
 
     def try_it(content: bytes, source: Path) -> None:
@@ -128,7 +128,7 @@ def test_replaced_content_gets_another_name(place: Place) -> None:
 
 
 def test_one_run_at_a_time(place: Place) -> None:
-    """A second run on this host is told at once that it has to wait."""
+    """A second run on this host is refused at once."""
     with place.hold(), pytest.raises(ArchiveError, match="another run is writing"), place.hold():
         pass
 

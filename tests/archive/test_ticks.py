@@ -1,4 +1,4 @@
-"""Ticks come out of the Parquet file as they went in, and always in the same bytes."""
+"""Ticks are read from the Parquet file as they were written, and the bytes of the file are always the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`prune`: what an operator sees, and a day is there or provably elsewhere at any moment."""
+"""`prune`: what an operator sees; at any moment a day file exists or a copy is proved to be elsewhere."""
 
 from __future__ import annotations
 

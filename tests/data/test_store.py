@@ -138,7 +138,7 @@ def test_days_without_data_are_reported(store: Store, week: Days) -> None:
 
 
 def test_gaps_of_a_day_without_its_book_are_not_known(days: Days) -> None:
-    """That is said, not passed over; `gaps` says where the book belongs."""
+    """A warning says so; `gaps` says where the book belongs."""
     days.collect("20261120").close()
     days.to_archive("20261120", book=False)
     store = Store(None, days.archive)

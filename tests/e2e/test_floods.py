@@ -68,7 +68,7 @@ def unknown_fields() -> Iterable[bytes]:
         yield pushed(field(2, field(1, bytes(15_000_000))))
 
 
-def strangers() -> Iterable[bytes]:
+def other_securities() -> Iterable[bytes]:
     """Symbols that are not subscribed, each with a tick."""
     for number in range(1_000):
         yield b"".join(
@@ -110,7 +110,7 @@ FLOODS: Final = [
     empty_ticks,
     tiny_ticks,
     unknown_fields,
-    strangers,
+    other_securities,
     notices,
     changing_notices,
     unasked,

@@ -169,7 +169,7 @@ def test_a_scrape_agrees_with_status_and_the_day_file(start: Start, page_table: 
 
 
 def test_every_metric_is_on_the_dashboard_or_in_a_rule(page_table: dict[str, str]) -> None:
-    """A metric that nobody looks at need not exist; a few are for questions by hand."""
+    """A metric that is shown nowhere is not needed; a few exceptions are for queries by hand."""
     asked = _NAME.findall(" ".join([rules(), *expressions(dashboard())]))
     asked = [re.sub(r"_(bucket|count|sum)$", "", name) for name in asked]
     assert set(page_table) - set(asked) == SPARE

@@ -1,4 +1,4 @@
-"""Row 8 in the store: opening a damaged day file. Whatever it does, it must not change the damaged bytes."""
+"""Row 8 in the store: opening a damaged day file must never change the damaged bytes."""
 
 from __future__ import annotations
 

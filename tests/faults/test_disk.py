@@ -241,7 +241,7 @@ def test_after_a_failed_sync_the_next_run_is_safe_too(disk: FaultyDisk, tmp_path
 def test_a_reader_of_a_killed_writers_file_closes_without_an_error(
     path: Path, kind: type[FaultyDisk | PowerLossDisk]
 ) -> None:
-    """As on the plain disk: the last one to close cannot lock the file, and that is no error."""
+    """The last connection to close cannot lock the file, and that is no error, as on a normal disk."""
     left = path.with_name("left.db")
     day = open_day(path)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
@@ -295,6 +295,6 @@ def test_a_blocked_disk_holds_writes_until_it_is_unblocked(disk: FaultyDisk, pat
 
 @pytest.mark.parametrize("wrong", [{"operations": ("wrote",)}, {"files": ("shm",)}, {"error": "EFULL"}])
 def test_a_fault_that_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
-    """A misspelt word would be a fault that never happens."""
+    """Otherwise a misspelt name would be a fault that never happens."""
     with pytest.raises(ValueError, match="no such fault"):
         Fault(**wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Row 7 in the store: other processes that lock the day file cost time and space, never a tick."""
+"""Row 7 in the store: other processes that lock the day file cause delays and use space, and no tick is lost."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_a_power_cut_loses_no_more_than_documented(tmp_path: Path, synchronous: 
 
 
 def test_the_test_disk_really_loses_data(tmp_path: Path) -> None:
-    """With synchronous OFF such cuts lose batches and damage files: the test disk really forgets."""
+    """With synchronous OFF such cuts lose batches and damage files: the test disk really loses unsynced data."""
     day = Day(tmp_path, "OFF", 1)
     day.run()
     lost = damaged = 0

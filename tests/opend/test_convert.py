@@ -1,4 +1,4 @@
-"""The vendor's Ticker → our tick: exactly one row or one Rejected each, and the row says what OpenD said."""
+"""The vendor's Ticker → our tick: exactly one row or one Rejected each, and the row has OpenD's values."""
 
 from __future__ import annotations
 
@@ -247,14 +247,14 @@ def test_the_sequence_gives_the_date_across_midnight() -> None:
 
 
 def test_a_sequence_far_from_the_text_gives_no_date() -> None:
-    """Ten seconds are a pattern, an hour is a coincidence: the receipt decides then."""
+    """Within ten seconds the sequence is trusted; at a distance of an hour the receive time is used instead."""
     other_day = (epoch_ms("2026-11-18 12:00:00") // 1000) << 32
     assert row_of(ticker(time="10:00:01", sequence=other_day)).ts_ms == TRADED_MS
 
 
 @pytest.mark.parametrize("day", ["2026-11-19", "2026-11-20", "2026-11-21", "2001-01-01", "2099-12-31"])
 def test_yesterday_and_tomorrow_are_kept_as_sent(day: str) -> None:
-    """The clock decides nothing: a dated tick keeps its date, early or late."""
+    """The clock is not used: a tick with a date keeps its date, early or late."""
     moment = epoch_ms(f"{day} 10:00:01.250")
     assert row_of(ticker(timestamp=moment / 1000)).ts_ms == moment
     assert row_of(ticker(time=f"{day} 10:00:01.250")).ts_ms == moment

@@ -80,7 +80,7 @@ def test_split_points_do_not_matter(cuts: list[int]) -> None:
 
 
 def test_a_frame_is_delivered_with_its_last_byte() -> None:
-    """No frame waits for the byte behind it, also when its body is empty."""
+    """No frame waits for the byte after it, also when its body is empty."""
     reader = FrameReader()
     seen: list[int] = []
     for offset in range(len(STREAM)):

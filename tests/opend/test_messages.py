@@ -313,7 +313,7 @@ def test_noise_raises_nothing_but_our_errors(reader: Callable[[bytes], object], 
     ],
 )
 def test_texts_are_cut_when_they_are_read(words: str | bytes, begin: str, end: str) -> None:
-    """For any length and any bytes: 500 characters are kept, with a mark that there were more."""
+    """For any length and any bytes: 500 characters are kept, with a mark if there were more."""
     text = words if isinstance(words, bytes) else words.encode()
     size = len(text)
     varint = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])

@@ -488,7 +488,7 @@ def test_rows_carry_how_they_came_and_when() -> None:
 
 
 def test_a_burst_is_one_event() -> None:
-    """An event a burst, not an event a tick; a message between them begins a new one, so that order is kept."""
+    """One event for a burst, not one for each tick; a message between ticks begins a new event, so order is kept."""
     events = ready().receive(b"".join(push(seq) for seq in range(500)), NOW_S, RECEIVED_MS)
     assert len(events) == 1
     events = ready().receive(push(1) + KICKED + push(2), NOW_S, RECEIVED_MS)
@@ -599,7 +599,7 @@ def test_silence_is_noticed(trickle: bytes) -> None:
 
 
 def test_every_complete_message_keeps_the_connection_alive() -> None:
-    """Pushes alone keep a connection that does not answer keep-alives, and so does a message that means nothing."""
+    """Pushes alone keep a connection that does not answer keep-alives, and so does an unknown message."""
     connection = ready()
     for step, data in enumerate([push(1), raw(9999, b""), KICKED] * 5, start=1):
         connection.receive(data, NOW_S + 30 * step, RECEIVED_MS)
@@ -608,7 +608,7 @@ def test_every_complete_message_keeps_the_connection_alive() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.01, 40.0), st.sampled_from(["wait", "push", "ask", "answer"])), max_size=30))
 def test_after_a_deadline_the_next_one_is_later(steps: list[tuple[float, str]]) -> None:
-    """After `advance` at the deadline the next one lies later: a caller that sleeps until then never spins."""
+    """After `advance` at the deadline the next one is later: a caller that sleeps until then never loops busily."""
     connection = ready()
     now_s, asked = NOW_S, 0
     for pause_s, deed in steps:

@@ -122,7 +122,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
 
 
 def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
-    """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and lays no hand on anything;
+    """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and takes no action;
     `status` says for how long the writer has been waiting; nothing is lost.
     """
     trial = begin("--wait", symbols="20", rate=1000)

@@ -181,7 +181,7 @@ def test_an_opend_a_day_ahead_does_not_seal_the_current_day(
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati"])
 def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> None:
-    """Row 18: twelve hours behind, six hours ahead: the day is Hong Kong's."""
+    """Row 18: twelve hours behind or six hours ahead, the day is that of Hong Kong."""
     trial = clocking()
     trial.start({"TZ": zone})
     trial.wait_stored(500)

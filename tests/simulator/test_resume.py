@@ -33,7 +33,7 @@ async def totals(tools: Any, peer: Any) -> list[messages.DayTotals]:
 
 @pytest.mark.parametrize("torn", [b"", b"HK.00700\t77", b"HK.00700\t1\t2\t3.0\t4\t5.0\tBUY\tAUTO_M"])
 def test_windows_totals_and_counters_continue(tools: Any, tmp_path: Path, torn: bytes) -> None:
-    """As if it had run on: the line that was cut by the kill is gone, clock and counters only go forward."""
+    """As if it had not been killed: the incomplete last line is removed, clock and counters only go forward."""
     truth = tmp_path / "truth"
 
     async def main() -> None:

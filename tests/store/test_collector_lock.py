@@ -206,7 +206,7 @@ def test_a_full_disk_does_not_prevent_a_start(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
-    """The advice does not give the lock away: no chown, whether the service runs or not."""
+    """The remedy does not change the owner of the lock: no chown, whether the service runs or not."""
     open_to_others(tmp_path)
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
         (tmp_path / name).touch(mode=0o600)

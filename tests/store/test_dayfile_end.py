@@ -47,7 +47,7 @@ def test_a_whole_day_passes_its_check(open_day: OpenDay, path: Path, tick: MakeT
 
 
 def test_a_day_that_is_wanted_is_not_checked(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """Whoever begins a check may still say no, with the file open: then it did not pass, though it is damaged."""
+    """The caller can stop a check when the file is open: then it has not passed, and damage is not reported."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
     put_in_disorder(path)

@@ -1,4 +1,4 @@
-"""A snapshot: complete, of one moment, plain and checked while the writer continues; or nothing at all."""
+"""A snapshot: complete, of one moment, plain and checked while the writer continues; otherwise there is no file."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ def test_first_gives_whole_records_up_to_a_bound(
 
 
 def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """The directory is 0750 and files are 0640, so that the group may look and others may not."""
+    """The directory is 0750 and files are 0640, so that the group may read and others may not."""
     before = os.umask(0)
     try:
         Spool(place).append(rows(0, 1))
@@ -262,7 +262,7 @@ def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
 
 
 def test_the_format_of_version_1(place: Path) -> None:
-    """Golden bytes: a spool outlives an update of the software, so a change here needs a new version number."""
+    """Golden bytes: a spool is read after an update of the software, so a change here needs a new version number."""
     Spool(place).append([FIRST])
     golden = bytes.fromhex(
         "484b5453504f4f4c 01000000"  # HKTSPOOL, version 1
@@ -307,7 +307,7 @@ def test_the_version_with_ten_columns_reads_ours(given_rows: list[TickRow]) -> N
 
 
 def test_one_thread_appends_while_another_drains(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """Two threads, now one ahead and now level: everything arrives once and in order, and nothing remains."""
+    """With two threads at different speeds every row arrives once and in order, and none remains."""
     spool = Spool(place, segment_bytes=5_000)
     appended = rows(0, 3_000)
 

@@ -32,7 +32,7 @@ def written(path: Path, *records: bytes) -> int:
 
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
 def test_rows_are_read_back_unchanged(rows: list[TickRow], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With any texts and numbers."""
+    """For any texts and numbers."""
     path = tmp_path_factory.mktemp("spool") / "0000000001.spool"
     end = written(path, record.encode(rows))
     part, found = record.read_rows(path, len(record.FILE_HEAD), end)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_a_fresh_host_collects_after_the_installers_three_commands(watch: Watch, installed: str, started: str) -> None:
-    """Installed, FUTU_SYMBOLS set, started: active, every symbol's rows grow, `status` is content."""
+    """Installed, FUTU_SYMBOLS set, started: active, every symbol's rows grow, `status` is OK."""
     assert not re.search(r"WARNING|stopped at", installed), installed
     assert re.match(r"OK\b", started), started
     assert watch.show("ActiveState") == "active"

@@ -1,4 +1,4 @@
-"""Each fault that the page is for: `status` names its true cause to a member of the group, the page leads out of it."""
+"""Each fault of the page: `status` names its true cause to a member of the group, and the commands of the page help."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_a_link_to_nowhere_is_not_replaced(desk: Desk) -> None:
 
 
 def test_a_read_only_file_is_sealed_only_where_it_says_so(desk: Desk, tick: MakeTick) -> None:
-    """A sealed day refuses ticks for good; one whose mode somebody changed is a lacking right, which can be mended."""
+    """A sealed day always refuses ticks; a file whose mode was changed lacks a permission, which can be corrected."""
     for day in (TODAY - 1, TODAY - 2):
         desk.store(day, of(tick, day))
         desk.days.close(day)

@@ -64,7 +64,7 @@ def test_it_is_written_without_a_free_descriptor(tmp_path: Path, make_status: Ma
 
 
 def test_any_other_failed_write_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
-    """The reserve is only for that case; every other error is raised at once."""
+    """The reserved descriptor is only for that case; every other error is raised at once."""
     file = StatusFile(tmp_path / "gone" / STATUS_NAME)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
