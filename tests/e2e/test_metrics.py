@@ -118,9 +118,9 @@ def page_table() -> dict[str, str]:
 
 
 def test_a_scrape_agrees_with_status_and_the_day_file(start: Start, page_table: dict[str, str]) -> None:
-    """It agrees with `status.json` and the day file; everything that page, rules and dashboard name is there.
+    """It agrees with `status.json` and the day file; every metric of the page, the rules and the dashboard exists.
 
-    It takes half a minute: the outage budget wants ticks of 20 seconds.
+    It takes half a minute: the outage budget needs ticks of 20 seconds.
     """
     opend_process = start.simulate("--rate", "200", "--total", "6000", "--wait")
     collector = start.run(opend_process.port, FREE)

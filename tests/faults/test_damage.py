@@ -148,9 +148,10 @@ MISSING: Final[list[Any]] = [
 
 @pytest.mark.parametrize("damage", MISSING)
 def test_a_missing_wal_loses_only_its_own_ticks(path: Path, damage: Damage) -> None:
-    """The day as of its last checkpoint, whole; nothing says that more was there, and back-fill brings it once.
+    """The file is valid as of its last checkpoint. Nothing in it shows that it had more ticks; backfill stores them
+    once.
 
-    A frame whose checksum is wrong ends the WAL: a power cut in the middle of a commit leaves the very same.
+    A frame with a wrong checksum ends the WAL: a power cut during a commit has the same effect.
     """
     damage(killed(path))
     day = open_day(path, "after")

@@ -43,9 +43,9 @@ FAULTS: Final = [
 def test_a_failing_disk_is_named_and_the_batch_stored_once(
     disk: FaultyDisk, path: Path, operations: tuple[str], files: tuple[str], error: str, cause: str, passed: int
 ) -> None:
-    """Whichever write or sync fails: one cause, and once the disk works the reopened file takes the batch once.
+    """Whichever write or sync fails: one cause, and when the disk works again the reopened file stores the batch once.
 
-    `ledger.commits` tells whether the failed commit happened all the same, as it does when only the checkpoint failed.
+    `ledger.commits` shows whether the failed commit is in the file, as it is if only the checkpoint failed.
     """
     day = open_day(path, vfs=disk.name, wal_autocheckpoint_pages=OFTEN)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
@@ -173,9 +173,10 @@ class FailedSync:
 
 
 def test_no_commit_relies_on_a_failed_sync(disk: FaultyDisk, tmp_path: Path) -> None:
-    """Row 5, FULL: a failed fsync may drop what it was to keep, and the next one says nothing of it.
+    """Row 5, FULL: a failed fsync may lose the data that it should have stored, and the next fsync reports no error.
 
-    So the WAL is written anew before a commit found behind one counts: a power cut takes neither it nor those after.
+    So the WAL is written again before a commit that follows a failed fsync counts: a power cut loses neither that
+    commit nor later ones.
     """
     lost = {}
     for seed in range(20):

@@ -36,9 +36,9 @@ class Cut(NamedTuple):
 
 
 class Day:
-    """A day of batches on a disk whose power is cut at moments drawn from `seed`; each cut is a directory of its own.
+    """A day of batches on a disk whose power is cut at moments chosen by `seed`; each cut is a separate directory.
 
-    The file is closed, left as a crash leaves it, and opened anew in between, and sealed in the end.
+    In between the file is closed, or left as after a crash, and opened again; at the end it is sealed.
     """
 
     def __init__(self, root: Path, synchronous: str, seed: int) -> None:
@@ -108,8 +108,8 @@ def there_after(cut: Cut, batches: list[list[TickRow]]) -> int:
 def test_a_power_cut_loses_no_more_than_documented(tmp_path: Path, synchronous: str, seed: int) -> None:
     """Row 2. FULL: every batch whose `write` returned is there. NORMAL: every one from before the last sync of the WAL.
 
-    Always whole batches in their order, the ledger and the counters equal to the rows, the integrity check ok; and what
-    is offered anew, as by back-fill, brings the rest exactly once.
+    There are always complete batches in order, the ledger and the counters agree with the rows, and the integrity check
+    is ok. The ticks that are written again, as by backfill, are then stored exactly once.
     """
     day = Day(tmp_path, synchronous, seed)
     day.run()

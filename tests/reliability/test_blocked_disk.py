@@ -145,8 +145,8 @@ def test_beyond_memory_and_spool_drops_are_exact_and_backfilled(begin: Begin, sp
 
 
 def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
-    """Without systemd `status.json` is in DATA_ROOT: a pipe where its draft is made keeps who writes it, as a frozen
-    file system does. Every tick is stored, and the live state goes on once it can be written.
+    """Without systemd `status.json` is in DATA_ROOT: a pipe in place of its draft blocks the thread that writes it,
+    like a frozen file system. Every tick is stored, and the live state is written again when that is possible.
     """
     trial = begin("--wait", symbols="20", rate=300)
     collector = trial.run()
@@ -174,8 +174,8 @@ def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
 @pytest.mark.early
 @pytest.mark.parametrize("signals", SIGNALS)
 def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
-    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
-    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
+    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: the service ends within
+    STOP_FLUSH_TIMEOUT_SEC with exit 0, all rows are spooled; the next start stores them, without OpenD.
     """
     trial, collector = blocked(begin, 20_000)
     made = trial.pause()
@@ -259,8 +259,8 @@ def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
 
 
 def test_spooled_rows_are_replayed_while_live_ticks_never_stop(begin: Begin) -> None:
-    """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
-    what an earlier run left is stored all the same, and no live tick is dropped for it.
+    """Row 21: with memory for few rows every live tick goes through the spool, from the start and without an end. The
+    rows of an earlier run are still stored, and no live tick is dropped because of them.
     """
     trial, collector = blocked(begin, 5000, rate=200)
     trial.market.tell("window 1")

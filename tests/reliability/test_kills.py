@@ -88,8 +88,8 @@ def test_a_day_whose_close_was_not_observed_is_completed(begin: Begin, end: tupl
 
 
 def test_a_day_is_not_over_because_this_hosts_clock_is_ahead(begin: Begin) -> None:
-    """Rows 1 and 18: this host's date is later than OpenD's. Killed in the middle of OpenD's day before it answered,
-    and started again when its window has moved on: what is missing is known to the tick, nothing is in doubt.
+    """Rows 1 and 18: this host's date is later than OpenD's. The collector is killed during OpenD's day before OpenD
+    answered, and started again when the ticks have left its window: gaps have exact sizes, and there is no doubt.
     """
     trial = begin("--wait", "--day", "20200102", "--at", "10:00", symbols="4", rate=200)
     trial.run()

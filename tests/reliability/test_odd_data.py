@@ -65,8 +65,8 @@ def test_unknown_messages_are_skipped_and_counted(begin: Begin) -> None:
 
 
 def test_odd_ticks_never_affect_other_ticks(begin: Begin) -> None:
-    """Row 15: no number, no end, below zero, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown kinds:
-    stored faithfully or rejected with a count that `status` and the log tell.
+    """Row 15: NaN, infinity, negative values, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown
+    kinds: stored unchanged, or rejected with a count in `status` and the log.
     """
     trial = begin("--wait", symbols="20", rate=500)
     collector = trial.run()

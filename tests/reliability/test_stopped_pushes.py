@@ -49,8 +49,8 @@ def test_all_symbols_stop_at_once(begin: Begin) -> None:
 
 
 def test_a_lost_subscription_is_noticed_when_opend_refuses_a_request(begin: Begin) -> None:
-    """OpenD answers for subscribed symbols alone: a refusal is looked into at once, not with the comparison of the
-    minute. At 30 ticks/s OpenD's window holds half of that minute.
+    """OpenD answers only for subscribed symbols: after a refusal the subscriptions are compared at once, not with the
+    next comparison of each minute. At 30 ticks/s OpenD's window holds half of that minute.
     """
     trial = begin(symbols=SYMBOL, rate=30.0)
     collector = trial.run()

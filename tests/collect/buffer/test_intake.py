@@ -308,8 +308,8 @@ def test_each_line_has_symbol_number_and_reason(journal: Journal) -> None:
 
 
 def test_ticks_of_the_far_future_are_logged_whole_only_at_first(journal: Journal) -> None:
-    """Those of the day after OpenD's own date are stored, to its last millisecond; the later ones are refused, and
-    only the first ones of a message carry the whole tick.
+    """Ticks of the day after OpenD's date are stored, to its last millisecond; later ones are rejected, and only the
+    first ones of a message are logged whole.
     """
     desk = Desk(max_rows=100)
     desk.opend.opend_time_ms = NOW_MS

@@ -171,8 +171,8 @@ def test_spooled_rows_of_a_stuck_writer_go_to_the_next_one_and_count_once(
 def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Row 22: it was replaced while a read of the spool did not return, and wakes up: it takes nothing, its successor
-    takes each row once, and no row waits for ever.
+    """Row 22: a writer is replaced while its read of the spool does not return. When it returns, it takes no row, its
+    successor takes each row once, and no row stays behind.
     """
     stuck, lift = threading.Event(), threading.Event()
 
@@ -262,8 +262,8 @@ def test_a_stop_saves_what_is_held_and_nothing_twice(
 def test_rows_whose_sync_does_not_return_are_not_reported_as_lost(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, gate: Gate, journal: Journal
 ) -> None:
-    """Row 21: at the deadline an append is written and its sync is under way: the next start finds it, so it is not
-    lost, and the log says what it is not safe from. What had not begun by then is lost, and stays lost.
+    """Row 21: at the deadline an append is written and its sync has not returned: the next start finds the rows, so
+    they are not lost, and the log says that a power cut could lose them. Rows whose append had not begun are lost.
     """
     overflow = make_overflow(Spool(place))
     gate.shut()

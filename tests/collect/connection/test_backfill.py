@@ -311,8 +311,8 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
 
 
 def test_a_symbol_that_is_not_subscribed_is_requested_once(journal: Journal) -> None:
-    """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
-    every half minute and shown as being backfilled all day; it is filled if the symbol is subscribed later.
+    """A gap of a symbol that is no longer in FUTU_SYMBOLS, or that OpenD refuses: it is lost and logged, not requested
+    every half minute and shown as being backfilled all day. It is filled if the symbol is subscribed later.
     """
 
     async def story() -> None:

@@ -1,6 +1,6 @@
 """One connection on a real socket: each packet has its receive time, and is parsed before the connection ends.
 
-Where bytes would wait an hour for others, only the claim under test can have brought them on.
+In some tests bytes would wait an hour for more bytes: then only the tested event can have passed them on.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def run(story: Coroutine[Any, Any, None]) -> None:
 
 
 def test_each_packet_keeps_its_receive_time() -> None:
-    """`recv_ts_ms` is when a tick reached the socket, however long its bytes waited for others. Our own end of the
-    connection loses nothing of what waits."""
+    """`recv_ts_ms` is when a tick reached the socket, however long its bytes waited for more bytes. If we end the
+    connection, waiting bytes are still parsed."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -220,7 +220,7 @@ class BrokenIntake(Intake):
 def test_a_bug_ends_the_connection_and_is_logged(gather_s: float) -> None:
     """Ticks that a bug lost are requested on the next connection; the loop's handler writes the bug to the log.
 
-    What waits at the end of a connection does not keep it from ending.
+    Waiting bytes do not delay the end of a connection.
     """
 
     async def story() -> None:

@@ -170,8 +170,8 @@ def test_ticks_missed_by_a_restart_have_it_as_their_cause(run: Run) -> None:
 
 
 def test_a_counter_that_restarted_before_a_crash_leaves_a_doubt(run: Run, journal: Journal) -> None:
-    """The run before was killed when it had stored ticks of two counters and had not yet told of that: the file shows
-    that the counter fell. How many ticks are missing between is unknown, until an answer reaches back.
+    """The run before was killed after it had stored ticks of two runs of the counter, and before it had recorded the
+    doubt: the file shows that the counter fell. How many ticks are missing is unknown until an answer reaches back.
     """
 
     def later(counter: int) -> Tick:
@@ -369,8 +369,8 @@ def test_reading_a_day_changes_no_file(run: Run) -> None:
 
 
 def test_the_doubt_of_an_unfinished_day_ends_when_its_counters_show_the_gap(run: Run) -> None:
-    """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
-    answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
+    """A day that seemed finished gets more ticks, and the service is killed before OpenD has answered. When it answers,
+    the window no longer reaches the doubt. But the counters show which ticks are missing, so the doubt ends.
     """
     run.tracker.end_interruption()
     run.store(at(1), at(2), odd(70, B))
@@ -394,8 +394,8 @@ def test_the_doubt_of_a_finished_day_stays_if_the_window_does_not_reach_it(run: 
 
 
 def test_a_symbol_without_a_stored_tick_is_in_doubt_too(run: Run) -> None:
-    """The service was killed before the first tick of B was committed: B's whole day may be missing, and a pull that
-    reaches back before that day says that it is not.
+    """The service was killed before the first tick of B was committed: B's whole day may be missing. An answer that
+    reaches back before that day shows that it is not.
     """
     run.store(at(1))
     run.restart()
@@ -441,8 +441,8 @@ def test_days_that_cannot_be_read_do_not_prevent_collection(run: Run, journal: J
 
 
 def test_losses_before_a_restart_are_still_reported(run: Run) -> None:
-    """Gaps beyond OpenD's window that opened within the last quarter of an hour, though this run lost nothing; not what
-    was traded before the first start.
+    """Gaps outside OpenD's window that opened within the last quarter of an hour, although this run lost no tick; not
+    ticks from before the first start.
     """
     run.store(at(3))
     run.tracker.end_interruption()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def test_a_disk_that_hangs_blocks_no_caller(tmp_path: Path) -> None:
-    """A pipe in the draft's place keeps the thread, as a frozen file system does: `put` returns, `wait` ends at its
-    time, and once it is over the newest state is written.
+    """A pipe in place of the draft blocks the thread, like a frozen file system: `put` returns, `wait` ends at its time
+    limit, and when the thread is no longer blocked the newest state is written.
     """
     path = tmp_path / "status.json"
     draft = tmp_path / f".status.json.{live_state().pid}"

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def test_a_commit_reported_as_failed_is_not_counted_twice(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, *, reader: bool
 ) -> None:
-    """The sync of a commit reports an error behind its back: whether the commit then turns out to be there (alone) or
-    not (a reader keeps SQLite from recovering it), every tick and every figure of the ledger is counted once.
+    """The sync of a commit succeeds and reports an error. Without other readers the commit is then in the file; with a
+    reader SQLite cannot recover it. In both cases every tick and every figure of the ledger is counted once.
     """
     rig = make_rig(vfs=disk.name)
     rig.writer.prepare(market.parse_day(DAY))

@@ -87,8 +87,8 @@ def of(tick: MakeTick, day: int, seq: int = 1, at_ms: int = 36_000_000) -> TickR
 def test_a_file_that_is_moved_away_is_created_again_and_logged(
     desk: Desk, tick: MakeTick, journal: Journal, *, replaced: bool
 ) -> None:
-    """The next tick is in a file that can be found. What stands in the place is kept under another name, and `on_fresh`
-    hears of the day: what the old file held is asked of OpenD again. The account begins anew with the file.
+    """The next tick is in a new file with the right name. A file in its place is renamed. `on_fresh` is called with the
+    day, so the ticks of the old file are requested again. The account of the new file starts from zero.
     """
     desk.store(TODAY, of(tick, TODAY))
     path = desk.path(TODAY)

@@ -124,8 +124,8 @@ def waiting(root: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def test_every_row_of_a_file_is_stored_or_kept_apart(tmp_path: Path, journal: Journal) -> None:
-    """Ticks as ticks, those that we have as duplicates, other ones under a known key and those without a sequence
-    beside them; a time that is eight hours off is put right. The file has its last name then, and ours tells of it.
+    """New ticks are stored, known ones are duplicates, different ones with a known key and those without a sequence are
+    kept apart; a time that is eight hours off is corrected. Then the file gets its final name, which ours records.
     """
     rows = [as_predecessors(tick(counter), DAY) for counter in range(1, 20)]
     rows.append(as_predecessors(tick(30), DAY, seq=None))

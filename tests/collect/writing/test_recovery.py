@@ -95,8 +95,8 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
 
 
 def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> None:
-    """The rows, for how long they have waited and not longer than since the last commit, since when no tick came, and
-    the named cause. While nothing has been heard yet there is no tick at all.
+    """The number of rows, how long they have waited since the last commit, how long no tick arrived, and the known
+    cause. Before the first tick of a run the last two are unknown.
     """
     rig = make_rig()
     scene = Scene(rig)
@@ -175,8 +175,8 @@ def test_a_writer_in_a_long_statement_is_interrupted(
 
 
 def test_a_writer_that_stays_stuck_is_replaced(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
-    """The new one stores what the old one had taken and what comes; the old one may wake up, and each tick is there
-    once. As long as it hangs on, a lock may be its own: it is no cause to wait for.
+    """The new writer stores the rows that the old one had taken, and new rows. The old one may continue later, and each
+    tick is stored once. While the old one is blocked, a lock may be its own, so it does not count as a known cause.
     """
     rig = make_rig(vfs=disk.name)
     rig.writer.start()
@@ -218,8 +218,8 @@ def in_a_write() -> Any:
 
 
 def test_a_disk_that_does_not_answer_is_logged(make_rig: MakeRig, journal: Journal, in_a_write: Any) -> None:
-    """By the kernel's own word of the writer's thread: from half a second on, now and then, and for `status` while it
-    lasts. A stall with that cause is waited for. Where the writer knows a cause itself, that one is told.
+    """The kernel shows that the writer thread waits for the disk: logged after half a second and from time to time, and
+    in `status` while it lasts. A stall with this cause is waited for. A cause that the writer knows has priority.
     """
     scene = Scene(make_rig(), in_a_write)
     storing, stats = scene.rig.queue.storing, scene.rig.stats

@@ -104,8 +104,8 @@ def test_twenty_thousand_rows_at_most_wait_for_their_turn(room: Room) -> None:
 
 
 def test_a_day_whose_file_cannot_be_written_has_a_spool_of_its_own(room: Room, journal: Journal) -> None:
-    """Its rows are safe there, told with their day, and come back in order once the file can be written; then the
-    spool is gone.
+    """Its rows are on a disk there, are reported with their day, and are returned in order when the file can be
+    written; then the spool is removed.
     """
     assert room.hold(1, 3)
     room.days.fail(TODAY, ERROR)

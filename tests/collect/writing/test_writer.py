@@ -196,8 +196,8 @@ def test_finished_days_are_sealed_when_allowed(
 def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """Between a stop and a start the file is plain, and a reader in a query keeps it from becoming a WAL database:
-    that is waited for, like any other lock.
+    """Between a stop and a start the file is plain, and a reader in a query prevents it from becoming a WAL database:
+    the writer waits for that, as for any other lock.
     """
     first = make_rig()
     first.put(hundred(tick))
