@@ -85,7 +85,7 @@ def test_csv_and_json_lines_can_be_read_by_anything(export: Cli, workdir: Path) 
 
 
 def test_symbols_times_and_columns(export: Cli, workdir: Path) -> None:
-    """Only what is asked for; the end of the time is not included."""
+    """Only the requested ticks and columns; the end of the time is not included."""
     args = ["--symbols", "HK.00700,HK.00005", "--from", "09:40", "--to", "09:42", "--columns", "ts, price"]
     done = export("--day", "20261120", "--out", "few.csv", *args)
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_the_archive_and_a_day_file_give_the_same_file(export: Cli, days: Days, 
 
 
 def test_gaps_and_missing_symbols_are_reported(export: Cli, days: Days, workdir: Path) -> None:
-    """On stderr, in the document and in the file's metadata; the file is written all the same."""
+    """On stderr, in the document and in the file's metadata; the file is still written."""
     days.gap("20261120", "HK.00700", 7)
     done = export(
         "--since", "20261117", "--until", "20261120", "--symbols", "HK.00700,HK.00388", "--json", "--out", "a.parquet"

@@ -236,7 +236,7 @@ def test_an_older_schema(cli: Cli, root: Path, version: int) -> None:
 
 @pytest.mark.usefixtures("good")
 def test_files_that_are_no_day_of_ours(cli: Cli, root: Path, good: Path) -> None:
-    """A foreign, a damaged and an empty file have a verdict of their own, and the other days are read all the same."""
+    """A foreign, a damaged and an empty file have their own verdicts, and the other days are still read."""
     with closing(apsw.Connection(str(root / "20261116.db"))) as db:
         db.execute("CREATE TABLE other (x)")
     (root / "20261117.db").write_bytes(b"no database at all" * 1000)
@@ -287,7 +287,7 @@ def test_the_clock_of_the_live_day(cli: Cli, root: Path) -> None:
 
 
 def test_a_day_that_stays_locked(cli: Cli, root: Path, good: Path) -> None:
-    """It is unknown, and the day after it is read all the same."""
+    """Its verdict is unknown, and the day after it is still read."""
     locked = root / "20261119.db"
     shutil.copy(good, locked)
     with closing(apsw.Connection(str(locked))) as db:
@@ -359,7 +359,7 @@ def test_counters_need_no_extra(cli: Cli) -> None:
 
 
 def test_an_archive_without_the_extra(root: Path, good: Path) -> None:
-    """The counters of an archived day are read all the same, and what needs pyarrow is said with its remedy."""
+    """The counters of an archived day are still read, and a line says what needs pyarrow, with the remedy."""
     archive(good, root / "archive")
     good.unlink()
     words = "import sys; sys.modules['pyarrow'] = None; from hk_tick_collector.cli import main; sys.exit(main())"

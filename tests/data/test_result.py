@@ -91,7 +91,7 @@ def test_batches_stream(result: Result) -> None:
 
 
 def test_a_parquet_file_is_like_those_of_the_archive(result: Result, tmp_path: Path) -> None:
-    """Its types are those of the archive, so that both can be read as one; an existing file is kept unless told."""
+    """Its types are those of the archive, so that both can be read as one; an existing file is kept by default."""
     path = tmp_path / "騰訊 2026.parquet"
     assert result.parquet(path) == 120
     assert pq.read_schema(path).remove_metadata() == schema()

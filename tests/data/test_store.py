@@ -71,7 +71,7 @@ def test_both_kinds_of_file_give_the_same(days: Days) -> None:
 
 
 def test_symbols_times_and_columns_are_chosen(store: Store, minutes: Callable[[Any], list[int]]) -> None:
-    """Of each day, from archive and day file alike; the end of the time is not included."""
+    """For each day, from the archive and from a day file; the end of the time is not included."""
     asked = store.ticks(
         ["HK.09988", "HK.00005"],
         "20261119",
@@ -106,7 +106,7 @@ def test_a_day_that_is_being_written_is_read_from_one_moment(days: Days) -> None
 
 
 def test_open_gaps_are_reported_with_their_number(week: Days) -> None:
-    """Those of the symbols, days and times that are asked for, from day file and book alike; closed ones are not."""
+    """Those of the requested symbols, days and times, from day files and books; closed gaps are not reported."""
     week.collect("20261117").close()
     week.gap("20261117", "HK.00700", 7)
     week.to_archive("20261117")

@@ -1,4 +1,4 @@
-"""deploy/install.sh as far as it goes without changing a host: usage, refusals, and what a dry run tells.
+"""The parts of deploy/install.sh that do not change a host: usage, refusals, and the output of a dry run.
 
 The rest, installing, upgrading, rolling back and uninstalling for real, needs a booted systemd.
 """

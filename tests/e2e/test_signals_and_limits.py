@@ -29,7 +29,7 @@ def closed(*redirections: str) -> tuple[str, ...]:
     return ("bash", "-c", f'exec "$@" {" ".join(redirections)}', "bash")
 
 
-# stderr is a pipe that is full and that nobody reads, as that of a supervisor that stands still.
+# stderr is a full pipe without an active reader, like that of a supervisor that hangs.
 UNREAD: Final = (
     sys.executable,
     "-c",
@@ -123,7 +123,7 @@ def test_closed_streams_are_no_reason_to_abort(start: Start, redirections: tuple
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), *((verb, "--help") for verb in VERBS)])
 def test_every_verb_works_without_standard_output(arguments: tuple[str, ...]) -> None:
-    """Nobody reads the answer, so there is none; that is no failure and no traceback."""
+    """There is no reader, so there is no output; that is no failure and no traceback."""
     command = [*closed("<&-", ">&-"), *PROGRAM, *arguments]
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, timeout=CAP_S)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,10 +1,10 @@
-"""A disk that fails when told to: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
+"""A disk that fails on request: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
 
-What SQLite sees is what os_unix.c makes of an errno, so that a test meets the error an operator would meet. Some of it
-surprises: a failing write may have written a part; a write to a file system that turned read-only is an I/O error; and
-a database that may not be opened for writing (EROFS, EACCES) is opened for reading, so that its first write says so.
+SQLite gets the errors that os_unix.c makes of an errno, so a test gets the same error as an operator. Some are not
+obvious: a failing write may have written a part; a write to a file system that became read-only is an I/O error; and a
+database that may not be opened for writing (EROFS, EACCES) is opened for reading, so its first write has the error.
 
-The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
+A VFS in Python does not control the `-shm` file: SQLite maps it into memory.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _KIND_OF_FLAG: Final = {
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong, from `inject` until it is lifted or used up. Raises ValueError for a word that is unknown.
+    """A fault, from `inject` until it is lifted or used up. Raises ValueError for an unknown name.
 
-    `delay_s` comes before the error, or before the operation where there is no error; `math.inf` is a gate: it blocks
+    `delay_s` comes before the error, or before the operation if there is no error; with `math.inf` the operation blocks
     until the fault is lifted, which also ends every other delay.
     """
 
@@ -80,7 +80,7 @@ class Fault:
 class FaultyDisk(apsw.VFS):
     """The VFS `name` on top of `base`. Safe to use from any thread; a context manager that lifts every fault.
 
-    `seed` decides which operations a chance hits, and how much of a failing write is written all the same.
+    `seed` decides which operations fail at random, and how much of a failing write is written.
     """
 
     def __init__(self, name: str, base: str = "unix", *, seed: int = 0, default: bool = False) -> None:

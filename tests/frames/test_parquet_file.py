@@ -1,4 +1,4 @@
-"""Ticks of Parquet files: what is asked for and nothing else, older schemas, and damaged files by name."""
+"""Ticks of Parquet files: exactly the requested ones, older schemas, and damaged files by name."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_the_sequence_gives_the_date_whatever_the_clock(received: str) -> None:
 
 
 def test_the_sequence_gives_the_date_across_midnight() -> None:
-    """The second in the sequence may stand on the other side of midnight."""
+    """The second in the sequence may be on the other side of midnight."""
     midnight_s = epoch_ms("2026-11-21 00:00:00") // 1000
     before = ticker(time="23:59:58.500", sequence=(midnight_s + 1) << 32)
     after = ticker(time="00:00:01.500", sequence=(midnight_s - 1) << 32)

@@ -1,4 +1,4 @@
-"""Frames: whatever the pieces or the damage, only bodies that were sent are returned, in their order."""
+"""Frames: for any pieces and any damage, only bodies that were sent are returned, in order."""
 
 from __future__ import annotations
 

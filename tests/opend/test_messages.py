@@ -236,7 +236,7 @@ def test_bytes_that_are_no_message_are_a_protocol_error(reader: Callable[[bytes]
 
 
 def test_texts_that_are_no_utf8_are_still_texts() -> None:
-    """proto2 hands such strings over as bytes; what leaves here is text, because a log line is made of it."""
+    """proto2 returns such strings as bytes; the reader returns text, because it is used in a log line."""
     outcome = pb.Outcome(retType=-1, retMsg="??").SerializeToString().replace(b"??", NOT_UTF8)
     with pytest.raises(OpenDError, match=r"^\\xff\\xfe$"):
         messages.read_outcome(outcome)

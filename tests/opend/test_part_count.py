@@ -43,7 +43,7 @@ def s2c(value: bytes) -> bytes:
     ],
 )
 def test_an_endless_list_is_refused_before_it_is_created(read: Callable[[bytes], object], body: bytes) -> None:
-    """In every message that has a list, however deep it lies."""
+    """In every message that has a list, at any depth."""
     with pytest.raises(ProtocolError, match="has more than 100,000 parts"):
         read(body)
 

@@ -92,7 +92,7 @@ def test_the_largest_group_comes_first() -> None:
     ],
 )
 def test_numbers_and_symbols_do_not_separate_groups(words: str, others: str) -> None:
-    """Refusals whose words differ by these alone are one group, told in the words of the first."""
+    """Refusals whose texts differ only in these are one group, reported with the text of the first."""
     assert pattern_of(words) == pattern_of(others)
     (group,) = groups({"HK.00001": words, "HK.00002": others, "HK.00003": words})
     assert (group.words, len(group.symbols)) == (words, 3)

@@ -2,10 +2,10 @@
 
     .venv/bin/python tests/reliability/chaos.py --seeds 100 --seconds 30        (make soak ARGS="--hostile --seeds 100")
 
-Each seed is one simulated OpenD, whose symbols have different models of the sequence, and one collector. Faults come
-for so many seconds; then all is honest and alive for a while; then the verdict: every tick of the truth is stored, or
-lies in an open gap, or was rejected by name; nothing else is stored; each number of a gap is exact; and what OpenD's
-window holds at the end is stored. One line a seed. A seed that fails keeps its directory, and can be run again alone.
+Each seed is one simulated OpenD, whose symbols have different models of the sequence, and one collector. There are
+faults for this many seconds; then none for a while; then the verdict: every tick of the truth is stored, in an open
+gap, or was rejected with a log line; nothing else is stored; the size of each gap is exact; and all ticks of OpenD's
+window at the end are stored. One line a seed. A seed that fails keeps its directory, and can be run again alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The control socket: whoever connects decides when a fault happens."""
+"""The control socket: a client decides when a fault happens."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_tell_works_without_an_event_loop(tools: Any, tmp_path: Path) -> None:
 
 
 def test_clients_may_disconnect_at_any_time(tools: Any, tmp_path: Path) -> None:
-    """In the middle of a line, or before the answer; a line without an end is not kept for ever."""
+    """In the middle of a line, or before the answer; an endless line is not kept in memory."""
 
     async def main() -> None:
         path = tmp_path / "control"

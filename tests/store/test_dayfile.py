@@ -70,8 +70,8 @@ def test_a_batch_of_any_size_is_one_commit(open_day: OpenDay, path: Path, tick: 
 def test_statements_are_prepared_once(
     open_day: OpenDay, path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the first batch of new rows and the first of duplicates had SQLite prepare serves all that follow, whatever
-    their size: to prepare a wide statement takes half as long as to run it.
+    """The statements that the first batch of new rows and the first batch of duplicates prepare are used for all later
+    batches of any size. Preparing a wide statement takes half as long as running it.
     """
     connections: list[apsw.Connection] = []
     open_day(path).abandon()  # the file is made, and what it is compared with
@@ -92,9 +92,9 @@ def test_statements_are_prepared_once(
 def test_any_order_of_batches_stores_the_same_ticks(
     data: st.DataObject, tick: MakeTick, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever comes twice, in whatever order and batches: each key once, and every counter equals a recount.
+    """With repeated rows, in any order and batches: each key is stored once, and every counter equals a recount.
 
-    The file is closed, or left as a crash leaves it, and opened anew between batches; also by another run.
+    Between batches the file is closed, or left as after a crash, and opened again; also by another run.
     """
     keys = st.tuples(st.sampled_from(["HK.00005", "HK.00700", "HK.09988"]), st.integers(0, 12))
     path = tmp_path_factory.mktemp("day") / "20261120.db"
@@ -265,7 +265,7 @@ def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: Op
 
 
 def test_a_later_answer_replaces_what_is_known_of_a_symbol(open_day: OpenDay, path: Path) -> None:
-    """Suspension may change in the day. Where the later answer says nothing, the earlier one stands."""
+    """Suspension may change during the day. A field that the later answer lacks keeps its earlier value."""
     day = open_day(path)
     first = Instrument("HK.00700", "騰訊控股", 100, "STOCK", False, "2004-06-16", 618.5, NOW_MS)
     other = Instrument("HK.00001", None, None, None, None, None, None, NOW_MS)
@@ -498,8 +498,8 @@ def test_a_new_file_is_on_the_disk_before_it_has_its_name(open_day: OpenDay, pat
 
 
 def test_the_wal_stays_small(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
-    twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
+    """It is copied into the file each time it has the size of the setting. If a reader has let it grow, it is truncated
+    to twice that size when the reader ends. `status` shows its size; after the end of the file it is 0.
     """
     options = StoreOptions(wal_autocheckpoint_pages=11)
     day = open_day(path, options=options)

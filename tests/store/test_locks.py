@@ -1,4 +1,4 @@
-"""Who prevents writing, found from real locks that real processes hold on a real day file."""
+"""Which process prevents writing, found from real locks that real processes hold on a real day file."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_ticks_from_before_the_first_start_are_counted_separately(make_day: Make
 
 
 def test_connections_runs_and_meta_are_read(make_day: MakeDay) -> None:
-    """Connections, runs and meta come back typed and in their order."""
+    """Connections, runs and meta are returned with their types and in order."""
     day = make_day()
     day.execute("INSERT INTO connections VALUES (20, NULL, 1, 99, ''), (10, 20, 0, NULL, 'refused')")
     day.execute("INSERT INTO ledger VALUES ('b', 2, 3, 4, 10, 5, 2, 1, 1, 1), ('a', 1, 2, 0, 0, 0, 0, 0, 0, 0)")

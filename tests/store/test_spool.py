@@ -429,7 +429,7 @@ def test_truncated_before_the_first_record(place: Path, rows: Callable[..., list
 
 @pytest.mark.parametrize("when", ["before the start", "while running"])
 def test_a_flipped_bit_costs_one_record(place: Path, rows: Callable[..., list[TickRow]], when: str) -> None:
-    """A bit flipped anywhere in three records: the two others come back, the damage is told, nothing blocks.
+    """A bit flipped anywhere in three records: the two others are read back, the damage is reported, nothing blocks.
 
     A file whose own head is damaged is left as it is.
     """
@@ -580,7 +580,7 @@ def test_a_reader_that_tries_again_gets_rows_after_a_read_error(
 
 
 def test_no_space_left(tmpfs: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """Fault row 3: ENOSPC changes nothing, however often; with space come back appends succeed, and all is in order."""
+    """Fault row 3: ENOSPC changes nothing, however often; with free space again appends succeed, and order is kept."""
     place = tmpfs / ".spool"
     spool = Spool(place, segment_bytes=30_000)
     appended = 0

@@ -1,4 +1,4 @@
-"""The feed on a real socket, with a scripted OpenD: ticks flow, whatever happens to other requests."""
+"""The feed on a real socket, with a scripted OpenD: ticks are collected, whatever happens to other requests."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class Link:
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    """Runs one test's story, with a cap against a hang."""
+    """Runs the coroutine of one test, with a time limit against a hang."""
     asyncio.run(asyncio.wait_for(story, CAP_S))
 
 

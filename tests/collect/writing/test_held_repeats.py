@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
 def test_each_tick_counts_once(tick: Callable[..., TickRow], batch: int) -> None:
-    """Whatever batches they come in, in order or not: what OpenD gives again is counted, of each symbol by itself."""
+    """In any batches, in order or not: ticks that OpenD returns again are counted, for each symbol separately."""
     held = HeldRepeats()
     first = [tick(symbol, seq) for seq in range(1, 1200) for symbol in ("HK.00005", "HK.00700")]
     late, again = [tick("HK.00700", 0)], first[-2000:]
@@ -27,7 +27,7 @@ def test_each_tick_counts_once(tick: Callable[..., TickRow], batch: int) -> None
 
 
 def test_ticks_that_opend_can_return_again_are_known(tick: Callable[..., TickRow]) -> None:
-    """Of a symbol's many ticks the newest thousand, whatever came before."""
+    """The newest thousand ticks of each symbol."""
     held = HeldRepeats()
     for start in range(0, 20_000, 500):
         held.add([tick("HK.00700", seq) for seq in range(start, start + 500)])

@@ -210,7 +210,7 @@ def test_one_file_that_cannot_be_read_delays_no_other(tmp_path: Path, journal: J
 
 
 def test_a_bug_in_an_import_does_not_end_collection(tmp_path: Path, journal: Journal) -> None:
-    """A traceback in the log, the file waits with the reason, and everything else goes on."""
+    """A traceback in the log, the file waits with the reason, and collection continues."""
     kept = waiting(tmp_path, [as_predecessors(tick(1), DAY)])
     importing = Import(tmp_path, journal)
 

@@ -146,7 +146,7 @@ def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal,
 
 
 def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
-    """And nothing is sealed; the service goes on."""
+    """No day is sealed, and the service continues."""
     (tmp_path / "notes").write_text("no directory\n")
     office = Office(tmp_path / "notes", tick)
     assert office.days.sealing.before(TODAY) is False
@@ -228,7 +228,7 @@ def test_a_check_that_is_cancelled_has_no_fault(office: Office) -> None:
 
 
 def test_a_check_of_a_file_that_is_gone_says_so(office: Office) -> None:
-    """Somebody removed it meanwhile: an error with its name, and no traceback."""
+    """The file was removed meanwhile: an error with its name, and no traceback."""
     check = DayCheck(office.path(TODAY - 1), TODAY - 1, OPTIONS)
     assert check.done(CAP_S)
     assert check.passed is False

@@ -79,7 +79,7 @@ def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.S
 
 
 def test_a_message_that_cannot_be_sent_is_dropped_and_counted(free_port: int, lines: io.StringIO) -> None:
-    """Nobody listens: tried as often as allowed, then dropped; the next message is tried too."""
+    """The connection is refused: tried as often as allowed, then dropped; the next message is tried too."""
     sender = Sender(open_destinations([url(free_port)])[0], retries_s=(0.01,))
     sender.start()
     sender.post(message())

@@ -160,7 +160,7 @@ def test_recent_events_are_named(make_status: MakeStatus) -> None:
 
 
 def test_without_a_live_state_the_result_is_critical() -> None:
-    """Without a status file the result is critical: nobody collects."""
+    """Without a status file the result is critical: no collector runs."""
     (finding,) = check(None, NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == ("service_down", CRITICAL)
 

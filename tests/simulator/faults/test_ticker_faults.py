@@ -44,7 +44,7 @@ async def begin(simulator: Any, peer: Any) -> dict[str, list[int]]:
 def test_an_answer_is_changed_for_one_symbol_until_it_ends(
     tools: Any, step: str, holds: Callable[[list[int], list[int]], bool]
 ) -> None:
-    """Other symbols are answered honestly meanwhile, and it afterwards; a number limits the answers."""
+    """Other symbols get correct answers meanwhile, and so does this one afterwards; a number limits the answers."""
 
     async def main() -> None:
         async with tools.simulating(**STILL) as simulator, tools.peer_of(simulator.port) as peer:
@@ -67,7 +67,7 @@ def test_an_answer_is_changed_for_one_symbol_until_it_ends(
 
 
 def test_a_request_returns_the_newest_ticks_that_opend_shows(tools: Any) -> None:
-    """Without the ticks of the last seconds, the newest are older ones: also where only a few are asked for."""
+    """Without the ticks of the last seconds, the newest are older ones: also if only a few are requested."""
 
     async def main() -> None:
         plan = {"start_ms": START_MS, "rate": 2000, "speed": 10, "total": 1500, "wait": True}

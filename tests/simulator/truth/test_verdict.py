@@ -398,7 +398,7 @@ def made_within(case: Case, off_ms: int) -> TruthTick:
 
 @pytest.mark.parametrize("by", ["sequence", "time"])
 def test_a_lost_late_report_lies_in_the_gap_of_its_sequence(case: Case, by: str) -> None:
-    """By its sequence, or by the time at which it was made; nobody can know which time it carried."""
+    """By its sequence, or by the time at which it was made; the time in the lost tick is unknown."""
     made_within(case, -300_000)
     if by == "time":
         case.gaps[0] = case.gaps[0]._replace(from_seq=None, to_seq=None, missing=None)
