@@ -78,7 +78,7 @@ class Killer:
             self._vandal.visit(self._acked)
 
     def _is_open(self) -> bool:
-        """Whether the file at the path is the one that the collector writes to; so is a damaged one before its check."""
+        """Whether the collector has opened the file at the path: before that it may be a damaged one."""
         return self._vandal is None or self._vandal.is_open()
 
     def _rows(self) -> int:

@@ -21,7 +21,7 @@ _INSTALLER: Final = f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --upgra
 _ARCHIVE: Final = "/data/archive"
 
 
-def test_a_day_goes_into_the_archive_and_comes_back(machine: Host, reader: Reader, watch: Watch) -> None:
+def test_a_day_is_archived_pruned_and_restored(machine: Host, reader: Reader, watch: Watch) -> None:
     """As docs/archive.md says, with the unit's own account and limits; then the extra is removed again."""
     machine.run(f"systemctl start {_UNIT}")  # without ARCHIVE_DIR it does nothing
     assert watch.show("Result", f"{_UNIT}.service") == "exec-condition"
