@@ -64,6 +64,10 @@ class Place(Protocol):
         """Whether the name exists; the content is not read."""
         ...
 
+    def identity(self, name: str) -> object:
+        """What tells one stored file from another: two places with the same identity have one copy."""
+        ...
+
     def open(self, name: str) -> BinaryIO:
         """The content as a binary file that can be read and seeked; close it. ArchiveError if there is none."""
         ...
@@ -150,9 +154,18 @@ class Directory:
         return True
 
     def exists(self, name: str) -> bool:
-        """As `Place.exists`."""
+        """As `Place.exists`. ArchiveError if there is no directory at all: its disk is not mounted."""
         with self._named("read"):
-            return (self.root / name).exists()
+            if (self.root / name).exists():
+                return True
+            self._demand_root()
+            return False
+
+    def identity(self, name: str) -> object:
+        """As `Place.identity`: a hard link, a symbolic link and a bind mount are the file that they lead to."""
+        with self._named("read"):
+            found = (self.root / name).stat()
+        return found.st_dev, found.st_ino
 
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`."""
@@ -176,8 +189,7 @@ class Directory:
         """As `Place.list`."""
         found = []
         with self._named("read"):
-            if not self.root.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
+            self._demand_root()
             # The folder part of the prefix; the rest of it is compared with the names.
             for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
                 directories[:] = [each for each in directories if not each.startswith(".")]
@@ -198,6 +210,10 @@ class Directory:
             sync_directory(final.parent)
             source.unlink(missing_ok=True)
             sync_directory(source.parent)
+
+    def _demand_root(self) -> None:
+        if not self.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
 
     def _beside(self, source: Path, final: Path) -> Path:
         """The source, or a hidden copy beside the new name if the source is on another file system."""
