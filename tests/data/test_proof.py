@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -84,3 +85,22 @@ def test_what_is_not_as_signed_is_refused(archived: Days) -> None:
         store.ticks(day=NAMES[0]).arrow()
     assert told.value.hint == "hk-tick-collector certificate --check --day 20261118"
     assert store.ticks(day=NAMES[1], gaps="ignore").arrow().num_rows == 180
+
+
+def test_a_pipe_in_place_of_a_file_of_the_archive(archived: Days) -> None:
+    """It is refused at once, and so is a file in place of a directory."""
+    store = hk_tick_collector.open(archive=archived.archive)
+    (ticks,) = archived.archive.glob("ticks/date=2026-11-18/*.parquet")
+    ticks.unlink()
+    os.mkfifo(ticks)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.ticks(day=NAMES[0], gaps="ignore").arrow()
+    certificate = archived.archive / "certificates/2026-11-18.txt"
+    certificate.unlink()
+    os.mkfifo(certificate)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.days()
+    certificate.unlink()
+    (archived.archive / "ticks/date=2026-11-17").write_text("")
+    with pytest.raises(StoreError, match=r"cannot list .*date=2026-11-17"):
+        store.days()

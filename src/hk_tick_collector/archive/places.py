@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from hk_tick_collector.errors import ArchiveError, OtherContentError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ class Directory:
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`."""
         with self._named("read"):
-            return (self.root / name).open("rb")
+            return os.fdopen(open_regular(self.root / name), "rb")
 
     def read(self, name: str) -> bytes:
         """As `Place.read`."""
@@ -293,7 +293,7 @@ def _sync(path: Path) -> None:
 def stored_in(path: Path) -> Stored:
     """Size and SHA-256 of a file, read from its disk. Raises OSError."""
     digest, size = hashlib.sha256(), 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         while part := os.read(fd, _READ_BYTES):
