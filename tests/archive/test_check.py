@@ -103,6 +103,34 @@ def test_a_day_taken_out_of_the_chain(archive: Directory) -> None:
     assert "certificate number 2 is missing" in wrong(archive)
 
 
+def test_a_day_taken_out_by_moving_it_aside(archive: Directory) -> None:
+    """Its certificate lies where those of replaced days lie, so no number is missing; but none is in force."""
+    for name in [name for name in archive.list() if "2026-11-19" in name]:
+        archive.move(name, f"_superseded/2026-11-19-0123456789abcdef/{name}")
+    (words,) = [words for day, words in read_chain(archive).faults() if day == "20261119"]
+    assert words == "its certificate, number 2, lies in _superseded/ and no newer one is in force"
+    assert "2026-11-19: its certificate, number 2, lies in _superseded/" in wrong(archive)
+
+
+def test_a_replaced_day_that_is_put_back(archive: Directory, make_day: MakeDay, key: SigningKey) -> None:
+    """The old certificate and its files in the place of the new ones: all are signed, and the order shows it."""
+    (archive.root.parent / "the 數據 data" / "20261119.db").unlink()
+    with archive.hold() as workspace:
+        run = Run(archive, workspace, key, "host-1", lambda *_: None, lambda: open_ms(DAYS[-1]) + 10**8)
+        archive_day(run, read_chain(archive), make_day("20261119", 30), replace=True)
+    assert faults(archive) == {}
+    assert verify_sh(archive.root).returncode == 0
+    old = [name for name in archive.list("_superseded/") if "2026-11-19" in name]
+    for name in [name for name in archive.list() if "2026-11-19" in name and name not in old]:
+        archive.move(name, f"_superseded/2026-11-19-0123456789abcdef/{name}")
+    for name in old:
+        archive.move(name, name.split("/", 2)[2])
+    assert faults(archive) == {
+        "20261119": ["its certificate, number 4, lies in _superseded/ and no newer one is in force"]
+    }
+    assert "2026-11-19: its certificate, number 4, lies in _superseded/" in wrong(archive)
+
+
 def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None:
     """A day signed again by a key that is not in allowed_signers."""
     make_key(tmp_path / "other", tmp_path)

@@ -79,6 +79,36 @@ def test_a_proved_day_is_freed(
     assert pruned() == []
 
 
+def test_links_to_one_file_are_one_copy(
+    make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
+) -> None:
+    """Hard links as `cp -al` makes them, and a directory of symbolic links: one failed disk block takes both."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    hard, soft = (Directory(place.root.with_name(name)) for name in ("hard", "soft"))
+    shutil.copytree(place.root, hard.root, copy_function=os.link)
+    soft.root.mkdir()
+    for name in ("ticks", "books", "certificates"):
+        (soft.root / name).symlink_to(place.root / name)
+    for copy in (hard, soft):
+        (kept,) = pruned(copy, copies=2)
+        assert (kept.freed, kept.is_fault) == (False, True)
+        assert f"{copy.where}: its files are those of {place.where}: that is one copy" in kept.why
+    assert day.exists()
+
+
+def test_an_archive_that_is_not_mounted_is_a_fault(
+    make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
+) -> None:
+    """Not the same as a day that is not archived yet: the exit code has to tell it."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    place.root.rename(place.root.with_name("elsewhere"))
+    (kept,) = pruned()
+    assert (kept.freed, kept.is_fault) == (False, True)
+    assert kept.why == f"there is no directory {place.where}"
+
+
 def test_the_newest_days_stay_whatever_the_clock_says(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:

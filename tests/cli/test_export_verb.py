@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -263,3 +265,15 @@ def test_without_the_extra_it_says_so(days: Days, workdir: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "hk-tick-collector: pyarrow is not installed: pip install 'hk-tick-collector[data]'\n"
+
+
+def test_a_symbol_that_is_a_path_writes_nothing_elsewhere(export: Cli, days: Days, workdir: Path) -> None:
+    """Another program wrote it into the day file: --split must not leave its directory."""
+    with closing(apsw.Connection(str(days.path("20261120")))) as db:
+        for table in ("ticks", "symbols"):
+            db.execute(f"UPDATE {table} SET symbol = '../outside' WHERE symbol = 'HK.00005'")
+    done = export("--day", "20261120", "--split", "symbol", "--out", "split")
+    assert done.returncode == 1
+    assert "'../outside' cannot be the name of a file" in done.stderr
+    assert not (workdir / "outside.parquet").exists()
+    assert not (workdir / "split").exists()

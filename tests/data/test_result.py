@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hk_tick_collector.data.complete import write_file
+from hk_tick_collector.data.formats import Format
 from hk_tick_collector.data.store import Store
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.frames.columns import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hk_tick_collector.data.result import Result
@@ -138,3 +141,25 @@ def test_a_full_disk_leaves_nothing(result: Result, tmp_path: Path) -> None:
         raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
     with pytest.raises(StoreError, match="no room"), named_errors(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_two_writers_of_one_name(tmp_path: Path) -> None:
+    """As two threads do it: the first one to finish has the name, with its own rows, and the other one is told."""
+    batch = pa.record_batch({"seq": [1, 2, 3]})
+    path = tmp_path / "ticks.parquet"
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield batch
+        with pytest.raises(UsageError, match="exists already"):
+            write_file(path, Format.PARQUET, batch.schema, slow(), about={})
+        yield batch
+
+    def slow() -> Iterator[pa.RecordBatch]:
+        yield batch
+        assert write_file(path, Format.PARQUET, batch.schema, [batch], about={}) == 3
+        yield batch
+
+    with pytest.raises(UsageError, match="exists already"):
+        write_file(path, Format.PARQUET, batch.schema, rows(), about={})
+    assert pq.read_table(path).num_rows == 3
+    assert list(tmp_path.iterdir()) == [path]

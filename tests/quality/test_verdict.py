@@ -84,3 +84,10 @@ def test_the_standing_is_the_worst_of_all_rules() -> None:
     judged = judge(facts, 2.0)
     assert (judged.severity, judged.standing) == (Severity.OK, NOT_PROVABLE)  # no gap explains the tick
     assert [note.code for note in judged.notes] == ["incomplete", "not_explained"]
+
+
+def test_a_symbol_that_was_not_compared_after_the_close() -> None:
+    """It was removed from the settings during the day: the other symbols prove nothing of it."""
+    facts = replace(FACTS, totals=CLOSED._replace(not_compared=1))
+    assert judge(facts, 2.0).standing == NOT_PROVABLE
+    assert judge(FACTS, 2.0).standing != NOT_PROVABLE

@@ -204,7 +204,18 @@ def _remove(add: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _read(place: Place) -> _Table:
-    """Replays the log, from the last checkpoint on if there is one."""
+    """Replays the log, from the last checkpoint on if there is one. ArchiveError if it is damaged."""
+    pa = need("pyarrow", "data")
+    try:
+        return _replayed(place)
+    except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:  # what another program wrote
+        raise ArchiveError(
+            f"the Delta log of {place.where} is damaged ({type(error).__name__})",
+            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again: it is made anew",
+        ) from error
+
+
+def _replayed(place: Place) -> _Table:
     names = place.list(_LOG)
     start, table = -1, _Table(-1, {}, None)
     if _LAST_CHECKPOINT in names:
@@ -220,7 +231,7 @@ def _read(place: Place) -> _Table:
     files, metadata = dict(table.files), table.metadata
     for version in later:
         for line in place.read(f"{_LOG}{version:020}.json").splitlines():
-            action = json.loads(line) if line.strip() else {}
+            action = dict(json.loads(line)) if line.strip() else {}
             if "protocol" in action:
                 _demand_known(place, action["protocol"])
             if "metaData" in action:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from hk_tick_collector.errors import ArchiveError, OtherContentError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,10 @@ class Place(Protocol):
 
     def exists(self, name: str) -> bool:
         """Whether the name exists; the content is not read."""
+        ...
+
+    def identity(self, name: str) -> object:
+        """What tells one stored file from another: two places with the same identity have one copy."""
         ...
 
     def open(self, name: str) -> BinaryIO:
@@ -150,14 +154,23 @@ class Directory:
         return True
 
     def exists(self, name: str) -> bool:
-        """As `Place.exists`."""
+        """As `Place.exists`. ArchiveError if there is no directory at all: its disk is not mounted."""
         with self._named("read"):
-            return (self.root / name).exists()
+            if (self.root / name).exists():
+                return True
+            self._demand_root()
+            return False
+
+    def identity(self, name: str) -> object:
+        """As `Place.identity`: a hard link, a symbolic link and a bind mount are the file that they lead to."""
+        with self._named("read"):
+            found = (self.root / name).stat()
+        return found.st_dev, found.st_ino
 
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`."""
         with self._named("read"):
-            return (self.root / name).open("rb")
+            return os.fdopen(open_regular(self.root / name), "rb")
 
     def read(self, name: str) -> bytes:
         """As `Place.read`."""
@@ -176,8 +189,7 @@ class Directory:
         """As `Place.list`."""
         found = []
         with self._named("read"):
-            if not self.root.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
+            self._demand_root()
             # The part of the prefix that is a directory; names are compared with the rest of it.
             for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
                 directories[:] = [each for each in directories if not each.startswith(".")]
@@ -198,6 +210,10 @@ class Directory:
             sync_directory(final.parent)
             source.unlink(missing_ok=True)
             sync_directory(source.parent)
+
+    def _demand_root(self) -> None:
+        if not self.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
 
     def _beside(self, source: Path, final: Path) -> Path:
         """The source, or a hidden copy beside the new name if the source is on another file system."""
@@ -277,7 +293,7 @@ def _sync(path: Path) -> None:
 def stored_in(path: Path) -> Stored:
     """Size and SHA-256 of a file, read from its disk. Raises OSError."""
     digest, size = hashlib.sha256(), 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         while part := os.read(fd, _READ_BYTES):

@@ -128,14 +128,18 @@ class Copies:
         """Asks every place. Raises Unproved with the reasons if fewer than `needed` of them have the day.
 
         In each, the certificate is read and its signature checked, it must be of this day file, and both files are read
-        and hashed.
+        and hashed. Two places whose files are the same files, by links, are one copy.
         """
         proved: list[str] = []
+        known: dict[object, str] = {}  # a file → the place that has it
         reasons: list[str] = []
         faults: list[str] = []
         for place in self._places:
             try:
-                self._demand_copy(day, place)
+                files = self._copy(day, place)
+                if other := next((known[each] for each in files if each in known), None):
+                    raise Unproved(f"its files are those of {other}: that is one copy", is_fault=True)  # noqa: TRY301
+                known |= dict.fromkeys(files, place.where)
                 proved.append(place.where)
             except Unproved as error:
                 (faults if error.is_fault else reasons).append(f"{place.where}: {error}")
@@ -147,7 +151,8 @@ class Copies:
             raise Unproved(counted + why, is_fault=bool(faults))
         return Proof(proved, faults)
 
-    def _demand_copy(self, day: SealedDay, place: Place) -> None:
+    def _copy(self, day: SealedDay, place: Place) -> list[object]:
+        """The identities of the files that prove the day. Raises Unproved, ArchiveError."""
         name = layout.certificate_name(day.day)
         if place.where in self._silent:
             raise Unproved(self._silent[place.where], is_fault=True)
@@ -173,6 +178,7 @@ class Copies:
                 raise Unproved(f"{file} is not what was signed", is_fault=True)
         if not day.is_in(certificate, place):
             raise Unproved("what is archived there is not what the day file has", is_fault=True)
+        return [place.identity(file) for file in certificate.files]
 
 
 def _open(path: Path) -> int:

@@ -132,6 +132,10 @@ class S3Place:
         """As `Place.exists`."""
         return self._size(name) is not None
 
+    def identity(self, name: str) -> object:
+        """As `Place.identity`: its address."""
+        return f"{self.where}/{name}"
+
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`: it reads the ranges that are asked for."""
         size = self._size(name)

@@ -118,6 +118,9 @@ def write_split(
     `names`: the columns of the files; the batches have `symbol` too. All files appear together once all are on the
     disk. UsageError if one exists and `replace` is not given; StoreError if one cannot be written: then none is left.
     """
+    for symbol in symbols:
+        if os.sep in symbol or "\0" in symbol:
+            raise StoreError(f"{symbol!r} cannot be the name of a file", hint="no collector wrote it: see the day file")
     paths = {symbol: folder / f"{symbol}.{form}" for symbol in symbols}
     _demand_descriptors(len(paths), form)
     for path in paths.values() if folder.exists() else ():

@@ -233,6 +233,8 @@ def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     count = facts.totals.explained.get("no_answer", 0) if facts.totals else 0
+    if facts.totals and facts.totals.session == CLOSE:
+        count += facts.totals.not_compared
     return (Severity.OK, {"count": count}) if count else None
 
 
@@ -389,7 +391,7 @@ RULES: Final = (
     Rule(
         "no_answer",
         NOT_PROVABLE,
-        Words("OpenD gave no totals for {count:,} symbols", "OpenD 沒有提供 {count:,} 隻股票的總數"),
+        Words("OpenD's totals of {count:,} symbols are missing", "欠缺 {count:,} 隻股票的 OpenD 總數"),
         "",
         _no_answer,
     ),
