@@ -152,7 +152,10 @@ class Directory:
     def exists(self, name: str) -> bool:
         """As `Place.exists`."""
         with self._named("read"):
-            return (self.root / name).exists()
+            if (self.root / name).exists():
+                return True
+            self._demand_root()
+            return False
 
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`."""
@@ -176,8 +179,7 @@ class Directory:
         """As `Place.list`."""
         found = []
         with self._named("read"):
-            if not self.root.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
+            self._demand_root()
             # The folder part of the prefix; the rest of it is compared with the names.
             for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
                 directories[:] = [each for each in directories if not each.startswith(".")]
@@ -198,6 +200,11 @@ class Directory:
             sync_directory(final.parent)
             source.unlink(missing_ok=True)
             sync_directory(source.parent)
+
+    def _demand_root(self) -> None:
+        """Raises NotADirectoryError if the archive itself is not there: a missing name in it says nothing then."""
+        if not self.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
 
     def _beside(self, source: Path, final: Path) -> Path:
         """The source, or a hidden copy beside the new name if the source is on another file system."""
@@ -237,9 +244,8 @@ class Directory:
 
     def _error(self, what: str, error: OSError) -> ArchiveError:
         if not self.root.is_dir():
-            return ArchiveError(
-                f"there is no directory {self.where}", hint="create it or mount its disk, or name another with --to"
-            )
+            hint = "create it or mount its disk, or name another directory"
+            return ArchiveError(f"there is no directory {self.where}", hint=hint)
         path = error.filename or self.where
         if isinstance(error, FileNotFoundError):
             return ArchiveError(f"there is no {path}", hint=f"sh {self.where}/verify.sh lists what is missing")

@@ -150,7 +150,7 @@ class Copies:
     def _demand_copy(self, day: SealedDay, place: Place) -> None:
         name = layout.certificate_name(day.day)
         if place.where in self._silent:
-            raise Unproved(self._silent[place.where], is_fault=True)
+            raise ArchiveError(self._silent[place.where])
         try:
             there = place.exists(name)
         except ArchiveError as error:
