@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -439,6 +440,23 @@ def test_the_page_is_ours_or_new(cli: Cli, root: Path, good: Path) -> None:
         shutil.copy(good, root / "20261119.db")
     assert sizes[1] > sizes[0]
     assert not list(root.glob(".*partial"))
+
+
+@pytest.mark.usefixtures("good")
+@pytest.mark.parametrize("columns", [80, 140, 160, 250])
+def test_no_cell_is_cut_in_chinese(on_terminal: Callable[..., tuple[int, str]], root: Path, columns: int) -> None:
+    """A Chinese character takes two columns of a terminal: what is shown is whole, and the rest is named."""
+    day = Collected(root / "20261117.db", connected=False)
+    day.ticks("HK.00700", 1234, hour=11)
+    day.close()
+    text = on_terminal("quality", OPERATOR_LANG="zh-Hant", COLUMNS=str(columns))[1]
+    text = re.sub("\33\\[[0-9;?]*[a-zA-Z]", "", text)
+    header, _, first, second = text[text.index(" 日期 ") :].splitlines()[:4]
+    left_out = text.partition(f"(not shown at {columns} columns: ")[2]
+    assert all(name in header or name in left_out for name in ("證明", "未補缺口", "無 OpenD", "核對", "原因"))
+    assert first.split()[:4] == ["20261117", "WARNING", "not_provable", "1,234"]
+    assert second.split()[:4] == [DAY, "OK", "complete", "400"]
+    assert ("原因" in header) == (columns == 250)
 
 
 @pytest.mark.usefixtures("good")
