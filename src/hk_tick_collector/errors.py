@@ -29,11 +29,13 @@ from __future__ import annotations
 
 
 class CollectorError(Exception):
-    """The base class: `str(error)` says what is wrong, `hint` says what to do about it."""
+    """The base class: `str(error)` says what is wrong, `hint` says what to do about it. A traceback shows both."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(hint)
 
     def one_line(self) -> str:
         """The cause and its remedy in one line, as the operator sees them."""

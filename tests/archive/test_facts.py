@@ -72,3 +72,12 @@ def test_a_day_that_is_not_sealed_is_refused(make_day: MakeDay) -> None:
     path = make_day(DAY, sealed=False)
     with pytest.raises(StoreError, match="20261120 is not sealed: ticks may still come"):
         demand_sealed(path, read_facts(path))
+
+
+def test_the_file_of_another_day_is_refused(make_day: MakeDay) -> None:
+    """A copy under another name: its ticks would be signed as those of a day on which they were not traded."""
+    path = make_day(DAY)
+    other = path.with_name("20261123.db")
+    path.rename(other)
+    with pytest.raises(StoreError, match="is the file of 20261120, not of 20261123"):
+        demand_sealed(other, read_facts(other))

@@ -97,6 +97,8 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         pass
     with pytest.raises(ArchiveError, match="there is no directory"):
         place_at(str(tmp_path / "none")).list()
+    with pytest.raises(ArchiveError, match="there is no directory"):
+        place_at(str(tmp_path / "none")).exists("allowed_signers")
 
 
 def test_an_unknown_kind_of_place() -> None:

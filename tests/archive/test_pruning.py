@@ -312,7 +312,8 @@ def test_an_archive_that_cannot_be_read_frees_nothing(
     archived(place, key, day)
     place.root.rename(place.root.with_name("unmounted"))
     (kept,) = pruned()
-    assert not kept.freed
+    assert (kept.freed, kept.is_fault) == (False, True)
+    assert kept.why == f"there is no directory {place.where}"
     assert day.exists()
 
 

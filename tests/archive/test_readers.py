@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import deltalake
 import duckdb
+import pandas
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from tests.archive.conftest import open_ms
 from tests.archive.test_day import archived, changed
@@ -63,7 +66,11 @@ def sums_of(name: str, root: Path) -> tuple[Any, ...]:
         wanted = pl.len(), pl.sum("volume"), pl.sum("turnover"), pl.n_unique("date"), pl.n_unique("symbol")
         named = [each.alias(str(number)) for number, each in enumerate(wanted)]
         return tuple(frame.select(named).collect().row(0))
-    if name == "pyarrow":
+    if name in ("pandas", "pyarrow table"):  # as docs/archive.md says: without a second column `date` from the path
+        whole, folder = pandas.read_parquet if name == "pandas" else pq.read_table, f"{root}/ticks"
+        table = whole(folder, partitioning=None)
+        table = pa.Table.from_pandas(table) if name == "pandas" else table
+    elif name == "pyarrow":
         files = ds.dataset(f"{root}/ticks", format="parquet", partitioning=None, exclude_invalid_files=False)
         table = files.to_table()
     else:
@@ -79,7 +86,7 @@ def test_every_engine_reads_the_same(make_day: MakeDay, plain: Directory, key: S
         archived(plain, key, make_day(day, rows))
     registered(plain)
     expected = (420, 42_000, 420 * 38_820.0, 3, 2)
-    for name in ("duckdb", "polars", "polars delta", "pyarrow", "deltalake"):
+    for name in ("duckdb", "polars", "polars delta", "pyarrow", "pyarrow table", "pandas", "deltalake"):
         assert sums_of(name, plain.root) == expected, name
     done = subprocess.run([sys.executable, "-c", _CHDB, plain.root], capture_output=True, text=True, check=False)
     shown = [tuple(float(each) for each in line.split("\t")) for line in done.stdout.splitlines() if line]

@@ -200,11 +200,16 @@ def test_without_the_extra_it_says_so(stored: Path) -> None:
         (("--out", "nowhere/bars.csv", "--day", "20261120"), "there is no directory nowhere"),
         (("--json", "--format", "csv"), "--json prints one complete document"),
         (("--day", "20261120", "--since", "20261119"), "--day and --since both name a day"),
-        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is not earlier than --until 20261119"),
+        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119: give the earlier day as --since"),
+        (("--since", "12:00", "--until", "10:00"), "--since 12:00 is not earlier than --until 10:00: a time of --until is"),
         (("--since", "yesterday"), "--since yesterday is neither a day nor a time"),
         (("--day", "20261118"), "there is no "),
         (("00700",), "did you mean HK.00700?"),
-        (("HK.09988", "--day", "20261120"), "no tick of HK.09988 on 20261120"),
+        (("HK.09988", "--day", "20261120"), "no tick of HK.09988 on 20261120: check FUTU_SYMBOLS"),
+        (
+            ("HK.00700", "--day", "20261120", "--since", "20:00", "--until", "20:30"),
+            "no tick of HK.00700 on 20261120 from 20:00 to 20:30: choose other times",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(cli: Cli, stored: Path, args: tuple[str, ...], words: str) -> None:

@@ -79,6 +79,23 @@ def test_a_fault_is_reported_and_sets_the_exit_code(cli: Cli, data: Path, s3_ser
     assert "is not what was signed" in done.stderr
 
 
+def test_a_copy_that_is_not_there_is_told(cli: Cli, data: Path) -> None:
+    """Its disk is not mounted: it is named for each day, whether the other copies are enough or not."""
+    none = data.parent / "not mounted"
+    done = cli("prune", "--keep-days", "1", "--copy", str(none))
+    assert done.returncode == 1
+    assert f"20261118.db: a copy is not right: proved in {data.parent}/the 檔案; but there is no directory {none}" in (
+        done.stderr
+    )
+    assert f"20261119.db: a copy is not right: proved in {data.parent}/the 檔案; but there is no directory {none}" in (
+        done.stderr
+    )
+    done = cli("prune", "--keep-days", "2", "--yes", "--archive", str(none))
+    assert done.returncode == 1
+    assert f"20261118.db: stays: there is no directory {none}\n" in done.stderr
+    assert len(days_in(data)) == 3
+
+
 def test_wrong_usage_is_one_line(cli: Cli, data: Path) -> None:
     """More copies than places, one place named twice, no key: what was wrong and what to do."""
     done = cli("prune", "--copies", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_a_good_day(cli: Cli) -> None:
     assert figures["gaps"] == "0 open, 0 closed"
     assert figures["without OpenD"] == "0 s in trading hours"
     assert figures["totals"].startswith("close: 2 of 2 symbols match OpenD's; ours 40,000 shares")
-    assert figures["delay"] == "half of the live ticks within 40 ms, 99 % within 40 ms, the latest 30 ms"
+    assert figures["delay"] == "half of the live ticks within 30 ms, 99 % within 30 ms, the latest 30 ms"
     assert figures["clock"].startswith("live ticks came +0.030 s")
 
 
@@ -439,6 +440,39 @@ def test_the_page_is_ours_or_new(cli: Cli, root: Path, good: Path) -> None:
         shutil.copy(good, root / "20261119.db")
     assert sizes[1] > sizes[0]
     assert not list(root.glob(".*partial"))
+
+
+def test_days_that_do_not_say_when_opend_was_away(cli: Cli, root: Path, good: Path) -> None:
+    """A sum over days names the days whose files do not record connections."""
+    lines = cli("quality").stdout
+    assert re.search(r"^without OpenD +0 s$", lines, re.MULTILINE)
+    for day in ("20261117", "20261118"):
+        imported = Collected(root / f"{day}.db", connected=False)
+        imported.ticks("HK.00700", 300, hour=15.5)
+        imported.close()
+    assert re.search(r"^without OpenD +0 s; unknown for 2 days$", cli("quality").stdout, re.MULTILINE)
+    good.unlink()
+    assert re.search(r"^without OpenD +unknown: the files do not record", cli("quality").stdout, re.MULTILINE)
+    shown = cli("quality", "--html", "page.html", OPERATOR_LANG="zh-Hant").stdout
+    assert "不明：檔案沒有記錄連線" in shown
+    assert "<b>?</b><span" in (root / "page.html").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("good")
+@pytest.mark.parametrize("columns", [80, 140, 160, 250])
+def test_no_cell_is_cut_in_chinese(on_terminal: Callable[..., tuple[int, str]], root: Path, columns: int) -> None:
+    """A Chinese character takes two columns of a terminal: what is shown is whole, and the rest is named."""
+    day = Collected(root / "20261117.db", connected=False)
+    day.ticks("HK.00700", 1234, hour=11)
+    day.close()
+    text = on_terminal("quality", OPERATOR_LANG="zh-Hant", COLUMNS=str(columns))[1]
+    text = re.sub("\33\\[[0-9;?]*[a-zA-Z]", "", text)
+    header, _, first, second = text[text.index(" 日期 ") :].splitlines()[:4]
+    left_out = text.partition(f"(not shown at {columns} columns: ")[2]
+    assert all(name in header or name in left_out for name in ("證明", "未補缺口", "無 OpenD", "核對", "原因"))
+    assert first.split()[:4] == ["20261117", "WARNING", "not_provable", "1,234"]
+    assert second.split()[:4] == [DAY, "OK", "complete", "400"]
+    assert ("原因" in header) == (columns == 250)
 
 
 @pytest.mark.usefixtures("good")

@@ -229,7 +229,7 @@ def test_days_and_times_are_chosen(cli: Cli, args: list[str], times: list[str]) 
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (["--since", "20261119", "--until", "20261118"], 2, "is not earlier than"),
+        (["--since", "20261119", "--until", "20261118"], 2, "is later than --until 20261118: give the earlier day"),
         (["--day", "20261119", "--since", "12:00", "--until", "12:00"], 2, "is not earlier than"),
         (["--day", "20261119", "--since", "20261118"], 2, "both name a day"),
         (["--since", "yesterday"], 2, "write a day like 20261120, a time like 09:30, or both"),

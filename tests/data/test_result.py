@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import sys
+import traceback
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,13 @@ def test_a_missing_library_is_named(result: Result, name: str, monkeypatch: pyte
     with pytest.raises(CollectorError) as told:
         getattr(result, name)()
     assert told.value.one_line() == f"{name} is not installed: pip install {name}"
+
+
+def test_a_traceback_shows_what_to_do() -> None:
+    """In a notebook nobody prints `hint`: the last lines of a traceback have it."""
+    with pytest.raises(UsageError) as told:
+        Store(None, None).certificate("20261120")
+    assert traceback.format_exception(told.value)[-1] == "give archive, or set ARCHIVE_DIR\n"
 
 
 def test_without_the_extra_the_question_says_so(week: Days, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,9 +245,12 @@ def test_a_question_that_cannot_be_answered(
 
 def test_nothing_there_at_all(tmp_path: Path) -> None:
     """An empty directory, a missing one, an archive whose disk is not mounted."""
-    for root in (tmp_path, tmp_path / "none"):
-        with pytest.raises(NoDayError, match="no day in"):
-            Store(root).ticks()
+    assert Store(tmp_path).days() == []
+    with pytest.raises(NoDayError, match="no day in"):
+        Store(tmp_path).ticks()
+    for ask in (Store(tmp_path / "none").days, Store(tmp_path / "none").ticks):
+        with pytest.raises(StoreError, match="there is no directory"):
+            ask()
     with pytest.raises(StoreError, match="no archive"):
         Store(tmp_path, tmp_path / "none").days()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def place(workdir: Path) -> Path:
     days = Days(workdir)
     days.collect("20261120").close()
     days.data_root.rename(workdir / "demo-data")
-    (workdir / "examples").symlink_to(ROOT / "examples")
+    shutil.copytree(ROOT / "examples", workdir / "examples")
     return workdir
 
 
@@ -31,8 +32,11 @@ def candles(chart: Path) -> int:
     return len(wicks)
 
 
-def test_the_notebook_runs_from_top_to_bottom(place: Path) -> None:
-    """Its cells in order, in a fresh process without Jupyter: in the end there is a chart with a candle a minute."""
+@pytest.mark.parametrize("folder", ["", "examples"])
+def test_the_notebook_runs_from_top_to_bottom(place: Path, folder: str) -> None:
+    """Its cells in order, in a fresh process without Jupyter: in the end there is a chart with a candle a minute.
+    Jupyter runs a notebook in the notebook's own directory.
+    """
     notebook = json.loads((ROOT / "examples" / "first-chart.ipynb").read_text("utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
@@ -41,11 +45,11 @@ def test_the_notebook_runs_from_top_to_bottom(place: Path) -> None:
         [sys.executable, "-W", "error", "-c", code],
         input=json.dumps(cells),
         text=True,
-        cwd=place,
+        cwd=place / folder,
         check=True,
         timeout=300,
     )
-    assert candles(place / "chart.svg") == 60
+    assert candles(place / folder / "chart.svg") == 60
 
 
 def test_the_script_draws_the_same(place: Path) -> None:
@@ -58,4 +62,4 @@ def test_the_script_draws_the_same(place: Path) -> None:
     assert candles(place / "chart.svg") == 12
     done = subprocess.run([*script, "--data-root", "none"], cwd=place, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "there is no day in none" in done.stderr
+    assert "there is no directory none" in done.stderr

@@ -95,6 +95,15 @@ def test_memory_is_bounded_for_ticks_of_any_time() -> None:
     assert (found.rows, len(found.minutes)) == (100_000, 3000)
 
 
+def test_a_delay_beyond_the_last_step_is_not_called_an_hour() -> None:
+    """The last step has no upper end, and a step ends later than its latest tick: no figure is above the latest."""
+    scanner = Scanner()
+    scanner.add([MinuteStep(1, 1, 3_600_000, 3, 812_000_000, 826_000_000), MinuteStep(2, 1, 10, 1, 3, 3)])
+    found = scanner.result()
+    assert (found.half_ms, found.most_within_ms, found.most_ms) == (826_000_000, 826_000_000, 826_000_000)
+    assert [minute.half_ms for minute in found.minutes] == [826_000_000, 3]
+
+
 def test_a_day_without_live_ticks_has_no_delay() -> None:
     """Nothing is known about delay and clock then."""
     scanner = Scanner()

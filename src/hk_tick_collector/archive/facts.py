@@ -108,13 +108,18 @@ def read_facts(path: Path) -> DayFacts:
 
 
 def demand_sealed(path: Path, facts: DayFacts) -> int:
-    """When the day was sealed, UTC epoch ms. StoreError if it is not sealed, or is not one plain file yet."""
+    """When the day was sealed, UTC epoch ms.
+
+    StoreError if it is not sealed, is not one plain file yet, or is the file of another day.
+    """
     wal = path.with_name(path.name + "-wal")
     if facts.sealed_ms is None or (wal.exists() and wal.stat().st_size):
         raise StoreError(
             f"{path.stem} is not sealed: ticks may still come, so it is not archived",
             hint="the collector seals a day from 06:00 on the next morning: hk-tick-collector status",
         )
+    if (day := facts.meta.get("trading_day", path.stem)) != path.stem:
+        raise StoreError(f"{path} is the file of {day}, not of {path.stem}", hint="give it its own name again")
     return facts.sealed_ms
 
 

@@ -212,6 +212,7 @@ class Directory:
             sync_directory(source.parent)
 
     def _demand_root(self) -> None:
+        """Raises NotADirectoryError if the archive itself does not exist: then a missing name shows nothing."""
         if not self.root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
 
@@ -253,9 +254,8 @@ class Directory:
 
     def _error(self, what: str, error: OSError) -> ArchiveError:
         if not self.root.is_dir():
-            return ArchiveError(
-                f"there is no directory {self.where}", hint="create it or mount its disk, or name another with --to"
-            )
+            hint = "create it or mount its disk, or name another directory"
+            return ArchiveError(f"there is no directory {self.where}", hint=hint)
         path = error.filename or self.where
         if isinstance(error, FileNotFoundError):
             return ArchiveError(f"there is no {path}", hint=f"sh {self.where}/verify.sh lists what is missing")

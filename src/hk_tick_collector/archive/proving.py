@@ -155,7 +155,7 @@ class Copies:
         """The identities of the files that prove the day. Raises Unproved, ArchiveError."""
         name = layout.certificate_name(day.day)
         if place.where in self._silent:
-            raise Unproved(self._silent[place.where], is_fault=True)
+            raise ArchiveError(self._silent[place.where])
         try:
             there = place.exists(name)
         except ArchiveError as error:

@@ -58,7 +58,7 @@ check_day() {
         wrong "$day: the signature of $1 is not valid, or not by a key of $signers"
     elif ! lines=$(sha256sum -c --quiet --strict "$1" 2>&1); then
         wrong "$day: $lines"
-    else
+    elif alone "$1"; then
         printf 'right  %s  %s\n' "$day" "$verdict"
         checked=$((checked + 1))
     fi
@@ -73,6 +73,18 @@ check_replaced() {
     fi
     name=${1##*/}
     wrong "${name%.txt}: its certificate, number $replaced, lies in _superseded/ and no newer one is in force"
+}
+
+# Whether the directory of the ticks has only the files of the certificate: readers take every file there.
+alone() {
+    files=' '
+    while IFS= read -r line; do
+        case $line in '#'*) ;; *'  '*) files="$files${line#*  } " ;; esac
+    done <"$1"
+    for each in "ticks/date=$day/"*; do
+        case "$files" in *" $each "*) continue ;; esac
+        [ ! -e "$each" ] || { wrong "$day: $each is not in the certificate, and doubles the day for readers"; return 1; }
+    done
 }
 
 # 2. The order of the certificates: each names the hash of the one before it. Those of replaced days belong to it.

@@ -143,6 +143,8 @@ class Reading:
             first, *_, last = self.days * 2
             days = first if first == last else f"the {len(self.days)} days {first} to {last}"
             who = _listed(self.plan.symbols) or "any symbol"
+            if times := _clock(self.plan.times):
+                raise StoreError(f"no tick of {who} on {days}{times}", hint="choose other times")
             raise StoreError(f"no tick of {who} on {days}", hint="check FUTU_SYMBOLS: hk-tick-collector config")
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -163,6 +165,12 @@ class Reading:
             warn(f"no tick of {_listed(missing)}")
         if self._unknown_line:
             warn(self._unknown_line)
+
+
+def _clock(times: Times) -> str:
+    """The times of day that were chosen, like ` from 09:30 to 10:00`; empty if none were."""
+    ends = (("from", times.from_), ("to", times.to))
+    return "".join(f" {word} {market.hkt(end.ms):%H:%M}" for word, end in ends if end is not None)
 
 
 def _with_number(field: pa.Field[Any]) -> pa.Field[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import Words, same
 from hk_tick_collector.quality.figures import AWAY as WITHOUT_OPEND
-from hk_tick_collector.quality.figures import COMPLETE, GAPS, ROWS, TOTALS, WORST, seconds, worst
+from hk_tick_collector.quality.figures import COMPLETE, GAPS, ROWS, TOTALS, WORST, away_sum, seconds, worst
 from hk_tick_collector.quality.verdict import STANDINGS, as_percent, fine, line_of, share
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def overall_lines(found: Overall) -> list[tuple[Words, Words]]:
                 f"未補 {found.open_gaps:,} 個，已關閉 {found.healed_gaps:,} 個{'：' if causes else ''}{causes}",
             ),
         ),
-        (WITHOUT_OPEND, seconds(found.away_s)),
+        (WITHOUT_OPEND, away_sum(found.away_s, found.days_read, found.days_not_said)),
         (
             TOTALS,
             Words(

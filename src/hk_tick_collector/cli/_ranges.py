@@ -40,7 +40,9 @@ def range_named(day: str | None, since: str | None, until: str | None) -> Range:
         last = day_named(day)
     if since is None and first is None and until is not None and _TIME.fullmatch(until.strip()):
         first = last
-    if (first and last and first > last) or (from_ms is not None and to_ms is not None and from_ms >= to_ms):
+    if first and last and first > last:
+        raise UsageError(f"--since {since} is later than --until {until}", hint="give the earlier day as --since")
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         words = f"--since {since} is not earlier than --until {until}"
         raise UsageError(words, hint="a time of --until is not included")
     return Range(first, last, from_ms, to_ms)

@@ -36,10 +36,15 @@ def show(text: str = "", *, head: str = "", style: str = "", flush: bool = False
     print(f"{shown}{plain(text)}", flush=flush)
 
 
-def padded(text: str, columns: int) -> str:
-    """Text padded with blanks to this many terminal columns; a Chinese character takes two."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return text + " " * max(0, columns - len(text) - wide)
+def columns_taken(text: str) -> int:
+    """How many columns of a terminal a text takes: a Chinese character takes two."""
+    return len(text) if text.isascii() else len(text) + sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+
+
+def padded(text: str, columns: int, *, right: bool = False) -> str:
+    """Text padded with blanks to this many columns of a terminal; `right`: the blanks come first."""
+    blanks = " " * max(0, columns - columns_taken(text))
+    return blanks + text if right else text + blanks
 
 
 def show_lines(text: str) -> None:

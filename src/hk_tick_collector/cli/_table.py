@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.text import plain
 
-from ._show import show
+from ._show import columns_taken, padded, show
 from ._terminal import can_redraw, width_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def kept_columns(
 
 def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], fold: frozenset[str] = frozenset()) -> list[int]:
     """The minimum width of each column."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    widths = [max(map(columns_taken, column)) for column in zip(header, *rows, strict=True)]
     return [min(width, _FOLDED) if name in fold else width for name, width in zip(header, widths, strict=True)]
 
 
@@ -113,7 +113,7 @@ def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: fro
 
 def _plain_line(row: Sequence[str], header: Sequence[str], widths: Sequence[int], right: frozenset[str]) -> str:
     cells = zip(row, header, widths, strict=True)
-    aligned = (cell.rjust(width) if name in right else cell.ljust(width) for cell, name, width in cells)
+    aligned = (padded(cell, width, right=name in right) for cell, name, width in cells)
     return "  ".join(aligned).rstrip()
 
 

@@ -80,8 +80,13 @@ class Source(NamedTuple):
 
 
 def find(data_root: Path | None, archive: Path | None, days: DayRange) -> list[Source]:
-    """The days of the range that have data, oldest first. StoreError if a directory cannot be listed."""
+    """The days of the range that have data, oldest first. StoreError if a directory cannot be listed.
+
+    A missing DATA_ROOT is an error only if there is no archive: on another host there may be nothing else.
+    """
     found: dict[int, Source] = {}
+    if data_root and not archive and not data_root.exists():
+        raise StoreError(f"there is no directory {data_root}", hint="check DATA_ROOT, or the data_root that is given")
     for name in list_days(data_root) if data_root else ():
         day = market.parse_day(name)
         if data_root and day in days:

@@ -116,6 +116,16 @@ def _gaps(facts: DayFacts) -> Words:
     return text.filled(open=facts.open_gaps, healed=facts.healed_gaps, causes=causes)
 
 
+def away_sum(length_s: float, days: int, days_not_said: int) -> Words:
+    """The time without OpenD of many days, some of whose files may not record connections."""
+    if days_not_said == days:
+        return Words("unknown: the files do not record connections", "不明：檔案沒有記錄連線")
+    if not days_not_said:
+        return seconds(length_s)
+    text = Words("{length}; unknown for {days:,} days", "{length}；另有 {days:,} 日不明")
+    return text.filled(length=seconds(length_s), days=days_not_said)
+
+
 def away(facts: DayFacts) -> Words:
     """The time without OpenD."""
     if facts.away is None:

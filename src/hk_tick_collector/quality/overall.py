@@ -43,6 +43,7 @@ class Overall:
         self.open_gaps = self.healed_gaps = self.unknown_gaps = 0
         self.missing_by_cause: Counter[str] = Counter()  # ticks missing in open gaps
         self.away_s = 0.0  # in trading hours
+        self.days_read = 0  # days whose file could be read
         self.days_not_said = 0  # days whose file does not say when there was a connection
         self.compared = self.matching = 0  # symbols and days for which OpenD's totals were compared
         self._symbols: dict[str, SymbolFacts] = {}
@@ -54,6 +55,7 @@ class Overall:
         self.standings[judged.standing] += 1
         if facts.problem:
             return
+        self.days_read += 1
         self.rows += facts.rows
         self.completeness = Completeness(*map(sum, zip(self.completeness, facts.completeness, strict=True)))
         self.open_gaps += facts.open_gaps

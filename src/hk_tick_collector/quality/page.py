@@ -70,13 +70,14 @@ def page(found: Overall, others: Overall, detail: Day | None, now_ms: int, lang:
 
 def _overview(found: Overall, others: Overall, detail: Day | None, lang: str) -> Markup:
     percent = found.completeness.percent
+    said = found.days_not_said < found.days_read
     cards = [
         (Words("days", "日數"), f"{len(found.days):,}"),
         (Words("ticks", "筆數"), f"{found.rows:,}"),
         (Words("complete", "完整度"), as_percent(percent)),
         (Words("missing", "欠"), f"{max(0, found.completeness.expected - found.completeness.counted):,}"),
         (Words("open gaps", "未補缺口"), f"{found.open_gaps:,}"),
-        (Words("without OpenD", "沒有 OpenD"), seconds(found.away_s).of(lang)),
+        (Words("without OpenD", "沒有 OpenD"), seconds(found.away_s).of(lang) if said else "?"),
         (Words("totals that match", "核對相符"), f"{found.matching:,} / {found.compared:,}"),
     ]
     shown = [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+_NO_END: Final = 3_600_000  # the last step has every larger delay as well
 _MOST_MINUTES: Final = 3000  # two days: a file with more has ticks of other days, and only these are kept
 
 
@@ -75,20 +76,23 @@ class Scanner:
         """The sums of all parts."""
         sums = self._sums
         minutes = tuple(
-            Minute(minute, sums[minute].rows, _within(sums[minute].live, 0.5), sums[minute].most_ms)
+            Minute(
+                minute, sums[minute].rows, _within(sums[minute].live, 0.5, sums[minute].most_ms), sums[minute].most_ms
+            )
             for minute in sorted(sums)
         )
         live: Counter[int] = Counter()
         for of_minute in sums.values():
             live.update(of_minute.live)
         least = [of_minute.least_ms for of_minute in sums.values() if of_minute.least_ms is not None]
+        most_ms = max((minute.most_ms for minute in minutes if minute.most_ms is not None), default=None)
         return Scan(
             rows=self._rows,
             live_rows=live.total(),
             minutes=minutes,
-            half_ms=_within(live, 0.5),
-            most_within_ms=_within(live, 0.99),
-            most_ms=max((minute.most_ms for minute in minutes if minute.most_ms is not None), default=None),
+            half_ms=_within(live, 0.5, most_ms),
+            most_within_ms=_within(live, 0.99, most_ms),
+            most_ms=most_ms,
             clock_ms=round(median(least)) if least else None,
         )
 
@@ -142,13 +146,13 @@ def _step(delay: Any, pc: Any) -> Any:
     return pc.if_else(pc.less(delay, 0), early, found)
 
 
-def _within(steps: Mapping[int, int], share: float) -> int | None:
-    """The step within which this share of the ticks came."""
+def _within(steps: Mapping[int, int], share: float, most_ms: int | None) -> int | None:
+    """The end of the step within which this share of the ticks came, or the largest delay if that is the better one."""
     left = share * sum(steps.values())
     for step_ms in sorted(steps):
         left -= steps[step_ms]
         if left <= 0:
-            return step_ms
+            return step_ms if most_ms is None or step_ms < min(_NO_END, most_ms) else most_ms
     return None
 
 
