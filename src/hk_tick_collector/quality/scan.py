@@ -76,10 +76,8 @@ class Scanner:
         """The sums of all parts."""
         sums = self._sums
         minutes = tuple(
-            Minute(
-                minute, sums[minute].rows, _within(sums[minute].live, 0.5, sums[minute].most_ms), sums[minute].most_ms
-            )
-            for minute in sorted(sums)
+            Minute(minute, each.rows, _within(each.live, 0.5, each.most_ms), each.most_ms)
+            for minute, each in sorted(sums.items())
         )
         live: Counter[int] = Counter()
         for of_minute in sums.values():
