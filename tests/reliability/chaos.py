@@ -157,7 +157,7 @@ class _Seed:
             (self._restart_collector, 3),
         ]
         if self._chaos.hostile:
-            kinds += [(self._hostile_answer, 8), (self._side_question, 3), (self._outlier, 4), (self._begin_anew, 2)]
+            kinds += [(self._hostile_answer, 8), (self._side_question, 3), (self._outlier, 4), (self._restart_counters, 2)]
         return kinds
 
     def _cut(self) -> None:
@@ -232,7 +232,7 @@ class _Seed:
         else:
             self._step(f"wrong-date {symbol} {self._rng.choice(('-1', '+1', '-3', '+400'))}")
 
-    def _begin_anew(self) -> None:
+    def _restart_counters(self) -> None:
         able = [symbol for symbol, model in self._models.items() if model in RESTARTABLE]
         if able:
             self._step(f"restart-sequence {self._rng.choice(able[:8])}")
