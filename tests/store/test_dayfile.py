@@ -567,7 +567,7 @@ def test_ticks_that_a_trigger_of_others_keeps_out_are_named(open_day: OpenDay, p
     other.execute("CREATE TRIGGER guard BEFORE INSERT ON ticks WHEN NEW.seq > 6 BEGIN SELECT RAISE(IGNORE); END")
     other.close()
     with pytest.raises(
-        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7$"
+        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7\n"
     ) as caught:
         day.write(Batch(rows=[tick("HK.00700", seq) for seq in (5, 6, 7, 8)]), NOW_MS)
     assert "docs/sqlite-wal.md" in caught.value.hint
