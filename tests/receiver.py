@@ -1,4 +1,4 @@
-"""A receiver of alerts on loopback, for Apprise's `json://`; it can also fail or hang."""
+"""A receiver on loopback, of alerts for Apprise's `json://` and of dead-man pings; it can also fail or hang."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Receiver:
 
     def __init__(self, *answers: int, hangs: bool = False) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.pings: list[str] = []  # the path of each GET that was answered with 200
         self.requests = 0
         self._answers = list(answers)
         self._released = threading.Event()
@@ -25,12 +26,19 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                receiver.requests += 1
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver._released.wait()
-                code = receiver._answers.pop(0) if receiver._answers else 200
+                code = receiver._next_code()
                 if code == 200:
                     receiver.messages.append(json.loads(body))
+                self._answer(code)
+
+            def do_GET(self) -> None:
+                code = receiver._next_code()
+                if code == 200:
+                    receiver.pings.append(self.path)
+                self._answer(code)
+
+            def _answer(self, code: int) -> None:
                 try:
                     self.send_response(code)
                     self.send_header("Content-Length", "0")
@@ -44,6 +52,11 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="receiver")
         self._thread.start()
+
+    def _next_code(self) -> int:
+        self.requests += 1
+        self._released.wait()
+        return self._answers.pop(0) if self._answers else 200
 
     @property
     def port(self) -> int:

@@ -240,6 +240,8 @@ def test_decimals_are_exact(workdir: Path, value: str) -> None:
         ("METRICS_ADDR", "9108"),
         ("METRICS_ADDR", "127.0.0.1:65536"),
         ("METRICS_ADDR", "::1:9108"),
+        ("ALERT_HEARTBEAT_MIN", "1441"),
+        ("ALERT_HEARTBEAT_MIN", "-1"),
         ("INSTANCE_ID", "a b"),
         ("LOG_LEVEL", "verbose"),
     ],
@@ -554,6 +556,23 @@ def test_secrets_never_show(workdir: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_settings(None, {"ALERT_URLS": "token-without-scheme"})
     assert "token" not in caught.value.one_line()
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://h/s3cret", "s3cret", "https://", "https:///s3cret", "http://h:99999/s3cret", "http://h:0/s3cret"]
+)
+def test_the_address_of_a_watcher_is_secret(workdir: Path, address: str) -> None:
+    """Neither in texts nor in errors; one that cannot be fetched is refused, an empty one is none."""
+    settings = load_settings(None, {"DEADMAN_URL": "https://watcher.example/s3cret"}).settings
+    assert as_text(settings.deadman_url) == "https://***"
+    assert "s3cret" not in repr(settings)
+    assert load_settings(None, {"DEADMAN_URL": ""}).settings.deadman_url is None
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"DEADMAN_URL": address})
+    line = caught.value.one_line()
+    assert line.startswith("DEADMAN_URL=*** (from environment) ")
+    assert "allowed is http:// or https:// address, or empty" in line
+    assert "s3cret" not in line
 
 
 def test_settings_do_not_change(workdir: Path) -> None:

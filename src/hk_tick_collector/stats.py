@@ -35,6 +35,13 @@ class Stats:
 
     unplanned_ms: list[int] = field(default_factory=list)  # starts of the last hour after a crash or a kill
 
+    # alerts (their threads)
+    alerts_muted: dict[str, int] = field(default_factory=dict)  # code of a finding, or `all` → until when
+    alerts_failing: dict[str, int] = field(default_factory=dict)  # destination → since when it takes no messages
+    alerts_error: str = ""  # the last reason
+    deadman_failing_ms: int | None = None  # since when the pings to DEADMAN_URL fail, and the last reason
+    deadman_error: str = ""
+
     # the feed (event loop)
     link_breaks: int = 0  # how often an established connection ended
     link_break_ms: int | None = None  # when that last happened, and why

@@ -104,6 +104,8 @@ def _options(loaded: Loaded) -> ServiceOptions:
         destinations=destinations(loaded),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
+        alert_heartbeat_min=settings.alert_heartbeat_min,
+        deadman_url=settings.deadman_url.get_secret_value() if settings.deadman_url else "",
         lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )

@@ -36,6 +36,9 @@ from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.ops.alerts.alerter import Alerter
+from hk_tick_collector.ops.alerts.deadman import DeadMan
+from hk_tick_collector.ops.alerts.mutes import MUTES_NAME
+from hk_tick_collector.ops.alerts.options import AlertOptions
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.spool import Spool
@@ -67,6 +70,7 @@ class Assembly:
     current_writer: CurrentWriter
     heartbeat: Heartbeat
     alerter: Alerter
+    deadman: DeadMan
     predecessor_days: PredecessorDays
     notifier: Notifier
 
@@ -101,8 +105,9 @@ def assemble(options: ServiceOptions) -> Assembly:
     lines = HealthLines(options, stats, opend, queue, live)
     duties = (current_writer.demand_alive, day_turn.check, recount.check, lambda: recovery.check(now_ms()))
     heartbeat = Heartbeat(options, live, lines, gaps, opend, notifier, duties)
-    alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
-    heartbeat.listeners.append(alerter.update)
+    alerter = Alerter(_alert_options(options), stats, now_ms)
+    deadman = DeadMan(options.deadman_url, options.limits, stats)
+    heartbeat.listeners += (alerter.update, deadman.update)
     predecessor_days = PredecessorDays(
         options.data_root, intake, queue, current_writer, stats, tracker.known.recount_losses
     )
@@ -118,6 +123,7 @@ def assemble(options: ServiceOptions) -> Assembly:
         current_writer,
         heartbeat,
         alerter,
+        deadman,
         predecessor_days,
         notifier,
     )
@@ -133,6 +139,18 @@ def _writers(options: ServiceOptions, run_id: str, queue: TickQueue, opend: Open
         return Writer(queue, stats, _numbered(writing, number), clock, on_fresh, held)
 
     return CurrentWriter(queue, create)
+
+
+def _alert_options(options: ServiceOptions) -> AlertOptions:
+    return AlertOptions(
+        destinations=options.destinations,
+        limits=options.limits,
+        data_root=options.data_root,
+        mutes_path=options.status_path.with_name(MUTES_NAME),
+        instance=options.instance,
+        lang=options.lang,
+        heartbeat_min=options.alert_heartbeat_min,
+    )
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

@@ -89,6 +89,8 @@ class ServiceOptions:
     destinations: tuple[Destination, ...]  # of alerts
     limits: Limits
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
+    alert_heartbeat_min: int = 0  # between two heartbeat messages, 0 for none
+    deadman_url: str = ""
     lang: str = "en"  # of alerts
     snapshot_dir: Path | None = None  # where copies of day files may be in progress, besides DATA_ROOT
     bad_symbols: tuple[str, ...] = ()  # invalid entries of FUTU_SYMBOLS, which are left out, each as an error text

@@ -117,6 +117,7 @@ def _begin(parts: Assembly, data_root: Path) -> None:
     log.info("started", version=__version__, pid=os.getpid(), symbols=parts.stats.symbols, data_root=data_root)
     parts.current_writer.writer.start()
     parts.alerter.start()
+    parts.deadman.start()
 
 
 def _announce_stop(parts: Assembly, limit_s: float) -> None:
@@ -124,6 +125,7 @@ def _announce_stop(parts: Assembly, limit_s: float) -> None:
     parts.notifier.status("stopping: writing the remaining rows")
     parts.notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
     parts.alerter.stop()
+    parts.deadman.stop()
 
 
 def _log_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:

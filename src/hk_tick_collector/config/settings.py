@@ -135,6 +135,18 @@ _CERTIFICATE_KEY: Final = About(
     default=Words("DATA_ROOT/.certificate_key", "DATA_ROOT/.certificate_key"),
     example="/data/sqlite/HK/.certificate_key",
 )
+_ALERT_HEARTBEAT_MIN: Final = About(
+    Words("time between two heartbeat messages in trading hours; 0: none", "交易時段內心跳訊息的間隔；0 表示不發"),
+    "min",
+)
+_DEADMAN_URL: Final = About(
+    Words(
+        "web address of an outside watcher, fetched each minute while status is not critical; empty: none",
+        "外部監察的網址，status 並非 critical 時每分鐘存取一次；留空則不存取",
+    ),
+    allowed=Words("http:// or https:// address, or empty", "http:// 或 https:// 網址，或留空"),
+    secret=True,
+)
 
 
 class Settings(BaseModel):
@@ -341,6 +353,8 @@ class Settings(BaseModel):
             secret=True,
         ),
     ] = ()
+    alert_heartbeat_min: Annotated[_Whole, Ge(0), Le(1440), _ALERT_HEARTBEAT_MIN] = 0
+    deadman_url: Annotated[SecretStr | None, _from_text(values.web_url), _DEADMAN_URL] = None
     instance_id: Annotated[
         str,
         _from_text(_instance),

@@ -11,12 +11,16 @@ import re
 import unicodedata
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]*")
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)(?!(?:.*\.)?[0-9]+\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(?:/[!-~]*)?")
+_WEB_URL: Final = re.compile(r"https?://[!-~]+")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
@@ -110,6 +114,22 @@ def urls(text: str) -> tuple[str, ...]:
     if not all(_URL.fullmatch(url) for url in found):
         raise ValueError("is not a list of URLs")
     return found
+
+
+def web_url(text: str) -> SecretStr | None:
+    """A web address, kept secret; None for an empty text."""
+    if not text:
+        return None
+    if not _WEB_URL.fullmatch(text):
+        raise ValueError("is not a web address")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("has an invalid host or port") from None
+    if not parts.hostname or port == 0:
+        raise ValueError("has no host, or an invalid port")
+    return SecretStr(text)
 
 
 def printable(text: str, most: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,12 @@ from tests.ops import conftest as ops
 from hk_tick_collector import log
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
+from hk_tick_collector.ops.alerts.failed_service import FAILURES_NAME, Failures, keep_failures, read_failures
+from hk_tick_collector.ops.alerts.mutes import MUTES_NAME, Mute, change_mutes
+from hk_tick_collector.ops.alerts.options import AlertOptions
 from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.ops.findings.health import Limits
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +49,29 @@ def stalled(make_status: ops.MakeStatus) -> LiveStatus:
     return make_status(stalls=1, stalls_lately=1, waiting=900)
 
 
-def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
-    """Runs a service that has these live states and stops."""
+def looked(
+    data_root: Path,
+    there: Receiver,
+    *statuses: LiveStatus,
+    heartbeat_min: int = 0,
+    runs_again_ms: int = 60_000,
+    until: Callable[[], object] = lambda: True,
+) -> Stats:
+    """Runs a service that has these live states, and stops it once `until()` is true."""
     destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
-    alerter = Alerter(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
+    options = AlertOptions(destinations, LIMITS, data_root, data_root / MUTES_NAME, "one", heartbeat_min=heartbeat_min)
+    stats = Stats()
+    alerter = Alerter(options, stats, lambda: ops.NOW_MS, runs_again_ms=runs_again_ms)
     alerter.start()
     for status in statuses:
         alerter.update(status)
+    deadline_s = time.monotonic() + CAP_S
+    while not until():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
     alerter.stop()
     alerter.join(time.monotonic() + CAP_S)
+    return stats
 
 
 def test_sent_alerts_are_remembered_in_the_data_root(
@@ -109,3 +128,57 @@ def test_the_time_it_was_last_seen_is_kept_across_runs(
     looked(tmp_path, there, *(make_status(stalls=1, stalls_lately=1, waiting=900, written_ms=at) for at in moments))
     memory = Memory.from_json((tmp_path / MEMORY_NAME).read_text("utf-8"))
     assert memory.open["persistent_stall"].until_ms == moments[-1]
+
+
+def test_a_muted_finding_is_not_sent_and_the_live_state_says_so(
+    receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus
+) -> None:
+    """The mute is in force from the first second of a run on."""
+    there = receiver()
+    mute = Mute("persistent_stall", ops.NOW_MS - 1000, ops.NOW_MS + 60_000, "duty")
+    change_mutes(tmp_path / MUTES_NAME, lambda _: [mute], ops.NOW_MS)
+    stats = looked(tmp_path, there, stalled)
+    assert there.titles() == []
+    assert stats.alerts_muted == {"persistent_stall": ops.NOW_MS + 60_000}
+
+
+def test_a_heartbeat_message_is_not_repeated_by_a_restart(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
+) -> None:
+    """Its time is recorded."""
+    there = receiver()
+    for _ in range(2):
+        looked(tmp_path, there, make_status(), heartbeat_min=15)
+    assert there.titles() == ["[one] heartbeat"]
+    assert there.messages[0]["message"].startswith("OK: ")
+
+
+def test_the_figures_of_the_day_survive_a_restart(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus, stalled: LiveStatus
+) -> None:
+    """The busiest minute and the number of alerts of both runs."""
+    there = receiver()
+    looked(tmp_path, there, stalled, make_status(persisted_rows_per_min=900))
+    looked(tmp_path, there, make_status(persisted_rows_per_min=5))
+    today = Memory.from_json((tmp_path / MEMORY_NAME).read_text("utf-8")).today
+    assert (today.peak_rows, today.warnings) == (900, 1)
+
+
+def test_a_service_that_runs_again_sends_the_end_of_the_notice(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
+) -> None:
+    """Once, when a run has lasted for its time; not while it is muted."""
+    there = receiver()
+    ended = Failures().with_end(ops.NOW_MS).with_notice("service_died", ops.NOW_MS)
+    keep_failures(tmp_path / FAILURES_NAME, ended)
+    looked(tmp_path, there, make_status())
+    assert there.titles() == [], "a run of a moment"
+    mute = Mute("all", ops.NOW_MS - 1000, ops.NOW_MS + 60_000, "duty")
+    change_mutes(tmp_path / MUTES_NAME, lambda _: [mute], ops.NOW_MS)
+    looked(tmp_path, there, make_status(), runs_again_ms=0)
+    assert there.titles() == []
+    change_mutes(tmp_path / MUTES_NAME, lambda _: [], ops.NOW_MS)
+    for _ in range(2):
+        looked(tmp_path, there, make_status(), runs_again_ms=0, until=there.titles)
+    assert there.titles() == ["[one] resolved service_died"]
+    assert read_failures(tmp_path / FAILURES_NAME) == replace(ended, code="")

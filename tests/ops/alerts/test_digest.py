@@ -8,7 +8,8 @@ import pytest
 from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.alerts.digest import DigestClock, digest
+from hk_tick_collector.ops.alerts.day_figures import DayFigures
+from hk_tick_collector.ops.alerts.digest import DigestClock, DigestFacts, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,8 @@ def test_the_digest_has_each_figure_with_its_unit(
         "INSERT INTO connections (from_ms, to_ms, connected, conn_id, reason) VALUES (?, ?, 0, NULL, 'x')",
         (at(8, 0), at(9, 3)),
     )
-    text = digest(tmp_path, DAY, make_status(stalls=2, disk_free_mb=1000), at(17, 0))
+    status = make_status(stalls=2, disk_free_mb=1000, written_ms=at(17, 0))
+    text = digest(tmp_path, DAY, status)
     for line in (
         f"Trading day {DAY}",
         "rows: 9 of 1 symbols",
@@ -97,11 +99,14 @@ def test_the_digest_has_each_figure_with_its_unit(
         f"open gaps: 1, 1 ticks missing -> hk-tick-collector gaps --open --day {DAY}",
         "reconciliation: none",
         "without OpenD between 09:00 and the close: 3.0 min",
+        "busiest minute: not measured",
+        "largest lag: not measured",
+        "alerts: 0 warnings, 0 critical, 0 resolved",
         "watchdog stalls: 2 since the start of the service",
     ):
         assert line in text.splitlines()
     assert "disk free: 1,000 MB, enough for " in text
-    chinese = digest(tmp_path, DAY, make_status(stalls=2, disk_free_mb=1000), at(17, 0), "zh-Hant").splitlines()
+    chinese = digest(tmp_path, DAY, status, lang="zh-Hant").splitlines()
     assert chinese[:2] == [f"交易日 {DAY}", "tick：9 筆，1 隻股票"]
     assert chinese[3] == f"未補的缺口：1 個，欠 1 筆 -> hk-tick-collector gaps --open --day {DAY}"
     assert len(chinese) == len(text.splitlines())
@@ -114,11 +119,24 @@ def test_one_missing_tick_in_ten_million_is_shown(
     day = make_day(DAY)
     day.add([tick("HK.00700", 1)])
     day.execute("UPDATE symbols SET expected = 10000000, rows = 9999999")
-    assert "completeness: 99.99999 % of 10,000,000" in digest(tmp_path, DAY, make_status(), at(17, 0))
+    assert "completeness: 99.99999 % of 10,000,000" in digest(tmp_path, DAY, make_status(written_ms=at(17, 0)))
 
 
 def test_a_day_without_a_file(make_status: MakeStatus, tmp_path: Path) -> None:
     """The digest says so; it is still sent."""
-    text = digest(tmp_path, DAY, make_status(), NOW_MS)
+    text = digest(tmp_path, DAY, make_status())
     assert "day file: there is no " in text
     assert "disk free: 50,000 MB" in text
+
+
+def test_the_day_in_figures_that_no_file_has(make_status: MakeStatus, tmp_path: Path) -> None:
+    """Busiest minute, largest lag, number of alerts, what is muted; another day's figures do not count."""
+    today = DayFigures(DAY, 12_345, at(9, 31), 4_200, at(10, 12), warnings=3, criticals=1, resolved=2)
+    facts = DigestFacts(today, undelivered=2, muted="disk until 18:00 HKT")
+    lines = digest(tmp_path, DAY, make_status(), facts).splitlines()
+    assert "busiest minute: 12,345 rows, until 09:31" in lines
+    assert "largest lag: 4.2 s, at 10:12" in lines
+    told = "alerts: 3 warnings, 1 critical, 2 resolved; 2 messages not delivered since the start of the service"
+    assert f"{told}; muted: disk until 18:00 HKT" in lines
+    assert "busiest minute: not measured" in digest(tmp_path, "20261123", make_status(), facts).splitlines()
+    assert "最繁忙的一分鐘：12,345 筆，至 09:31" in digest(tmp_path, DAY, make_status(), facts, "zh-Hant").splitlines()

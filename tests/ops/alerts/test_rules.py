@@ -9,6 +9,7 @@ from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.alerts.message import CHINESE, Kind, Message
+from hk_tick_collector.ops.alerts.mutes import EVERYTHING, Mute
 from hk_tick_collector.ops.alerts.rules import Alerts, Memory, Open, rule_of
 from hk_tick_collector.ops.findings.connection import OPEND_AWAY
 from hk_tick_collector.ops.findings.finding import Finding, Severity
@@ -31,6 +32,7 @@ class Watch:
         self.alerts = Alerts("one", memory, lang)
         self.now_ms = NOW_MS
         self.wall_ms = 0  # by how much the wall clock is ahead of it
+        self.mutes: list[Mute] = []
         self._make = make_status
 
     def look(self, seconds: int, **changes: Any) -> list[Message]:
@@ -41,7 +43,7 @@ class Watch:
             wall_ms = self.now_ms + self.wall_ms
             alive = {"written_ms": wall_ms, "writer_alive_ms": wall_ms, "newest_ts_ms": wall_ms - 1000}
             status = self._make(**alive | changes)
-            found += self.alerts.update(status, check(status, wall_ms, LIMITS), self.now_ms)
+            found += self.alerts.update(status, check(status, wall_ms, LIMITS), self.now_ms, self.mutes)
         return found
 
 
@@ -318,3 +320,39 @@ def test_a_restart_without_a_tick_does_not_resolve_a_lag(make_status: MakeStatus
     watch = Watch(make_status, Memory({code: told}, []))
     assert (Kind.RESOLVED, code) not in kinds(watch.look(300, last_tick_ms=None, newest_ts_ms=None))
     assert (Kind.RESOLVED, code) in kinds(watch.look(100, last_tick_ms=NOW_MS))
+
+
+def test_a_mute_withholds_and_forgets_nothing(watch: Watch) -> None:
+    """While it lasts nothing is sent; then what is open is sent as open, with the time at which it began."""
+    watch.mutes = [Mute(KICK, NOW_MS, NOW_MS + 3_600_000, "duty")]
+    assert watch.look(120, **KICKED) == []
+    assert watch.alerts.memory.open[KICK].held_ms > 100_000
+    watch.mutes = []
+    (opened,) = watch.look(60, **KICKED)
+    assert (opened.kind, opened.code) == (Kind.WARNING, KICK)
+    assert f"since {market.hkt(NOW_MS + 1000):%Y-%m-%d %H:%M:%S}" in opened.body
+
+
+def test_a_finding_that_ends_while_it_is_muted_is_resolved_afterwards(watch: Watch) -> None:
+    """The last message is always the present state; the end has the time at which it ended."""
+    watch.look(60, **KICKED)
+    watch.mutes = [Mute(EVERYTHING, NOW_MS, NOW_MS + 3_600_000, "duty")]
+    assert watch.look(600) == []
+    watch.mutes = []
+    (resolved,) = watch.look(60)
+    assert (resolved.kind, resolved.code) == (Kind.RESOLVED, KICK)
+    assert "it lasted 59 s" in resolved.body
+
+
+def test_a_mute_of_another_finding_withholds_nothing(watch: Watch) -> None:
+    """Only its own."""
+    watch.mutes = [Mute("lag", NOW_MS, NOW_MS + 3_600_000, "duty")]
+    assert kinds(watch.look(60, **KICKED)) == [(Kind.WARNING, KICK)]
+
+
+def test_a_finding_that_nobody_was_told_of_is_forgotten(watch: Watch) -> None:
+    """It opened and ended while it was muted: no message about it ever."""
+    watch.mutes = [Mute(KICK, NOW_MS, NOW_MS + 3_600_000, "duty")]
+    assert watch.look(120, **KICKED) + watch.look(300) == []
+    watch.mutes = []
+    assert watch.look(300) == []

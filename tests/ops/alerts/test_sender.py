@@ -13,6 +13,7 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
 from hk_tick_collector.ops.alerts.message import Kind, Message
 from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Sender
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.St
     """Title, text and level, as Apprise has it; the log names the destination without its secrets."""
     there = receiver()
     (destination,) = open_destinations([url(there.port)])
-    sender = Sender(destination)
+    sender = Sender(destination, Stats())
     sender.start()
     sender.post(message())
     wait_until(lambda: "alert_sent" in lines.getvalue())
@@ -66,7 +67,7 @@ def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.St
 def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
     """Two refusals, then success: it arrives once; the log has the failure once, with the server's answer."""
     there = receiver(503, 503)
-    sender = Sender(open_destinations([url(there.port)])[0], retries_s=(0.01, 0.01, 0.01))
+    sender = Sender(open_destinations([url(there.port)])[0], Stats(), retries_s=(0.01, 0.01, 0.01))
     sender.start()
     sender.post(message())
     wait_until(lambda: there.messages)
@@ -80,7 +81,7 @@ def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.S
 
 def test_a_message_that_cannot_be_sent_is_dropped_and_counted(free_port: int, lines: io.StringIO) -> None:
     """The connection is refused: tried as often as allowed, then dropped; the next message is tried too."""
-    sender = Sender(open_destinations([url(free_port)])[0], retries_s=(0.01,))
+    sender = Sender(open_destinations([url(free_port)])[0], Stats(), retries_s=(0.01,))
     sender.start()
     sender.post(message())
     sender.post(message())
@@ -97,7 +98,7 @@ def test_a_server_that_hangs_delays_neither_the_queue_nor_a_stop(
 ) -> None:
     """A flood is queued at once; the oldest are dropped; a stop takes no longer than allowed."""
     there = receiver(hangs=True)
-    sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])
+    sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0], Stats())
     sender.start()
     begun_s = time.monotonic()
     for number in range(QUEUE_MESSAGES + 10):
@@ -116,7 +117,7 @@ def test_a_server_that_hangs_delays_neither_the_queue_nor_a_stop(
 def test_a_stop_sends_what_is_queued(receiver: Callable[..., Receiver]) -> None:
     """A message waits for its next try: the stop does not wait for it, and tries the messages behind it."""
     there = receiver(503)
-    sender = Sender(open_destinations([url(there.port)])[0], retries_s=(3600.0,))
+    sender = Sender(open_destinations([url(there.port)])[0], Stats(), retries_s=(3600.0,))
     sender.start()
     sender.post(message("[one] first"))
     wait_until(lambda: there.requests)
@@ -139,14 +140,33 @@ def test_a_url_that_apprise_does_not_understand(bad: str) -> None:
 
 
 def test_a_test_message(receiver: Callable[..., Receiver], free_port: int) -> None:
-    """The test message of `doctor`: each destination, and why it failed."""
-    there = receiver()
-    results = send_test([url(there.port), url(free_port)], "one")
-    assert results[0] == ("1:json://***", "")
-    assert results[1][0] == "2:json://***"
-    assert results[1][1]
-    assert SECRET not in results[1][1]
+    """Each destination gets one; what came back is told for each, without the secrets of the URL."""
+    there, refusing = receiver(), receiver(403)
+    urls = [url(there.port), url(free_port), url(refusing.port)]
+    taken, lost, refused = send_test(open_destinations(urls), "one")
+    assert (taken.label, taken.taken, taken.answer) == ("1:json://***", True, "HTTP 200 OK")
+    assert (lost.label, lost.taken) == ("2:json://***", False)
+    assert lost.answer
+    assert (refused.label, refused.taken) == ("3:json://***", False)
+    assert "HTTP 403" in refused.answer
+    assert SECRET not in lost.answer + refused.answer
     assert there.titles() == ["[one] test"]
+
+
+def test_a_destination_that_takes_nothing_is_a_figure(receiver: Callable[..., Receiver]) -> None:
+    """Since when, and why, until a message arrives: `status` shows it."""
+    there, stats = receiver(503), Stats()
+    sender = Sender(open_destinations([url(there.port)])[0], stats, retries_s=(3600.0,))
+    sender.start()
+    sender.post(message())
+    wait_until(lambda: stats.alerts_failing)
+    assert list(stats.alerts_failing) == ["1:json://***"]
+    assert "503" in stats.alerts_error
+    assert SECRET not in stats.alerts_error
+    sender.post(message())
+    sender.stop()
+    sender.join(CAP_S)
+    assert stats.alerts_failing == {}
 
 
 @pytest.fixture

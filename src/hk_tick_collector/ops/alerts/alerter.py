@@ -1,9 +1,9 @@
 """Connects findings, alerts, senders and the daily digest: decides every second which messages to send.
 
 Input: the live state, once a second. Output: messages, queued for every sender, and `.alerts.json` in DATA_ROOT, which
-remembers across restarts the open findings and the day of the last digest. A message is recorded after it was sent; if
-the service dies before that, the next run sends it again. No caller waits for a network or a disk: a separate thread,
-the clerk, writes the file and makes the digest.
+remembers across restarts the open findings, the day of the last digest and the figures for the next one. A message is
+recorded after it was sent; if the service dies before that, the next run sends it again. No caller waits for a network
+or a disk: a separate thread, the clerk, writes the file and makes the digest; another one reads the file of mutes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,50 +19,55 @@ from hk_tick_collector import log
 from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.live.atomic_file import replace_file
 
-from .digest import DigestClock, digest
-from .message import ENGLISH, Kind, Message
+from .digest import DigestClock, DigestFacts, digest
+from .failed_service import FAILURES_NAME, failures_locked, keep_failures, read_failures, runs_again
+from .heartbeat import HeartbeatClock, heartbeat, which_muted
+from .message import Kind, Message
+from .mute_watch import MuteWatch
+from .mutes import is_muted
 from .rules import Alerts, Memory
 from .sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.ops.live.status import LiveStatus
+    from hk_tick_collector.stats import Stats
 
-    from .destination import Destination
+    from .options import AlertOptions
 
 MEMORY_NAME: Final = ".alerts.json"
 STOP_S: Final = 1.0  # how long a stop waits for queued messages
 _LOG_EVERY_S: Final = 60.0
+_RUNS_MS: Final = 60_000  # the service runs again once a run has lasted so long
 _LEAVES_MS: Final = 30_000  # after this time an unsent message is recorded as sent: its sender keeps trying
 _KEEP_EVERY_MS: Final = 10_000  # how often the time at which an open finding was last seen is saved
+_FIGURES_EVERY_MS: Final = 60_000  # how often changed figures of the day are saved
 
 
 class Alerter:
-    """Does nothing without a destination. The wall clock `now_ms` is read only once, as somebody may set the clock."""
+    """Sends nothing without a destination. For durations the wall clock `now_ms` is read only once: it may be set."""
 
     def __init__(
-        self,
-        destinations: Sequence[Destination],
-        limits: Limits,
-        data_root: Path,
-        instance: str,
-        now_ms: Callable[[], int],
-        lang: str = ENGLISH,
+        self, options: AlertOptions, stats: Stats, now_ms: Callable[[], int], *, runs_again_ms: int = _RUNS_MS
     ) -> None:
-        self._limits = limits
-        self._data_root = data_root
-        self._path = data_root / MEMORY_NAME
-        self._senders = [Sender(destination) for destination in destinations]
-        memory = _recall(self._path) if self._senders else Memory({}, [])
-        self._alerts = Alerts(instance, memory, lang)
-        self._lang = lang
+        self._runs_again_ms = runs_again_ms
+        self._options = options
+        self._stats = stats
+        self._path = options.data_root / MEMORY_NAME
+        self._senders = [Sender(destination, stats) for destination in options.destinations]
+        memory = recall(self._path) if self._senders else Memory({}, [])
+        self._alerts = Alerts(options.instance, memory, options.lang)
         self._digests = DigestClock(memory.digest_day)
-        self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
+        self._heartbeats = HeartbeatClock(options.heartbeat_min, memory.heartbeat_ms)
+        self._mutes = MuteWatch(options.mutes_path, now_ms)
+        began_ms = now_ms()
+        self._base_ms = began_ms - time.monotonic_ns() // 1_000_000
         self._told_ms: int | None = None  # the time of the first message that is not recorded yet
         self._kept_ms = 0
+        self._kept_figures = (began_ms, memory.today)  # when the figures of the day were saved last, and these
+        self._looked_back_ms = began_ms  # when it was last checked whether an end of the service was sent
         self._broken = False
         self._abandoned = False
         self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -70,6 +76,7 @@ class Alerter:
 
     def start(self) -> None:
         """Starts the threads."""
+        self._mutes.start()
         if self._senders:
             self._clerk.start()
         for sender in self._senders:
@@ -77,16 +84,20 @@ class Alerter:
 
     def update(self, status: LiveStatus) -> None:
         """Takes the live state of this second. Raises nothing: a fault in alerts never stops collection."""
-        if not self._senders or self._broken or status.state != "running":
+        if self._broken or status.state != "running":
             return
         try:
-            self._update(status)
+            mutes = self._mutes.now(status.written_ms)
+            self._stats.alerts_muted = {mute.code: mute.until_ms for mute in mutes}
+            if self._senders:
+                self._update(status)
         except Exception:  # noqa: BLE001 - the boundary between alerts and collection
             self._broken = True
             log.bug("bug", detail="findings are not alerted any more")
 
     def stop(self) -> None:
         """Ends the senders; queued messages may still be sent until `join` gives up."""
+        self._mutes.stop()
         self._keep(at_once=True)
         self._errands.put(None)
         for sender in self._senders:
@@ -102,37 +113,73 @@ class Alerter:
 
     def _update(self, status: LiveStatus) -> None:
         now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
-        memory = self._alerts.memory
-        for message in self._alerts.update(status, health.check(status, status.written_ms, self._limits), now_ms):
+        memory, mutes = self._alerts.memory, self._mutes.now(status.written_ms)
+        memory.today = memory.today.noted(status)
+        findings = health.check(status, status.written_ms, self._options.limits)
+        for message in self._alerts.update(status, findings, now_ms, mutes):
+            memory.today = memory.today.counted(message)
             self._post(message)
             self._told_ms = now_ms if self._told_ms is None else self._told_ms
-        day = self._digests.due(status, status.written_ms)
-        if day:
-            memory.digest_day = day
-            self._errands.put(partial(self._send_digest, day, status))
-            self._errands.put(partial(self._remember, memory.to_json()))
+        if self._heartbeats.due(status, now_ms):
+            memory.heartbeat_ms = now_ms
+            line = heartbeat(status, findings, mutes, self._options.lang)
+            self._post(self._alerts.message(Kind.HEARTBEAT, "", line))
+            self._told_ms = now_ms if self._told_ms is None else self._told_ms
+        self._digest_if_due(status)
+        if now_ms - self._looked_back_ms >= self._runs_again_ms:
+            self._looked_back_ms = now_ms
+            self._errands.put(partial(self._send_end_of_notice, status))
         if self._told_ms is not None:
             left = all(sender.idle for sender in self._senders)
             if left or now_ms - self._told_ms >= _LEAVES_MS:
                 self._keep(at_once=True)
         elif now_ms - self._kept_ms >= _KEEP_EVERY_MS:
             self._kept_ms = now_ms
-            self._keep()
+            self._keep(figures=now_ms - self._kept_figures[0] >= _FIGURES_EVERY_MS)
 
-    def _keep(self, *, at_once: bool = False) -> None:
-        """Saves which messages were sent, and when open findings were last seen."""
-        is_open = any(item.told and not item.closed for item in self._alerts.memory.open.values())
-        if is_open or (at_once and self._told_ms is not None):
+    def _keep(self, *, at_once: bool = False, figures: bool = True) -> None:
+        """Saves which messages were sent, when open findings were last seen, and the figures of the day."""
+        memory = self._alerts.memory
+        is_open = any(item.told and not item.closed for item in memory.open.values())
+        is_new = bool(self._senders) and figures and memory.today != self._kept_figures[1]
+        if is_open or is_new or (at_once and self._told_ms is not None):
             self._told_ms = None
-            self._errands.put(partial(self._remember, self._alerts.memory.to_json()))
+            self._kept_figures = (self._base_ms + time.monotonic_ns() // 1_000_000, memory.today)
+            self._errands.put(partial(self._remember, memory.to_json()))
 
     def _post(self, message: Message) -> None:
         for sender in self._senders:
             sender.post(message)
 
-    def _send_digest(self, day: str, status: LiveStatus) -> None:
-        body = digest(self._data_root, day, status, status.written_ms, self._lang)
+    def _digest_if_due(self, status: LiveStatus) -> None:
+        day = self._digests.due(status, status.written_ms)
+        if day:
+            memory = self._alerts.memory
+            memory.digest_day = day
+            self._errands.put(partial(self._send_digest, day, status, memory))
+            self._errands.put(partial(self._remember, memory.to_json()))
+
+    def _send_digest(self, day: str, status: LiveStatus, memory: Memory) -> None:
+        options = self._options
+        muted = which_muted(self._mutes.now(status.written_ms)).of(options.lang)
+        undelivered = sum(sender.dropped for sender in self._senders)
+        facts = DigestFacts(memory.today, undelivered, muted)
+        body = digest(options.data_root, day, status, facts, options.lang)
         self._post(self._alerts.message(Kind.DIGEST, day, body))
+
+    def _send_end_of_notice(self, status: LiveStatus) -> None:
+        """Sends the end of a notice that another process sent when the service had ended."""
+        path = self._options.mutes_path.with_name(FAILURES_NAME)
+        code = read_failures(path).code
+        if not code or is_muted(self._mutes.now(status.written_ms), code):
+            return
+        try:
+            with failures_locked(path) as failures:
+                keep_failures(path, replace(failures, code=""))
+        except OSError as error:
+            log.warning("alerts_not_kept", path=path, detail=error.strerror, repeats=0)
+            return
+        self._post(runs_again(failures, status.started_ms, self._options.instance, self._options.lang))
 
     def _work(self) -> None:
         while errand := self._errands.get():
@@ -151,7 +198,7 @@ class Alerter:
                 log.warning("alerts_not_kept", path=self._path, detail=error.strerror, repeats=held_back)
 
 
-def _recall(path: Path) -> Memory:
+def recall(path: Path) -> Memory:
     """The memory that an earlier run saved; empty if there is no valid file."""
     try:
         return Memory.from_json(path.read_text("utf-8"))

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import html
 import logging
-import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 from hk_tick_collector.errors import AlertError, UsageError
+from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.text import plain
 
-from .message import Kind, Message
+from .masking import Secrets
+from .message import ENGLISH, Kind, Message, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
 _LOGGER: Final = logging.getLogger("apprise")
 _MUTE: Final = ("apprise", "urllib3", "requests_oauthlib", "oauthlib")  # their log lines may contain secrets
 _TYPES: Final = {Kind.CRITICAL: "failure", Kind.WARNING: "warning", Kind.RESOLVED: "success"}
-_PIECES: Final = (re.compile(r"[^\W_]{3,}"), re.compile(r"[^/@:?&=#,]{3,}"))
+_TEST: Final = Words(
+    "This is a test of hk-tick-collector's alerts. Nothing is wrong.", "這是 hk-tick-collector 的告警測試，沒有問題。"
+)
 SEND_S: Final = 60.0
 _GRACE_S: Final = 1.0  # reading ends before this time
 _TELLING: Final = 200  # the longest text from Apprise, characters
@@ -42,11 +48,12 @@ class Destination:
         self._seconds = seconds
         self._sending: threading.Thread | None = None
         scheme, _, rest = url.partition("://")
-        pieces = {piece for text in (rest, unquote(rest)) for kind in _PIECES for piece in kind.findall(text)}
-        self._secrets = sorted(pieces - {scheme}, key=len, reverse=True)
+        self._secrets = Secrets(rest, {scheme})
 
-    def send(self, message: Message) -> None:
-        """Sends within `seconds`. Raises AlertError; call it in a thread of its own.
+    def send(self, message: Message) -> str:
+        """Sends within `seconds` and returns what the server answered, masked; empty if the protocol has no answer.
+
+        Raises AlertError; call it in a thread of its own.
 
         Whatever the server does: reading its answer is bounded (`ops.alerts.replies`), and every other wait, for a name
         server or a pause that the server asks for, ends at the same time.
@@ -54,15 +61,17 @@ class Destination:
         if self._sending and self._sending.is_alive():
             raise AlertError("an earlier message is still being sent")
         failures: list[str] = []
-        self._sending = threading.Thread(target=self._send, args=(message, failures), daemon=True)
+        answers: list[str] = []
+        self._sending = threading.Thread(target=self._send, args=(message, failures, answers), daemon=True)
         self._sending.start()
         self._sending.join(self._seconds + _GRACE_S)
         if self._sending.is_alive():
             raise AlertError(f"not sent within {self._seconds:g} s")
         if failures:
             raise AlertError(self._masked(failures[0]))
+        return self._masked(answers[0]) if answers else ""
 
-    def _send(self, message: Message, failures: list[str]) -> None:
+    def _send(self, message: Message, failures: list[str], answers: list[str]) -> None:
         from .replies import bounded  # imported like Apprise: only if there is a URL
 
         words = _Words()
@@ -70,19 +79,20 @@ class Destination:
         body, markup = _as_text(message.body, self._service)
         try:
             kind = _TYPES.get(message.kind, "info")
-            with bounded(self._seconds):
+            with bounded(self._seconds) as budget:
                 sent = self._service.notify(body=body, title=plain(message.title), notify_type=kind, body_format=markup)
             if not sent:
-                failures.append(words.last or "Apprise could not send it")
+                reasons = [words.last, budget.answer]
+                failures.append("; ".join(filter(None, reasons)) or "Apprise could not send it")
+            elif budget.answer:
+                answers.append(budget.answer)
         except Exception as error:  # noqa: BLE001 - foreign code, one module for each service: any exception is a failure
             failures.append(f"{type(error).__name__}: {error}")
         finally:
             _LOGGER.removeHandler(words)
 
     def _masked(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:_TELLING]
+        return plain(self._secrets.masked(text))[:_TELLING]
 
 
 class _Words(logging.Handler):
@@ -111,44 +121,68 @@ def _as_text(body: str, service: NotifyBase) -> tuple[str, str]:
     return body, "text"
 
 
-def open_destinations(urls: Sequence[str], seconds: float = SEND_S) -> tuple[Destination, ...]:
-    """A destination for every URL of ALERT_URLS; UsageError for one that Apprise does not support.
+def open_destinations(
+    urls: Sequence[str], seconds: float = SEND_S, *, name: str = "ALERT_URLS"
+) -> tuple[Destination, ...]:
+    """A destination for every URL of the setting `name`; UsageError for one that Apprise does not support.
 
     A message has `seconds` to be sent.
     """
-    if not urls:
-        return ()
+    return tuple(_open(name, place, url, seconds) for place, url in enumerate(urls, 1))
+
+
+def open_supported(urls: Sequence[str], seconds: float = SEND_S) -> tuple[list[Destination], list[UsageError]]:
+    """The destinations that Apprise supports, and an error for each of the others."""
+    found: list[Destination] = []
+    errors: list[UsageError] = []
+    for place, url in enumerate(urls, 1):
+        try:
+            found.append(_open("ALERT_URLS", place, url, seconds))
+        except UsageError as error:
+            errors.append(error)
+    return found, errors
+
+
+def _open(name: str, place: int, url: str, seconds: float) -> Destination:
     from apprise import Apprise
 
-    for name in _MUTE:  # what matters is in our own log, without secrets
-        logging.getLogger(name).propagate = False
-        logging.getLogger(name).addHandler(logging.NullHandler())
-    found = []
-    for place, url in enumerate(urls, 1):
-        label = f"{place}:{url.partition('://')[0]}://***"
-        service = Apprise.instantiate(url)
-        if service is None:
-            raise UsageError(
-                f"ALERT_URLS: URL {label} is not supported by Apprise",
-                hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C or"
-                " mailtos://USER:PASSWORD@HOST (docs/alerts.md)",
-            )
-        found.append(Destination(label, url, service, seconds))
-    return tuple(found)
+    for muted in _MUTE:  # what matters is in our own log, without secrets
+        logger = logging.getLogger(muted)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    label = f"{place}:{url.partition('://')[0]}://***"
+    service = Apprise.instantiate(url)
+    if service is None:
+        raise UsageError(
+            f"{name}: URL {label} is not supported by Apprise",
+            hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C or"
+            " mailtos://USER:PASSWORD@HOST (docs/alerts.md)",
+        )
+    return Destination(label, url, service, seconds)
 
 
-def send_test(urls: Sequence[str], instance: str) -> list[tuple[str, str]]:
-    """Sends a test message to every destination in turn: each label with its error, or "".
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The result of a test message: `answer` is what came back, or why the message was not taken."""
 
-    Raises UsageError for a URL that Apprise does not support.
-    """
-    message = Message(Kind.TEST, "", f"[{instance}] test", "A test of hk-tick-collector's alerts: nothing is wrong.")
-    results = []
-    for destination in open_destinations(urls):
-        try:
-            destination.send(message)
-        except AlertError as error:
-            results.append((destination.label, str(error)))
-        else:
-            results.append((destination.label, ""))
-    return results
+    label: str
+    taken: bool
+    answer: str
+    took_s: float
+
+
+def send_test(destinations: Sequence[Destination], instance: str, lang: str = ENGLISH) -> list[Tested]:
+    """Sends a test message to all destinations at the same time, and waits for every answer."""
+    message = Message(Kind.TEST, "", title_of(instance, Kind.TEST, "", lang), _TEST.of(lang))
+    with ThreadPoolExecutor(max(1, len(destinations)), "alerts test") as threads:
+        return list(threads.map(partial(_test, message), destinations))
+
+
+def _test(message: Message, destination: Destination) -> Tested:
+    began_s = time.monotonic()
+    try:
+        taken, answer = True, destination.send(message)
+    except AlertError as error:
+        taken, answer = False, str(error)
+    return Tested(destination.label, taken, answer, time.monotonic() - began_s)

@@ -6,7 +6,7 @@ totals is done.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
@@ -14,6 +14,7 @@ from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
+from .day_figures import DayFigures
 from .message import ENGLISH
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ _WORDS: Final = {
         "without OpenD between 09:00 and the close: {minutes:.1f} min",
         "09:00 至收市與 OpenD 沒有連線：{minutes:.1f} 分鐘",
     ),
+    "peak": Words("busiest minute: {rows:,} rows, until {at}", "最繁忙的一分鐘：{rows:,} 筆，至 {at}"),
+    "no_peak": Words("busiest minute: not measured", "最繁忙的一分鐘：沒有量度"),
+    "lag": Words("largest lag: {lag_s:.1f} s, at {at}", "最大延遲：{lag_s:.1f} 秒，在 {at}"),
+    "no_lag": Words("largest lag: not measured", "最大延遲：沒有量度"),
+    "alerts": Words(
+        "alerts: {warnings:,} warnings, {criticals:,} critical, {resolved:,} resolved",
+        "告警：警告 {warnings:,} 則，嚴重 {criticals:,} 則，已恢復 {resolved:,} 則",
+    ),
+    "undelivered": Words(
+        "; {count:,} messages not delivered since the start of the service", "；服務啟動以來未送達 {count:,} 則"
+    ),
+    "muted": Words("; muted: {muted}", "；已靜音：{muted}"),
     "size": Words("day file: {size_mb:,.1f} MB; disk free: ", "日檔：{size_mb:,.1f} MB；磁碟剩餘："),
     "free_unknown": Words("unknown", "不明"),
     "lasts": Words(
@@ -59,6 +72,17 @@ _WORDS: Final = {
 def _say(lang: str, name: str, **facts: object) -> str:
     """A line of the digest, or a part of one."""
     return _WORDS[name].filled(**facts).of(lang)
+
+
+class DigestFacts(NamedTuple):
+    """What the digest says that is neither in the day file nor in the live state."""
+
+    today: DayFigures = DayFigures()
+    undelivered: int = 0  # messages that were dropped since the start of the service
+    muted: str = ""  # which findings are muted, as text; empty for none
+
+
+NO_FACTS: Final = DigestFacts()
 
 
 class DigestClock:
@@ -98,14 +122,16 @@ def _is_over(status: LiveStatus, number: int, now_ms: int) -> bool:
     return (closed and had_ticks) or now_ms >= market.close_ms(number)
 
 
-def digest(data_root: Path, day: str, status: LiveStatus, now_ms: int, lang: str = ENGLISH) -> str:
+def digest(data_root: Path, day: str, status: LiveStatus, facts: DigestFacts = NO_FACTS, lang: str = ENGLISH) -> str:
     """The lines of the digest. Opens the day's file, so not for the event loop. An unreadable file becomes a line."""
+    now_ms = status.written_ms
     lines = [_say(lang, "day", day=day)]
     path = path_of(data_root, day)
     try:
         lines += _of_the_file(path, market.parse_day(day), now_ms, lang)
     except StoreError as error:
         lines.append(_say(lang, "file_error", error=error.one_line()))
+    lines += _of_the_alerts(day, facts, lang)
     lines.append(_say(lang, "stalls", count=status.stalls))
     try:
         lines.append(_disk(data_root, day, status, lang))
@@ -138,6 +164,21 @@ def _of_the_file(path: Path, number: int, now_ms: int, lang: str) -> list[str]:
     away_s = _downtime_s(stretches, market.day_start_ms(number) + _OPEN_MS, min(now_ms, market.close_ms(number)))
     lines.append(_say(lang, "away", minutes=away_s / 60))
     return lines
+
+
+def _of_the_alerts(day: str, facts: DigestFacts, lang: str) -> list[str]:
+    today = facts.today if facts.today.day == day else DayFigures(day)
+    peak, lag = _say(lang, "no_peak"), _say(lang, "no_lag")
+    if today.peak_ms:
+        peak = _say(lang, "peak", rows=today.peak_rows, at=f"{market.hkt(today.peak_ms):%H:%M}")
+    if today.lag_at_ms:
+        lag = _say(lang, "lag", lag_s=today.lag_ms / 1000, at=f"{market.hkt(today.lag_at_ms):%H:%M}")
+    alerts = _say(lang, "alerts", warnings=today.warnings, criticals=today.criticals, resolved=today.resolved)
+    if facts.undelivered:
+        alerts += _say(lang, "undelivered", count=facts.undelivered)
+    if facts.muted:
+        alerts += _say(lang, "muted", muted=facts.muted)
+    return [peak, lag, alerts]
 
 
 def _downtime_s(stretches: list[Stretch], from_ms: int, to_ms: int) -> float:

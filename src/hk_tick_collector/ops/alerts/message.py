@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CRITICAL = "CRITICAL"
     RESOLVED = "resolved"
     DIGEST = "digest"
+    HEARTBEAT = "heartbeat"
     TEST = "test"
 
 
@@ -50,6 +51,7 @@ _KINDS: Final = {
     Kind.CRITICAL: "嚴重",
     Kind.RESOLVED: "已恢復",
     Kind.DIGEST: "每日摘要",
+    Kind.HEARTBEAT: "心跳",
     Kind.TEST: "測試",
 }
 _ENGLISH: Final = {
@@ -78,7 +80,7 @@ def body_of(finding: Finding, happened: Happened, since_ms: int, now_ms: int, ti
 
     `times` is how often it returned since the last message.
     """
-    since, now = _moment(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
+    since, now = moment_of(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
     if lang == CHINESE:
         state = _CHINESE[happened].format(now=now) + (f"，其間再現 {times} 次" if times else "")
         next_step = [f"下一步：{finding.remedy}"] if finding.remedy else []
@@ -94,13 +96,14 @@ def resolved_of(since_ms: int, until_ms: int, times: int, lang: str) -> str:
     seconds = max(0.0, (until_ms - since_ms) / 1000)
     if lang == CHINESE:
         again = f"，其間再現 {times} 次" if times else ""
-        return f"持續 {_duration(seconds, lang)}，由 {_moment(since_ms)} 至 {_moment(until_ms)}{again}\n毋須處理"
+        return f"持續 {_duration(seconds, lang)}，由 {moment_of(since_ms)} 至 {moment_of(until_ms)}{again}\n毋須處理"
     again = f"; it returned {_times(times)} meanwhile" if times else ""
-    span = f"from {_moment(since_ms)} until {_moment(until_ms)}"
+    span = f"from {moment_of(since_ms)} until {moment_of(until_ms)}"
     return f"it lasted {_duration(seconds, lang)}, {span}{again}\nnothing to do"
 
 
-def _moment(moment_ms: int) -> str:
+def moment_of(moment_ms: int) -> str:
+    """`2026-11-20 10:01:12 HKT`."""
     return f"{market.hkt(moment_ms):%Y-%m-%d %H:%M:%S} HKT"
 
 
@@ -114,3 +117,9 @@ def _duration(seconds: float, lang: str) -> str:
     if seconds < 120:
         return f"{seconds:.0f} {units[0]}"
     return f"{seconds / 60:.0f} {units[1]}" if seconds < 7200 else f"{seconds / 3600:.1f} {units[2]}"
+
+
+def clock_of(moment_ms: int, beside_ms: int) -> str:
+    """`15:30 HKT`, or with its date if that is not the date of `beside_ms`."""
+    same_day = market.day_number(moment_ms) == market.day_number(beside_ms)
+    return f"{market.hkt(moment_ms):%H:%M} HKT" if same_day else f"{market.hkt(moment_ms):%Y-%m-%d %H:%M} HKT"

@@ -28,25 +28,30 @@ if TYPE_CHECKING:
 BODY_BYTES: Final = 65_536  # how much of an answer's body is kept: services search for a few words in it
 TOTAL_BYTES: Final = 2**20  # of all answers to one message, with headers, redirects and their targets
 SECONDS: Final = 60.0  # for one message
+_SHOWN_BYTES: Final = 400
 
 _sending = threading.local()
 
 
-class _Budget:
-    """How much a thread may still read for the message that it sends, and until when."""
+class Budget:
+    """How much a thread may still read for the message that it sends, and until when.
+
+    `answer` is the last answer by HTTP: its code and the beginning of its text, empty if there was none.
+    """
 
     def __init__(self, seconds: float) -> None:
+        self.answer = ""
         self.deadline_s = time.monotonic() + seconds
         self.left_bytes = TOTAL_BYTES
 
 
 @contextmanager
-def bounded(seconds: float = SECONDS) -> Iterator[None]:
+def bounded(seconds: float = SECONDS) -> Iterator[Budget]:
     """Bounds what this thread reads in the block; beyond that, reading raises OSError, a failure for Apprise."""
     install()
-    _sending.budget = _Budget(seconds)
+    _sending.budget = budget = Budget(seconds)
     try:
-        yield
+        yield budget
     finally:
         del _sending.budget
 
@@ -65,7 +70,7 @@ class _BoundedIO(socket.SocketIO):
         self._peer = sock
 
     def readinto(self, buffer: Any) -> int | None:
-        budget: _Budget | None = getattr(_sending, "budget", None)
+        budget: Budget | None = getattr(_sending, "budget", None)
         if budget is None:
             return super().readinto(buffer)
         left_s = budget.deadline_s - time.monotonic()
@@ -91,8 +96,15 @@ class _BoundedAdapter(HTTPAdapter):
         request.headers["Accept-Encoding"] = "identity"
         response = super().send(request, *args, **named)
         raw = response.raw
-        response.raw = io.BytesIO(_beginning(raw))
+        beginning = _beginning(raw)
+        response.raw = io.BytesIO(beginning)
         raw.close()
+        budget: Budget | None = getattr(_sending, "budget", None)
+        if budget is not None:
+            said = " ".join(beginning[:_SHOWN_BYTES].decode("utf-8", "replace").split())
+            budget.answer = f"HTTP {response.status_code} {response.reason or ''}".rstrip() + (
+                f": {said}" if said else ""
+            )
         return response
 
 

@@ -5,6 +5,9 @@ for some seconds and closes when it has been gone for a minute, so a finding tha
 hundreds. A finding that returns soon after it was resolved is sent at once. After that it must be gone for ten minutes
 before it is resolved again. So the last message always describes the present state.
 
+While a finding is muted nothing is sent about it, neither its beginning nor its end, and nothing is forgotten: when the
+mute ends, what is still open is sent as open, and what ended meanwhile is sent as resolved.
+
 Durations are measured with a clock that never goes back (`now_ms`); the times in messages are those of the event, by
 the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `message`.
 """
@@ -12,7 +15,7 @@ the wall clock. Both are UTC epoch ms. The text around a finding's own text is i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.ops.findings.backlog import PERSISTENT_STALL
@@ -23,12 +26,16 @@ from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.spec import IF_CRITICAL, NotAlerted, Rule
 from hk_tick_collector.ops.findings.words import Words
 
+from .day_figures import DayFigures
 from .message import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
+from .mutes import is_muted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from hk_tick_collector.ops.live.status import LiveStatus
+
+    from .mutes import Mute
 
 AWAY_MS: Final = 60_000  # a finding that was gone for so long is over
 _STEP_MS: Final = 5_000  # the most that one call adds to the time for which a finding was seen
@@ -83,11 +90,15 @@ class Open:
 
 @dataclass(slots=True)
 class Memory:
-    """What is kept across a restart: open alerts, the latest stalls, the day of the last digest."""
+    """What is kept across a restart: open alerts, the latest stalls, the day of the last digest, the time of the last
+    heartbeat message, the figures of today.
+    """
 
     open: dict[str, Open]
     stalls_ms: list[int]
     digest_day: str = ""
+    heartbeat_ms: int = 0
+    today: DayFigures = field(default_factory=DayFigures)
 
     def to_json(self) -> str:
         """As it is saved in the file."""
@@ -102,7 +113,9 @@ class Memory:
             numbers = [value for item in found.values() for value in asdict(item).values() if value is not None]
             if not all(isinstance(value, int) for value in numbers):
                 raise ValueError("a field is not a number")
-            return cls(found, [int(moment) for moment in raw["stalls_ms"]], str(raw["digest_day"]))
+            today = DayFigures.from_fields(raw.get("today", {}))  # a file of an earlier version has none
+            moments = [int(moment) for moment in raw["stalls_ms"]]
+            return cls(found, moments, str(raw["digest_day"]), int(raw.get("heartbeat_ms", 0)), today)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the saved state of alerts: {error!r}") from None
 
@@ -117,8 +130,10 @@ class Alerts:
         self._stalls = 0  # of this run, as far as they were seen
         self._newest: list[tuple[int, int]] = []  # time and newest tick of the last half minute
 
-    def update(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
-        """The messages due now; usually none."""
+    def update(
+        self, status: LiveStatus, findings: Iterable[Finding], now_ms: int, mutes: Sequence[Mute] = ()
+    ) -> list[Message]:
+        """The messages due now; usually none. `mutes` are those in force."""
         self._note(status, now_ms)
         told = []
         judged = [self._judged(finding, status) for finding in findings]
@@ -129,12 +144,13 @@ class Alerts:
             rule = rule_of(finding)
             if rule:
                 self._see(finding, now_ms, status)
+            if rule and not is_muted(mutes, finding.code):
                 told += self._messages_of(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
             if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
                 # It is unknown whether the finding is over, so its alert neither opens nor closes.
                 self.memory.open[code] = replace(item, last_ms=now_ms)
-            elif code not in seen:
+            elif code not in seen and not (item.told and not item.closed and is_muted(mutes, code)):
                 told += self._miss(code, item, now_ms)
         return told
 

@@ -12,12 +12,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import log
+from hk_tick_collector import clock, log
 from hk_tick_collector.errors import AlertError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
+
+    from hk_tick_collector.stats import Stats
 
     from .message import Message
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
         label: str
 
-        def send(self, message: Message) -> None:
+        def send(self, message: Message) -> object:
             """Sends; AlertError on failure."""
 
 
@@ -45,9 +47,13 @@ _LOG_EVERY_S: Final = 60.0
 
 
 class Sender:
-    """Start it, `post` from any thread, stop it. `retries_s` are the delays before a message is tried again."""
+    """Start it, `post` from any thread, stop it. `retries_s` are the delays before a message is tried again.
 
-    def __init__(self, destination: Recipient, retries_s: Sequence[float] = RETRIES_S) -> None:
+    `stats` learns since when the destination takes no messages, and why.
+    """
+
+    def __init__(self, destination: Recipient, stats: Stats, retries_s: Sequence[float] = RETRIES_S) -> None:
+        self._stats = stats
         self.dropped = 0
         self._destination = destination
         self._retries_s = retries_s
@@ -116,9 +122,12 @@ class Sender:
                 self._destination.send(message)
             except AlertError as error:
                 with self._changed:
+                    self._stats.alerts_failing.setdefault(self._destination.label, clock.now_ms())
+                    self._stats.alerts_error = str(error)
                     self._log_failure(message, error)
             else:
                 with self._changed:
+                    self._stats.alerts_failing.pop(self._destination.label, None)
                     self._carried = None
                     if not self._abandoned:
                         log.info("alert_sent", to=self._destination.label, title=message.title)

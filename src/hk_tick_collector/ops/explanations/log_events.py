@@ -56,6 +56,45 @@ EVENTS: Final[dict[str, Entry]] = {
         "check space and permissions of the directory in path=",
         "檢查 `path=` 所在目錄的空間與權限",
     ),
+    "alerts_muted": fine(
+        "hk-tick-collector alerts --mute: nothing is sent about this finding until the time in until=",
+        "`hk-tick-collector alerts --mute`：`until=` 之前不發此 finding 的訊息",
+    ),
+    "alerts_unmuted": fine(
+        "a mute has ended, by its time or by alerts --unmute; what is still open is sent",
+        "靜音結束（到時，或 `alerts --unmute`）；仍未完結的會發出",
+    ),
+    "mutes_not_read": entry(
+        "the file of mutes is invalid or cannot be read: nothing is muted",
+        "靜音檔不能讀取或內容無效：一律不靜音",
+        "sudo hk-tick-collector alerts --unmute",
+        "`sudo hk-tick-collector alerts --unmute`",
+    ),
+    "service_ended": entry(
+        "the service has ended: logged by hk-tick-collector-failed@.service, which sends a notice if notice=True; ends="
+        " counts the ends since the last notice",
+        "服務已結束：由 `hk-tick-collector-failed@.service` 記錄；`notice=True` 即發出通知，"
+        "`ends=` 是上次通知之後的次數",
+        "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200",
+        "`sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200`",
+    ),
+    "deadman_pinged": fine(
+        "the outside watcher at DEADMAN_URL answered; logged for the first answer, and for the first after a failure",
+        "`DEADMAN_URL` 的外部監察有回應；只記第一次，以及失敗後的第一次",
+    ),
+    "deadman_failed": entry(
+        "the outside watcher did not answer, so it will raise an alarm; tried again each minute, and collection is not"
+        " affected",
+        "外部監察沒有回應，它將會告警；每分鐘重試，收集不受影響",
+        "see detail=; check DEADMAN_URL and this host's network",
+        "按 `detail=` 處理；檢查 `DEADMAN_URL` 與本機網絡",
+    ),
+    "deadman_withheld": entry(
+        "no dead-man ping is sent, because of the critical findings in why=: the outside watcher will raise an alarm",
+        "因 `why=` 所列的嚴重問題而不發 ping：外部監察將會告警",
+        "hk-tick-collector status",
+        "`hk-tick-collector status`",
+    ),
     "setting": entry(
         "a setting is unusual but works, or an entry of FUTU_SYMBOLS is left out; detail= says which and why",
         "某項設定可疑但可用，或 `FUTU_SYMBOLS` 有一項不收集；`detail=` 指明是哪一項及原因",

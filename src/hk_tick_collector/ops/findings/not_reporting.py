@@ -157,9 +157,13 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
 
 def _refusal(unit: dict[str, str]) -> str:
     """Why the service did not start, from its last status text in systemd; empty if there is none."""
-    words = unit.get("StatusText", "")
     own_end = unit["ExecMainCode"] == _EXITED and unit["ExecMainStatus"] not in ("0", _BAD_SETTINGS)
-    return words if own_end and not words.startswith(_RUNNING_WORDS) else ""
+    return refusal_of(unit.get("StatusText", "")) if own_end else ""
+
+
+def refusal_of(status_text: str) -> str:
+    """The reason in the last status text of a service that could not start; empty for that of one that ran."""
+    return "" if status_text.startswith(_RUNNING_WORDS) else status_text
 
 
 def _ending(unit: dict[str, str]) -> str:

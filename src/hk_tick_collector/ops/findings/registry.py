@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import (
+    alerting,
     backfill,
     backlog,
     completeness,
@@ -51,7 +52,7 @@ SUBJECTS: Final = (
         service,
         connection_breaks,
     ),
-    *(not_stored, gaps, completeness, retention),
+    *(not_stored, gaps, completeness, retention, alerting),
 )
 # Specs for codes of a family without their own spec: a later OpenD or `store.faults` may add such codes.
 _FAMILIES: Final = {

@@ -36,6 +36,7 @@ def advised(text: Words, remedy: Remedy) -> tuple[Words, str]:
 JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 START: Final = "sudo systemctl start hk-tick-collector"
 RESTART: Final = "sudo systemctl restart hk-tick-collector"
+TEST_ALERTS: Final = "sudo hk-tick-collector alerts --test"
 DOCTOR: Final = "sudo hk-tick-collector doctor"
 OPEND_STATUS: Final = "sudo systemctl status futu-opend --no-pager"
 OPEND_LOG: Final = "sudo journalctl -u futu-opend -n 30 --no-pager"

@@ -293,6 +293,13 @@ SERVICE_DIED: Final = FindingSpec(
             ),
             _LOOK,
         ),
+        "ended": Says(
+            Words(
+                "the collector ended by itself, and systemd starts it again",
+                "收集器自行終止，systemd 會重新啟動",
+            ),
+            _LOOK,
+        ),
         "starts": Says(
             Words(
                 "the collector starts again, after {restarts} restarts, and has not reported yet",

@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import re
-import stat
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Final, cast
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
 
-from .atomic_file import replace_file
+from .atomic_file import read_small, replace_file
 
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
 _DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
@@ -174,6 +173,13 @@ class LiveStatus:
     account: str = ""  # `user:group` of the service, as chown takes it
     bad_symbols: list[str] = field(default_factory=list)  # invalid entries of FUTU_SYMBOLS, as text
 
+    # alerts
+    alerts_muted: dict[str, int] = field(default_factory=dict)  # code of a finding, or `all` → until when
+    alerts_failing: dict[str, int] = field(default_factory=dict)  # destination → since when it takes no messages
+    alerts_error: str = ""  # the last reason
+    deadman_failing_ms: int | None = None  # since when the pings to DEADMAN_URL fail, and the last reason
+    deadman_error: str = ""
+
     # the resources of the process
     unplanned_ms: list[int] = field(default_factory=list)  # unplanned starts
     disk_wait_s: float = 0.0  # how long the writer has been waiting in the kernel for the disk
@@ -233,7 +239,7 @@ def _replace(path: Path, text: str, pid: int) -> None:
 def read_status(path: Path) -> LiveStatus | None:
     """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
     try:
-        raw = json.loads(_read_small(path))
+        raw = json.loads(read_small(path, _MOST_BYTES))
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
         found = {key: value for key, value in raw.items() if key in known}
         status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
@@ -248,20 +254,6 @@ def read_status(path: Path) -> LiveStatus | None:
     if status is None:
         raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
     return status
-
-
-def _read_small(path: Path) -> bytes:
-    """A file's content; ValueError for what a collector never writes: a pipe, a device, an endless file."""
-    fd = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    )  # opening a pipe would wait for a writer
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError("too long")
-    return content
 
 
 def _is_text(value: object) -> bool:
