@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hk_tick_collector.ops.live.status import read_status
 from hk_tick_collector.simulator.control import tell
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -151,3 +153,78 @@ def test_a_url_that_cannot_work_stops_the_start(start: Start, free_port: int) ->
     assert "ALERT_URLS (from environment): URL 2:nonsense://***" in line
     assert "allowed are Apprise URLs" in line
     assert SECRET not in line
+
+
+def test_a_mute_reaches_the_running_service_and_ends(
+    start: Start,
+    receiver: Callable[..., Receiver],
+    free_port: int,
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Without a restart: no message, `status` shows it and its end; a restart keeps it; --unmute sends it."""
+    there = receiver()
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    title = "[desk-1] WARNING opend_away"
+    collector = start.run(free_port, settings)
+    collector.wait_for("health")
+    where = {"DATA_ROOT": str(collector.data_root), "OPERATOR_LANG": "en"}
+    muted = cli("alerts", "--mute", "1h", "opend_away", **where)
+    assert (muted.returncode, muted.stderr) == (0, "")
+    assert "the running service has taken it" in muted.stdout
+    assert collector.wait_for("alerts_muted").fields["finding"] == "opend_away"
+    collector.wait_for("health", count=20)
+    assert title not in there.titles()
+    shown = cli("status", **where)
+    assert shown.returncode == 1, "it stays visible"
+    assert "no connection to OpenD" in shown.stdout
+    assert "opend_away until " in shown.stdout
+
+    collector.kill()
+    again = start.run(free_port, settings)
+    again.wait_for("alerts_muted")
+    again.wait_for("health", count=3)
+    assert title not in there.titles()
+    assert "the running service has taken it" in cli("alerts", "--unmute", **where).stdout
+    again.wait_for("alerts_unmuted")
+    wait_for(lambda: {title, title.replace("WARNING", "CRITICAL")} & set(there.titles()), there.titles)
+    wait_for((collector.data_root / ".alerts.json").exists, lambda: "recorded")
+    wait_for(lambda: '"told": 0' not in (collector.data_root / ".alerts.json").read_text(), lambda: "recorded as sent")
+    listed = cli("alerts", "--list", **where).stdout
+    assert "nothing is muted" in listed
+    assert "open   opend_away since " in listed
+
+
+def test_a_heartbeat_and_dead_man_pings(start: Start, receiver: Callable[..., Receiver]) -> None:
+    """At the first second of trading one line with the rate; a ping; neither shows the secret part of its URL."""
+    opend = start.simulate("--rate", "200", "--wait")
+    there = receiver()
+    settings = {
+        "ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}",
+        "INSTANCE_ID": "desk-1",
+        "ALERT_HEARTBEAT_MIN": "5",
+        "DEADMAN_URL": f"http://127.0.0.1:{there.port}/{SECRET}",
+    }
+    collector = start.run(opend.port, settings)
+    wait_for(lambda: "[desk-1] heartbeat" in there.titles(), there.titles)
+    wait_for(lambda: there.pings, lambda: "a ping")
+    assert there.pings == [f"/{SECRET}"]
+    line = next(str(message["message"]) for message in there.messages if message["title"] == "[desk-1] heartbeat")
+    assert " rows/min, lag " in line
+    assert "gaps open" in line
+    assert collector.wait_for("deadman_pinged").fields["to"] == f"http://127.0.0.1:{there.port}/***"
+    assert collector.stop() == 0
+    assert SECRET not in collector.output
+
+
+def test_a_dead_man_that_hangs_costs_no_tick(start: Start, receiver: Callable[..., Receiver]) -> None:
+    """Neither while collecting nor at the stop."""
+    opend = start.simulate("--rate", "2000", "--total", "6000", "--wait")
+    hanging = receiver(hangs=True)
+    collector = start.run(opend.port, {"DEADMAN_URL": f"http://127.0.0.1:{hanging.port}/{SECRET}"})
+    wait_for(lambda: hanging.requests, lambda: "the ping")
+    collector.wait_stored(6000)
+    assert collector.stop() == 0
+    assert collector.shutdown()["left_rows"] == "0"
+    live = read_status(collector.data_root / "status.json")
+    assert live
+    assert live.dropped == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.ops.alerts.message import clock_of
+from hk_tick_collector.ops.alerts.mutes import EVERYTHING
 from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.opend_states import meaning_of
@@ -36,6 +38,7 @@ _COMPLETE: Final = Words("complete", "完整度")
 _WORST: Final = Words("worst", "欠最多")
 _GAPS: Final = Words("gaps", "缺口")
 _TOTALS: Final = Words("totals", "核對")
+_MUTED: Final = Words("muted", "已靜音")
 _DAY_FILE: Final = Words("day file", "日檔")
 _DISK: Final = Words("disk", "磁碟")
 
@@ -270,7 +273,26 @@ def _live_figures(live: LiveStatus, now_ms: int, *, is_live: bool) -> list[Figur
         *([(_HELD, _held(live))] if live.held_rows else []),
         (_LEDGER, ledger),
         (_BUDGET, budget),
+        *([(_MUTED, muted)] if (muted := _muted(live, now_ms)) else []),
     ]
+
+
+def _muted(live: LiveStatus, now_ms: int) -> Words:
+    """About which findings no alerts are sent, and until when; empty if there are none."""
+    in_force = {code: until_ms for code, until_ms in sorted(live.alerts_muted.items()) if until_ms > now_ms}
+    if not in_force:
+        return NO_WORDS
+    each = [
+        Words("{code} until {until}", "{code} 至 {until}").filled(
+            code=_ALL_FINDINGS if code == EVERYTHING else code, until=clock_of(until_ms, now_ms)
+        )
+        for code, until_ms in in_force.items()
+    ]
+    text = Words("{which}: no alerts are sent about it", "{which}：不發告警")
+    return text.filled(which=Words(", ".join(one.en for one in each), "、".join(one.zh for one in each)))
+
+
+_ALL_FINDINGS: Final = Words("all findings", "所有 finding")
 
 
 def _trouble(live: LiveStatus) -> Words:

@@ -6,6 +6,7 @@ symbols.py      reads the list or file of symbols and reports invalid entries
 envfile.py      reads the settings file exactly as systemd does
 load.py         combines environment, file and defaults, with the origin of each value
 language.py     the operator's language, also when other settings are wrong
+notice.py       the settings that a notice about a failed start needs, also when they are wrong
 object_store.py the usual AWS_ variables, which are no settings of ours
 predecessor.py  the replacements for the predecessor's settings
 """
@@ -24,6 +25,7 @@ from .load import (
     settings_file,
     systemd_environment,
 )
+from .notice import NoticeSettings, notice_settings
 from .object_store import object_store_variables
 from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
@@ -36,6 +38,7 @@ __all__ = [
     "ENVIRONMENT",
     "Address",
     "Loaded",
+    "NoticeSettings",
     "Predecessor",
     "Setting",
     "Settings",
@@ -43,6 +46,7 @@ __all__ = [
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "notice_settings",
     "object_store_variables",
     "operator_language",
     "read_symbols",
