@@ -463,7 +463,10 @@ was_shipped() {
 
 remove_unit() {
     [ -e "$UNIT_DIR/$1" ] || return 0
-    act systemctl disable --now "$1"
+    case $1 in
+        *@.service) act systemctl stop "${1%.service}*.service" ;; # a template: its instances
+        *) act systemctl disable --now "$1" ;;
+    esac
     act rm -f "$UNIT_DIR/$1"
 }
 
@@ -579,7 +582,7 @@ END
 
 uninstall() {
     local name
-    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT.service futu-opend.service; do
+    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT.service $UNIT-failed@.service futu-opend.service; do
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT is not ours and is kept"; continue; }

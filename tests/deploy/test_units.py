@@ -22,6 +22,7 @@ SERVICES = {
     "hk-tick-collector-snapshot": 1.5,
     "hk-tick-collector-report": 1.5,
     "hk-tick-collector-archive": 2.5,  # it needs the network for an archive in an object store
+    "hk-tick-collector-failed@": 2.5,  # it needs the network for alerts
 }
 TIMERS = ("hk-tick-collector-snapshot", "hk-tick-collector-report", "hk-tick-collector-archive")
 
@@ -145,3 +146,34 @@ def test_the_archive_waits_for_its_setting() -> None:
     for value, code in (("", 1), ("/mnt/archive", 0)):
         done = subprocess.run(["/bin/sh", "-c", 'test -n "$ARCHIVE_DIR"'], env={"ARCHIVE_DIR": value}, check=False)
         assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "status", "started"),
+    [
+        ("success", "exited", "0", ""),
+        ("exit-code", "exited", "2", ""),  # it is not started again, so OnFailure= tells it
+        ("exit-code", "exited", "1", "exit-code:exited:1"),
+        ("signal", "killed", "KILL", "signal:killed:KILL"),
+        ("watchdog", "dumped", "ABRT", "watchdog:dumped:ABRT"),
+        ("oom-kill", "killed", "KILL", "oom-kill:killed:KILL"),
+    ],
+)
+def test_every_end_that_nobody_asked_for_is_told(
+    tmp_path: Path, result: str, code: str, status: str, started: str
+) -> None:
+    """The unit of the notice gets how the service ended; a stop tells nothing."""
+    lines = unit("hk-tick-collector.service")
+    assert lines["OnFailure"] == ["hk-tick-collector-failed@%n.service"]
+    prefix, _, command = lines["ExecStopPost"][0].partition("/bin/sh -c ")
+    assert prefix == "-+", "as root, and a failure of it is none of the service"
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$*"\n')
+    systemctl.chmod(0o755)
+    environ = {"PATH": str(tmp_path), "SERVICE_RESULT": result, "EXIT_CODE": code, "EXIT_STATUS": status}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command.strip("'")], env=environ, capture_output=True, text=True, check=True
+    )
+    wanted = f"start --no-block hk-tick-collector-failed@{started}.service\n" if started else ""
+    assert done.stdout == wanted
+    assert unit("hk-tick-collector-failed@.service")["ExecStart"][0].endswith("/hk-tick-collector alerts --failed %i")

@@ -18,6 +18,7 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
     rows, settings = watch.rows(), machine.path("/opt/futu_tick_downloader/.env").read_bytes()
     machine.run(f"{_INSTALLER} --uninstall", who="duty")
     assert machine.ask("systemctl cat hk-tick-collector").code != 0
+    assert machine.ask("systemctl cat hk-tick-collector-failed@x").code != 0
     assert machine.ask("command -v hk-tick-collector", who="duty").code != 0
     assert machine.path("/opt/futu_tick_downloader/.env").read_bytes() == settings
     assert watch.rows() >= rows
