@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import apsw
 import pytest
@@ -25,6 +26,8 @@ from hk_tick_collector.ops.live.status import LiveStatus, read_status
 from .conftest import CAP_S, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .conftest import Collector, Start
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -267,20 +270,124 @@ def test_prometheus_takes_the_rules() -> None:
     promtool("check", "config", "--syntax-only", "scrape.yml")
 
 
+# Empty while nothing is wrong, or before the figure is known: these are asked for, and need not answer.
+MAY_BE_EMPTY: Final = re.compile(r"hktc_outage_budget_seconds|hktc_finding\{|changes\(")
+
+
+class Prometheus:
+    """A real Prometheus on loopback with our job and our rules; it scrapes one collector every second."""
+
+    def __init__(self, directory: Path, target: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self._port: int = server.getsockname()[1]
+        config = (DEPLOY / "prometheus" / "scrape.yml").read_text("utf-8")
+        config = config.replace("127.0.0.1:9108", target).replace("scrape_interval: 15s", "scrape_interval: 1s")
+        config = config.replace("scrape_timeout: 10s", "scrape_timeout: 1s")
+        (directory / "prometheus.yml").write_text(config, "utf-8")
+        shutil.copy(DEPLOY / "prometheus" / "rules.yml", directory / "hk-tick-collector.rules.yml")
+        address = f"--web.listen-address=127.0.0.1:{self._port}"
+        storage = f"--storage.tsdb.path={directory / 'tsdb'}"
+        with (directory / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["prometheus", f"--config.file={directory / 'prometheus.yml'}", storage, address],
+                stdout=log,
+                stderr=log,
+            )
+
+    def ask(self, expression: str) -> list[Any]:
+        """The series of an expression now. AssertionError with its answer if Prometheus does not accept it."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=CAP_S)
+        try:
+            connection.request("GET", f"/api/v1/query?{urlencode({'query': expression})}")
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        assert answer["status"] == "success", f"{expression}: {answer}"
+        found: list[Any] = answer["data"]["result"]
+        return found
+
+    def scraped(self, least: int) -> bool:
+        """Whether it has scraped the collector this often."""
+        try:
+            found = self.ask('count_over_time(up{job="hk-tick-collector"}[5m])')
+        except (OSError, ValueError):  # it does not listen yet, or says that it is not ready
+            return False
+        return bool(found) and int(found[0]["value"][1]) >= least
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait(CAP_S)
+
+
+def filled_in(expression: str, instance: str = ".*") -> str:
+    """An expression as Grafana sends it, with its variables filled in."""
+    for variable, value in {"$job": "hk-tick-collector", "$instance": instance, "$__rate_interval": "1m"}.items():
+        expression = expression.replace(variable, value)
+    return expression
+
+
+def asked_of_prometheus() -> list[str]:
+    """Every expression of the dashboard; `label_values(...)` is Grafana's own, the series in it is Prometheus'."""
+    found = []
+    for expression in expressions(dashboard()):
+        inner = re.fullmatch(r"label_values\((.+), \w+\)", expression)
+        found.append(filled_in(inner[1] if inner else expression))
+    return found
+
+
+def test_every_expression_of_the_dashboard_has_an_answer(start: Start, tmp_path: Path) -> None:
+    """Asked of a real Prometheus that scrapes a collecting service: each is valid, and each panel has data."""
+    if not shutil.which("prometheus"):
+        pytest.skip("prometheus is missing: apt install prometheus")
+    opend_process = start.simulate("--rate", "200", "--wait")
+    collector = start.run(opend_process.port, FREE)
+    collector.wait_stored(200)
+    prometheus = Prometheus(tmp_path, collector.wait_for("metrics_listening").fields["address"])
+    try:
+        wait_until(lambda: prometheus.scraped(3), "three scrapes")
+        asked = asked_of_prometheus()
+        assert len(asked) > 40
+        empty = [expression for expression in asked if not prometheus.ask(expression)]
+        assert [expression for expression in empty if not MAY_BE_EMPTY.search(expression)] == []
+    finally:
+        prometheus.close()
+
+
 def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
     """Each expression is valid after Grafana has filled in its variables."""
-    chosen = {"$job": "hk-tick-collector", "$instance": ".*", "$__rate_interval": "1m"}
-    asked = "\n".join(one for one in expressions(dashboard()) if not one.startswith("label_values("))
-    for variable, value in chosen.items():
-        asked = asked.replace(variable, value)
     records = [
         {"record": "asked", "expr": expression, "labels": {"number": str(number)}}
-        for number, expression in enumerate(asked.splitlines())
+        for number, expression in enumerate(asked_of_prometheus())
     ]
     assert len(records) > 40
     path = tmp_path / "asked.yml"
     path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": records}]}), "utf-8")  # JSON is YAML
     promtool("check", "rules", str(path))
+
+
+def test_the_dashboard_is_of_grafanas_schema() -> None:
+    """Grafana's own types read it, and write the same: no key is unknown to them, no value is of another kind."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    written = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard())))
+    # An option of Prometheus' annotations, which the schema leaves to each data source.
+    assert [each for each in lost(dashboard(), written) if "titleFormat" not in each] == []
+
+
+def lost(before: Any, after: Any, place: str = "") -> Iterator[str]:
+    """What of a JSON document is missing in another, or is different there."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            yield from lost(value, after[key], f"{place}.{key}") if key in after else [f"{place}.{key} is unknown"]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(one, other, f"{place}[{number}]")
+    elif before != after:
+        yield f"{place}: {before!r} became {after!r}"
 
 
 def test_every_rule_is_tested_and_says_what_to_type() -> None:
