@@ -69,7 +69,7 @@ def test_a_test_message_tells_what_came_back(alerts: Verb, receiver: Callable[..
     assert first.endswith(" s: HTTP 200 OK")
     assert second.startswith("2:json://***  FAILED after ")
     assert "500" in second
-    assert last == "1 of 2 destinations took no message: docs/alerts.md has the form of each URL"
+    assert last == "1 of 2 destinations did not accept the message: docs/alerts.md has the form of each URL"
     assert there.titles() == ["[desk-1] test"]
     assert SECRET not in done.stdout + done.stderr
 
@@ -117,7 +117,7 @@ def test_a_mute_is_written_listed_and_ended(alerts: Verb) -> None:
     done = alerts("--mute", "1h", "opend_away")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("muted  opend_away until ")
-    assert "the service does not run; it will take it at its start" in done.stdout
+    assert "the service does not run; it will read it at its start" in done.stdout
     assert "status, metrics and the log show muted findings as before" in done.stdout
     assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m").returncode == 0
     assert [(each["code"], each["until_ms"] - each["from_ms"]) for each in alerts.mutes] == [
@@ -150,7 +150,7 @@ def test_what_is_open_and_when_it_was_sent(alerts: Verb) -> None:
     alerts.runs(state="running", alerts_failing={"1:json://***": sent_ms - 3_600_000})
     done = alerts("--list", ALERT_URLS=f"json://127.0.0.1/{SECRET} tgram://{SECRET}/1")
     assert done.stdout.splitlines() == [
-        "to     1:json://***, takes no messages since 2026-11-20 09:00 HKT",
+        "to     1:json://***, accepts no messages since 2026-11-20 09:00 HKT",
         "to     2:tgram://***",
         "nothing is muted",
         "open   disk since 2026-11-20 09:59:00 HKT, last sent as WARNING at 2026-11-20 10:00:00 HKT",

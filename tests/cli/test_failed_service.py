@@ -46,7 +46,7 @@ def test_a_crash_is_told_once_and_then_counted(
     assert message["title"] == "[desk-1] WARNING service_died"
     assert "ended by the signal KILL at " in str(message["message"])
     assert "notice=False ends=1" in done.stderr
-    assert json.loads((workdir / "HK" / FAILURES_NAME).read_text())["untold"] == 1
+    assert json.loads((workdir / "HK" / FAILURES_NAME).read_text())["ends"] == 1
 
 
 @pytest.mark.parametrize(

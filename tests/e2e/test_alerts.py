@@ -170,7 +170,7 @@ def test_a_mute_reaches_the_running_service_and_ends(
     where = {"DATA_ROOT": str(collector.data_root), "OPERATOR_LANG": "en"}
     muted = cli("alerts", "--mute", "1h", "opend_away", **where)
     assert (muted.returncode, muted.stderr) == (0, "")
-    assert "the running service has taken it" in muted.stdout
+    assert "the running service has read it" in muted.stdout
     assert collector.wait_for("alerts_muted").fields["finding"] == "opend_away"
     collector.wait_for("health", count=20)
     assert title not in there.titles()
@@ -184,7 +184,7 @@ def test_a_mute_reaches_the_running_service_and_ends(
     again.wait_for("alerts_muted")
     again.wait_for("health", count=3)
     assert title not in there.titles()
-    assert "the running service has taken it" in cli("alerts", "--unmute", **where).stdout
+    assert "the running service has read it" in cli("alerts", "--unmute", **where).stdout
     again.wait_for("alerts_unmuted")
     wait_for(lambda: {title, title.replace("WARNING", "CRITICAL")} & set(there.titles()), there.titles)
     wait_for((collector.data_root / ".alerts.json").exists, lambda: "recorded")

@@ -102,7 +102,7 @@ def test_a_mute_and_then_the_alert(machine: Host, reader: Reader, watch: Watch, 
     """Muted by root, in force in the service of another account, shown by `status`; afterwards it is sent."""
     pid = watch.pid()
     said = reader.paste("sudo hk-tick-collector alerts --mute 1h opend_away")
-    assert "the running service has taken it" in said
+    assert "the running service has read it" in said
     assert reader.paste("ls -l /run/hk-tick-collector/alert_mutes.json").split()[:4:2] == ["-rw-r-----", "hkcollector"]
     machine.run("systemctl stop futu-opend")
     watch.named(r"no connection to OpenD", 1)

@@ -44,14 +44,14 @@ _NOWHERE: Final = Words(
     "to     nobody: ALERT_URLS is empty, no alerts are sent", "送往  沒有：ALERT_URLS 是空的，不發告警"
 )
 _TO: Final = Words("to     {label}{failing}", "送往  {label}{failing}")
-_FAILING: Final = Words(", takes no messages since {since}", "，由 {since} 起收不到訊息")
+_FAILING: Final = Words(", accepts no messages since {since}", "，由 {since} 起收不到訊息")
 
 
 class Listed(NamedTuple):
     """What is muted and what is open; the open ones as the service last saved them, at most 10 s ago."""
 
     destinations: list[str]
-    failing: dict[str, int]  # destination → since when it takes no messages, as the service last reported
+    failing: dict[str, int]  # destination → since when it accepts no messages, as the service last reported
     mutes: list[Mute]
     open: dict[str, Open]
     now_ms: int

@@ -49,7 +49,7 @@ _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0)  # before a message is tried again
 
 
 def send_notice(how: str, env_file: Path | None) -> None:
-    """Sends the notice, if one is due. CollectorError if no destination took it."""
+    """Sends the notice, if one is due. CollectorError if no destination accepted it."""
     log.configure("INFO")
     if not_taken_over({}) is not None:  # the program that ran here before has ended for the takeover
         log.info("service_ended", finding="not_taken_over", how="for the takeover", notice=False, ends=0)
@@ -65,13 +65,13 @@ def send_notice(how: str, env_file: Path | None) -> None:
         return
     is_final = unit["ActiveState"] == "failed" if unit else not ending.code
     before, is_sent = _noted(place, finding.code, is_final=is_final)
-    log.info("service_ended", finding=finding.code, how=ending.words().en, notice=is_sent, ends=before.untold)
+    log.info("service_ended", finding=finding.code, how=ending.words().en, notice=is_sent, ends=before.ends)
     if is_sent:
         message = notice(finding, ending, before, _log_lines(), settings.instance_id, settings.lang)
         try:
             _deliver(message, settings)
         except CollectorError:
-            _take_back(place / FAILURES_NAME, before.untold)
+            _take_back(place / FAILURES_NAME, before.ends)
             raise
 
 
@@ -101,10 +101,10 @@ def _is_muted(place: Path, code: str, now_ms: int) -> bool:
         return False
 
 
-def _take_back(path: Path, untold: int) -> None:
+def _take_back(path: Path, ends: int) -> None:
     try:
         with failures_locked(path) as failures:
-            keep_failures(path, failures.without_notice(untold))
+            keep_failures(path, failures.without_notice(ends))
     except OSError as error:
         log.warning("alerts_not_kept", path=path, detail=error.strerror, repeats=0)
 
@@ -172,7 +172,7 @@ def _deliver(message: Message, settings: NoticeSettings) -> None:
     with ThreadPoolExecutor(max(1, len(destinations)), "notice") as threads:
         taken = list(threads.map(partial(_carry, message), destinations))
     if not any(taken):
-        raise CollectorError("no destination took the notice", hint="sudo hk-tick-collector alerts --test")
+        raise CollectorError("no destination accepted the notice", hint="sudo hk-tick-collector alerts --test")
 
 
 def _carry(message: Message, destination: Destination) -> bool:

@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})(m|h|d)")
 _UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_TAKEN_S: Final = 5.0  # the service reads the file every second
+_FOLLOWS_S: Final = 5.0  # the service reads the file every second
 _FRESH_MS: Final = 10_000
 _NOBODY: Final = 2**32 - 1  # a login uid that was never set
-_TAKEN: Final = Words("{to}  accepted in {took_s:.1f} s{answer}", "{to}  已接收，{took_s:.1f} 秒{answer}")
+_ACCEPTED: Final = Words("{to}  accepted in {took_s:.1f} s{answer}", "{to}  已接收，{took_s:.1f} 秒{answer}")
 _REFUSED: Final = Words("{to}  FAILED after {took_s:.1f} s: {answer}", "{to}  失敗，{took_s:.1f} 秒：{answer}")
-_ALL_TAKEN: Final = Words(
+_ALL_ACCEPTED: Final = Words(
     "a message was accepted by each of {count} destinations: look whether it has arrived",
     "{count} 個目的地均已接收：請看訊息是否送達",
 )
 _SOME_REFUSED: Final = Words(
-    "{failed} of {count} destinations took no message: docs/alerts.md has the form of each URL",
+    "{failed} of {count} destinations did not accept the message: docs/alerts.md has the form of each URL",
     "{count} 個目的地中有 {failed} 個沒有接收：URL 的寫法見 docs/alerts.md",
 )
-_IN_FORCE: Final = Words("the running service has taken it", "運行中的服務已生效")
+_IN_FORCE: Final = Words("the running service has read it", "運行中的服務已生效")
 _NOT_YET: Final = Words(
-    "the running service has not taken it within {seconds:.0f} s -> hk-tick-collector alerts --list",
+    "the running service has not read it within {seconds:.0f} s -> hk-tick-collector alerts --list",
     "運行中的服務在 {seconds:.0f} 秒內仍未生效 -> hk-tick-collector alerts --list",
 )
-_NOT_RUNNING: Final = Words("the service does not run; it will take it at its start", "服務沒有運行；啟動時生效")
+_NOT_RUNNING: Final = Words("the service does not run; it will read it at its start", "服務沒有運行；啟動時生效")
 _STILL_SHOWN: Final = Words(
     "status, metrics and the log show muted findings as before", "status、指標與日誌仍照常顯示已靜音的 finding"
 )
@@ -131,19 +131,19 @@ def _test(settings: Settings, url: str | None, lang: str, *, as_json: bool) -> N
     tested = send_test(
         open_destinations(urls, name="ALERT_URLS" if url is None else "--test"), settings.instance_id, lang
     )
-    refused = sum(not each.taken for each in tested)
+    refused = sum(not each.accepted for each in tested)
     if as_json:
         results = [
-            {"to": each.label, "accepted": each.taken, "answer": each.answer, "seconds": round(each.took_s, 3)}
+            {"to": each.label, "accepted": each.accepted, "answer": each.answer, "seconds": round(each.took_s, 3)}
             for each in tested
         ]
         show_json({"accepted": not refused, "destinations": results})
     else:
         for each in tested:
-            answer = f": {each.answer}" if each.taken and each.answer else each.answer
-            words = (_TAKEN if each.taken else _REFUSED).filled(to=each.label, took_s=each.took_s, answer=answer)
+            answer = f": {each.answer}" if each.accepted and each.answer else each.answer
+            words = (_ACCEPTED if each.accepted else _REFUSED).filled(to=each.label, took_s=each.took_s, answer=answer)
             show(words.of(lang))
-        summary = _SOME_REFUSED if refused else _ALL_TAKEN
+        summary = _SOME_REFUSED if refused else _ALL_ACCEPTED
         show(summary.filled(failed=refused, count=len(tested)).of(lang))
     if refused:
         raise typer.Exit(1)
@@ -198,21 +198,21 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
         again = " ".join(filter(None, ["sudo hk-tick-collector alerts", command, code]))
         raise StoreError(str(error), hint=error.hint or again) from None
     runs = live.state != "stopped" and abs(clock.now_ms() - live.written_ms) < _FRESH_MS
-    taken = runs and _is_taken(root, {mute.code: mute.until_ms for mute in mutes}, disk)
+    followed = runs and _is_in_force(root, {mute.code: mute.until_ms for mute in mutes}, disk)
     if as_json:
-        show_json({"mutes": alert_list.mutes_document(mutes), "service_runs": runs, "in_force": taken})
+        show_json({"mutes": alert_list.mutes_document(mutes), "service_runs": runs, "in_force": followed})
         return
     for line in alert_list.mute_lines(mutes, now_ms):
         show(line.of(lang))
-    followed = _IN_FORCE if taken else _NOT_YET.filled(seconds=_TAKEN_S) if runs else _NOT_RUNNING
-    show(followed.of(lang))
+    line = _IN_FORCE if followed else _NOT_YET.filled(seconds=_FOLLOWS_S) if runs else _NOT_RUNNING
+    show(line.of(lang))
     if mutes:
         show(_STILL_SHOWN.of(lang))
 
 
-def _is_taken(data_root: Path, wanted: dict[str, int], disk: Disk) -> bool:
+def _is_in_force(data_root: Path, wanted: dict[str, int], disk: Disk) -> bool:
     """Whether the live state shows these mutes within moments."""
-    deadline_s = time.monotonic() + _TAKEN_S
+    deadline_s = time.monotonic() + _FOLLOWS_S
     while time.monotonic() < deadline_s:
         live = live_status(data_root, disk)
         if live and live.alerts_muted == wanted:

@@ -34,7 +34,7 @@ def told(ends_ms: list[int]) -> list[tuple[int, int]]:
     for now_ms in ends_ms:
         failures = failures.with_end(now_ms)
         if failures.is_due(now_ms):
-            found.append((now_ms - NOW_MS, failures.untold))
+            found.append((now_ms - NOW_MS, failures.ends))
             failures = failures.with_notice("service_died", now_ms)
     return found
 
@@ -69,7 +69,7 @@ def test_a_notice_that_nobody_took_is_not_counted() -> None:
     failures = Failures().with_end(NOW_MS)
     failures = failures.with_notice("service_died", NOW_MS).without_notice(1).with_end(NOW_MS + 5000)
     assert failures.is_due(NOW_MS + 5000)
-    assert failures.untold == 2
+    assert failures.ends == 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_how_it_ended(how: str, words: str) -> None:
 
 def test_what_the_notice_says() -> None:
     """What is wrong, how it ended and when, what to type, the last lines, cleaned and bounded."""
-    failures = Failures(last_ms=NOW_MS, untold=3)
+    failures = Failures(last_end_ms=NOW_MS, ends=3)
     lines = [f"line {number}" for number in range(20)] + ["", "\x1b[31mred\u202e", "x" * 5000]
     message = notice(ENDED, Ending("signal", "killed", "KILL"), failures, lines, "one", "en")
     assert (message.kind, message.title) == (Kind.WARNING, "[one] WARNING service_died")
@@ -111,10 +111,10 @@ def test_what_the_notice_says() -> None:
 def test_a_service_that_stays_down_or_keeps_ending_is_critical() -> None:
     """The second notice of a loop is; so is a service that systemd does not start again."""
     ending = Ending("exit-code", "exited", "2")
-    loop = notice(ENDED, ending, Failures(last_ms=NOW_MS, told=1, untold=9), [], "one", "en")
+    loop = notice(ENDED, ending, Failures(last_end_ms=NOW_MS, notices=1, ends=9), [], "one", "en")
     assert loop.kind is Kind.CRITICAL
     settings = SERVICE_SETTINGS.found(Severity.CRITICAL, ended="x", why="FUTU_PORT=abc", file="/x/.env")
-    chinese = notice(settings, ending, Failures(last_ms=NOW_MS, untold=1), ["a"], "one", "zh-Hant")
+    chinese = notice(settings, ending, Failures(last_end_ms=NOW_MS, ends=1), ["a"], "one", "zh-Hant")
     assert chinese.title == "[one] 嚴重 service_settings"
     assert "結束方式：結束碼 2，時間 2026-11-20 10:00:00 HKT" in chinese.body
     assert "下一步：sudo vim /x/.env; " in chinese.body
@@ -132,12 +132,22 @@ def test_it_is_kept(tmp_path: Path) -> None:
     path = tmp_path / FAILURES_NAME
     with failures_locked(path) as failures:
         keep_failures(path, failures.with_end(NOW_MS))
-    assert read_failures(path) == Failures(last_ms=NOW_MS, untold=1)
+    assert read_failures(path) == Failures(last_end_ms=NOW_MS, ends=1)
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"told": "1"}', '{"more": 1}', '{"last_ms": -1}', '{"told": true}', "[" * 3000, " " * 5000],
+    [
+        "",
+        "{",
+        "[]",
+        '{"notices": "1"}',
+        '{"more": 1}',
+        '{"last_end_ms": -1}',
+        '{"notices": true}',
+        "[" * 3000,
+        " " * 5000,
+    ],
 )
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: str) -> None:
     """The notice is sent at once."""

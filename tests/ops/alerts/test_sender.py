@@ -143,11 +143,11 @@ def test_a_test_message(receiver: Callable[..., Receiver], free_port: int) -> No
     """Each destination gets one; what came back is told for each, without the secrets of the URL."""
     there, refusing = receiver(), receiver(403)
     urls = [url(there.port), url(free_port), url(refusing.port)]
-    taken, lost, refused = send_test(open_destinations(urls), "one")
-    assert (taken.label, taken.taken, taken.answer) == ("1:json://***", True, "HTTP 200 OK")
-    assert (lost.label, lost.taken) == ("2:json://***", False)
+    accepted, lost, refused = send_test(open_destinations(urls), "one")
+    assert (accepted.label, accepted.accepted, accepted.answer) == ("1:json://***", True, "HTTP 200 OK")
+    assert (lost.label, lost.accepted) == ("2:json://***", False)
     assert lost.answer
-    assert (refused.label, refused.taken) == ("3:json://***", False)
+    assert (refused.label, refused.accepted) == ("3:json://***", False)
     assert "HTTP 403" in refused.answer
     assert SECRET not in lost.answer + refused.answer
     assert there.titles() == ["[one] test"]

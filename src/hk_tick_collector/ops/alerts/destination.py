@@ -164,10 +164,10 @@ def _open(name: str, place: int, url: str, seconds: float) -> Destination:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The result of a test message: `answer` is what came back, or why the message was not taken."""
+    """The result of a test message: `answer` is what came back, or why the message was not accepted."""
 
     label: str
-    taken: bool
+    accepted: bool
     answer: str
     took_s: float
 
@@ -182,7 +182,7 @@ def send_test(destinations: Sequence[Destination], instance: str, lang: str = EN
 def _test(message: Message, destination: Destination) -> Tested:
     began_s = time.monotonic()
     try:
-        taken, answer = True, destination.send(message)
+        accepted, answer = True, destination.send(message)
     except AlertError as error:
-        taken, answer = False, str(error)
-    return Tested(destination.label, taken, answer, time.monotonic() - began_s)
+        accepted, answer = False, str(error)
+    return Tested(destination.label, accepted, answer, time.monotonic() - began_s)

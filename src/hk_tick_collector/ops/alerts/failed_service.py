@@ -87,29 +87,29 @@ class Ending(NamedTuple):
 class Failures:
     """The ends of the service that belong together. Times are UTC epoch ms."""
 
-    last_ms: int = 0  # the last end
-    told_ms: int = 0  # the last notice
-    told: int = 0  # notices so far
-    untold: int = 0  # ends since the last notice
+    last_end_ms: int = 0  # the last end
+    notice_ms: int = 0  # the last notice
+    notices: int = 0  # notices so far
+    ends: int = 0  # ends since the last notice
     code: str = ""  # of the last notice's finding; empty once the end was sent
 
     def with_end(self, now_ms: int) -> Failures:
         """One more end. After a quiet hour, or after the clock was set back, it begins anew."""
-        earlier = self if 0 <= now_ms - self.last_ms < _QUIET_MS else Failures()
-        return replace(earlier, last_ms=now_ms, untold=earlier.untold + 1)
+        earlier = self if 0 <= now_ms - self.last_end_ms < _QUIET_MS else Failures()
+        return replace(earlier, last_end_ms=now_ms, ends=earlier.ends + 1)
 
     def is_due(self, now_ms: int, *, is_final: bool = False) -> bool:
         """Whether a notice may be sent now. An end after which nobody starts the service again is always told."""
-        wait_ms = 0 if is_final else _WAITS_MS[min(self.told, len(_WAITS_MS) - 1)]
-        return self.untold > 0 and now_ms - self.told_ms >= wait_ms
+        wait_ms = 0 if is_final else _WAITS_MS[min(self.notices, len(_WAITS_MS) - 1)]
+        return self.ends > 0 and now_ms - self.notice_ms >= wait_ms
 
     def with_notice(self, code: str, now_ms: int) -> Failures:
         """After a notice with the code of this finding."""
-        return replace(self, told_ms=now_ms, told=self.told + 1, untold=0, code=code)
+        return replace(self, notice_ms=now_ms, notices=self.notices + 1, ends=0, code=code)
 
-    def without_notice(self, untold: int) -> Failures:
+    def without_notice(self, ends: int) -> Failures:
         """After a notice that no destination took: the next end is told again."""
-        return replace(self, told_ms=0, told=max(0, self.told - 1), untold=self.untold + untold)
+        return replace(self, notice_ms=0, notices=max(0, self.notices - 1), ends=self.ends + ends)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def read_failures(path: Path) -> Failures:
         found = Failures(**json.loads(read_small(path, _MOST_BYTES)))
     except (OSError, ValueError, TypeError, RecursionError):
         return Failures()
-    numbers = (found.last_ms, found.told_ms, found.told, found.untold)
+    numbers = (found.last_end_ms, found.notice_ms, found.notices, found.ends)
     is_valid = all(type(number) is int and number >= 0 for number in numbers) and isinstance(found.code, str)
     return found if is_valid else Failures()
 
@@ -149,13 +149,13 @@ def notice(
 
     `failures` are those before the notice. It is critical if the finding is, or if the service keeps ending.
     """
-    count = failures.untold
+    count = failures.ends
     times = _TIMES.filled(count=count) if count > 1 else Words("", "")
-    as_of = _AS_OF.filled(how=ending.words(), at=moment_of(failures.last_ms), times=times).of(lang)
+    as_of = _AS_OF.filled(how=ending.words(), at=moment_of(failures.last_end_ms), times=times).of(lang)
     command = [_NEXT.filled(command=finding.remedy).of(lang)] if finding.remedy else []
     told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
     body = [finding.words.of(lang), as_of, *command, *([_LOG.of(lang), *told] if told else [])]
-    is_critical = finding.severity is Severity.CRITICAL or failures.told > 0
+    is_critical = finding.severity is Severity.CRITICAL or failures.notices > 0
     kind = Kind.CRITICAL if is_critical else Kind.WARNING
     return Message(kind, finding.code, title_of(instance, kind, finding.code, lang), "\n".join(body))
 

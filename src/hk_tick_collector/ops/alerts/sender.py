@@ -49,7 +49,7 @@ _LOG_EVERY_S: Final = 60.0
 class Sender:
     """Start it, `post` from any thread, stop it. `retries_s` are the delays before a message is tried again.
 
-    `stats` learns since when the destination takes no messages, and why.
+    `stats` learns since when the destination accepts no messages, and why.
     """
 
     def __init__(self, destination: Recipient, stats: Stats, retries_s: Sequence[float] = RETRIES_S) -> None:

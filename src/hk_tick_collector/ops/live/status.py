@@ -175,7 +175,7 @@ class LiveStatus:
 
     # alerts
     alerts_muted: dict[str, int] = field(default_factory=dict)  # code of a finding, or `all` → until when
-    alerts_failing: dict[str, int] = field(default_factory=dict)  # destination → since when it takes no messages
+    alerts_failing: dict[str, int] = field(default_factory=dict)  # destination → since when it accepts no messages
     alerts_error: str = ""  # the last reason
     deadman_failing_ms: int | None = None  # since when the pings to DEADMAN_URL fail, and the last reason
     deadman_error: str = ""
