@@ -59,7 +59,7 @@ def alerts(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path)
 
 
 def test_a_test_message_tells_what_came_back(alerts: Verb, receiver: Callable[..., Receiver]) -> None:
-    """One line for each destination, no secret, exit code 1 as one took nothing; the other got a real message."""
+    """One line for each destination, no secret, exit code 1 as one refused; the other got a real message."""
     there, refusing = receiver(), receiver(500)
     urls = " ".join(f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{TIMES}" for one in (there, refusing))
     done = alerts("--test", ALERT_URLS=urls, INSTANCE_ID="desk-1")

@@ -49,8 +49,8 @@ ALERTS_FAILING: Final = FindingSpec(
     text=Words("alerts to {to} are not delivered since {since}: {error}", "告警自 {since} 起未能送達 {to}：{error}"),
     remedy=Remedy(remedies.TEST_ALERTS),
     meaning=Words(
-        "a destination of ALERT_URLS accepts no messages; they are tried again for a quarter of an hour, and the finding"
-        " ends with the next message that arrives",
+        "a destination of ALERT_URLS accepts no messages; they are tried again for a quarter of an hour, and the"
+        " finding ends with the next message that arrives",
         "`ALERT_URLS` 其中一個目的地收不到訊息；每則重試約一刻鐘，下一則送達後此項即消失",
     ),
     do=Words(
