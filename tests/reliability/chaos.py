@@ -157,7 +157,12 @@ class _Seed:
             (self._restart_collector, 3),
         ]
         if self._chaos.hostile:
-            kinds += [(self._hostile_answer, 8), (self._side_question, 3), (self._outlier, 4), (self._restart_counters, 2)]
+            kinds += [
+                (self._hostile_answer, 8),
+                (self._side_question, 3),
+                (self._outlier, 4),
+                (self._restart_counters, 2),
+            ]
         return kinds
 
     def _cut(self) -> None:
