@@ -94,7 +94,7 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk) -> Report:
 
     Raises UsageError if the error is in the caller's own input: the file of --env-file, or the environment.
     """
-    loaded, wrong = known = _settings(env_file)
+    loaded, wrong = known = known_settings(env_file)
     settings = loaded.settings if loaded else None
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
@@ -120,7 +120,7 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk) -> Report:
     )
 
 
-def _settings(env_file: Path | None) -> _Known:
+def known_settings(env_file: Path | None) -> _Known:
     """The settings, or the error in the settings file. That error may explain why the service does not run, so `status`
     reports it.
 
@@ -150,10 +150,10 @@ def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Findin
     except DiskHangsError as error:
         return None, hanging(error)
     except StoreError as error:
-        return None, _of_error(LIVE_STATE, error)
+        return None, finding_of(LIVE_STATE, error)
 
 
-def _of_error(spec: FindingSpec, error: CollectorError) -> Finding:
+def finding_of(spec: FindingSpec, error: CollectorError) -> Finding:
     """The finding for an error."""
     remedy = remedies.for_hint(error.hint, remedies.DOCTOR)
     return spec.found(Severity.UNKNOWN, remedy=remedy, error=str(error))
@@ -291,7 +291,7 @@ def day_figures(data_root: Path, live: LiveStatus | None, findings: list[Finding
         findings.append(PREDECESSOR_DAYS.found(Severity.WARNING, "read", remedy=remedy, error=str(error)))
         return None
     except CollectorError as error:
-        findings.append(_of_error(DAY_FILE, error))
+        findings.append(finding_of(DAY_FILE, error))
         return None
     findings += health.check_totals(reconciled)
     if name == today():

@@ -1,6 +1,6 @@
 """The verb `demo`: runs `simulate` and `run` as processes and shows a live view of the files they write.
 
-The view uses only what any other program could use: the live state and the day file.
+The view is that of `top`: it uses only what any other program could use, the live state and the day file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_stat
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._demo_data import DEFAULT_NAME, begin
-from ._demo_view import DemoView, Frame
+from ._demo_lines import plain_line
 from ._show import show
+from ._terminal import can_redraw, in_colour
+from .live_view.sample import DemoSource
+from .live_view.view import scene_of, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,26 +131,28 @@ def _watch(
     processes: tuple[subprocess.Popen[bytes], ...],
     logs: tuple[Path, ...],
 ) -> LiveStatus | None:
-    """Redraws every second until told to stop; returns the last live state."""
+    """Shows what the collector does, until told to stop; returns the last live state."""
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
+
+    def goes_on() -> bool:
+        for process, log_file in zip(processes, logs, strict=True):
+            if process.poll() is not None:
+                raise CollectorError(f"a part of the demo ended: {_last_line(log_file)}")
+        return time.monotonic() < end_s and not stop.is_set()
+
+    collector = processes[1]
+    if can_redraw(sys.stdout):
+        scene = scene_of("hk-tick-collector demo", None)
+        watch(scene, DemoSource(root, collector.pid), coloured=in_colour(sys.stdout), goes_on=goes_on)
+        return read_status(root / STATUS_NAME)
     live: LiveStatus | None = None
-    with DemoView() as view:
-        while time.monotonic() < end_s and not stop.wait(min(1.0, max(0.0, end_s - time.monotonic()))):
-            for process, log_file in zip(processes, logs, strict=True):
-                if process.poll() is not None:
-                    raise CollectorError(f"a part of the demo ended: {_last_line(log_file)}")
-            live = read_status(root / STATUS_NAME)
-            if live and live.pid == processes[1].pid:
-                view.update(_frame(root, live))
+    while goes_on():
+        stop.wait(min(1.0, max(0.0, end_s - time.monotonic())))
+        live = read_status(root / STATUS_NAME)
+        if live and live.pid == collector.pid:
+            path = path_of(root, live.newest_day)
+            show(plain_line(live, path.stat().st_size if live.newest_day and path.exists() else 0), flush=True)
     return live
-
-
-def _frame(root: Path, live: LiveStatus) -> Frame:
-    path = path_of(root, live.newest_day)
-    if not live.newest_day or not path.exists():
-        return Frame(live, None, [], [], 0)
-    with DayReader(path) as reader:
-        return Frame(live, reader.totals(), reader.symbols(), reader.latest(8), path.stat().st_size)
 
 
 def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | None:
