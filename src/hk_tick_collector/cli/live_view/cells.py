@@ -99,10 +99,13 @@ def broken(spans: Line, width: int) -> list[Line]:
 
 def cropped(spans: Line, width: int) -> Line:
     """The left part of a line, for a terminal narrower than any that a frame is made for."""
-    kept, left = [], width
+    kept: list[Span] = []
+    left = width
     for text, style in spans:
-        while columns(text) > left:
-            text = text[:-1]  # noqa: PLW2901 - shortened until it fits
+        if columns(text) > left:
+            while columns(text) > left:
+                text = text[:-1]  # noqa: PLW2901 - shortened until it fits
+            return (*kept, Span(text, style))
         kept.append(Span(text, style))
         left -= columns(text)
     return tuple(kept)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _GAP: Final = "  "
 _TREND: Final = 20
+_MOST: Final = {"symbol": 18}  # a text that is longer is none of the exchange's: it is cut
+_MOST_OF_OTHERS: Final = 28
 # The columns that leave a narrow terminal, in that order; the one that sorts stays as long as any.
 _SPARE_OF_SYMBOLS: Final = ("volume", "turnover", "trend", "missing", "last", "rate", "ticks")
 _SPARE_OF_TICKS: Final = ("seq", "push", "delay", "turnover", "type", "side", "volume", "symbol")
@@ -106,7 +108,14 @@ def _drawn(
 ) -> list[Line]:
     shown = [(each, [line(cell)[0].text for cell in each.cells]) for each in found]  # made printable, then measured
     widths = {
-        each.key: max(_LEAST.get(each.key, 0), columns(each.name.of(lang)), *map(columns, cells), 0)
+        each.key: max(
+            _LEAST.get(each.key, 0),
+            columns(each.name.of(lang)),
+            *(
+                columns(cell) if each.right else min(_MOST.get(each.key, _MOST_OF_OTHERS), columns(cell))
+                for cell in cells
+            ),
+        )
         for each, cells in shown
     }
     first = found[0].key

@@ -1,0 +1,135 @@
+"""A frame of any size: each line fits, no number is cut, and the finding with its command has room first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from tests.cli.live_view.scenes import DAY, LANGUAGES, NOW_MS, day, figures, sample, scene, symbol, texts, tick
+
+from hk_tick_collector.cli.live_view.cells import width_of
+from hk_tick_collector.cli.live_view.choice import ORDERS, Page
+from hk_tick_collector.cli.live_view.frame import Scene, frame, whole_frame
+from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.registry import REGISTRY
+
+WIDTHS = range(40, 251)
+HEIGHTS = range(10, 61)
+
+
+@pytest.mark.parametrize("page", list(Page))
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_line_fits_and_no_number_is_cut(lang: str, page: Page) -> None:
+    """Widths from 40 to 250, heights from 10 to 60: each word with a digit is one that a huge terminal shows."""
+    shown = scene(lang)
+    shown.choice.page, shown.choice.symbol = page, "HK.00007"
+    if page is Page.SYMBOL:
+        shown.sample = replace(sample(), ticks=[tick(n, symbol="HK.00007") for n in range(90)], ticks_of="HK.00007")
+    known = figures(texts(frame(shown, 2_000, 400)))
+    for order in ORDERS:
+        shown.choice.order = order
+        for width in WIDTHS[list(ORDERS).index(order) % 2 :: 2]:
+            height = HEIGHTS[7 * width % len(HEIGHTS)]
+            lines = frame(shown, width, height)
+            assert len(lines) == height
+            assert max(map(width_of, lines)) <= width, (width, height)
+            assert figures(texts(lines)) - known == set(), (width, height)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("spec", list(REGISTRY), ids=lambda spec: spec.code)
+def test_every_finding_and_its_command_are_whole_on_the_smallest_terminal(spec: object, lang: str) -> None:
+    """40×10, for each finding that there is: severity, the beginning of its text, and its command to the last word."""
+    facts = dict.fromkeys(re.findall(r"{(\w+)", f"{spec.text.en}{spec.remedy.command}"), 7)  # type: ignore[attr-defined]
+    try:
+        finding = spec.found(Severity.CRITICAL, **facts)  # type: ignore[attr-defined]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        text, remedy = spec.text, spec.remedy.command  # type: ignore[attr-defined]
+        finding = Finding(spec.code, Severity.CRITICAL, text.en, remedy, zh=text.zh)  # type: ignore[attr-defined]
+    shown = texts(frame(scene(lang, findings=[finding, *sample().findings]), 40, 10))
+    assert shown[1].startswith(f"CRITICAL: {finding.words.of(lang)[:10]}")
+    said = " ".join(shown)
+    if finding.remedy:
+        command = re.sub(r"\s", "", said.partition("-> ")[2])
+        assert command.startswith(re.sub(r"\s", "", finding.remedy)), shown
+
+
+def test_a_text_too_long_for_the_screen_gives_way_to_its_command() -> None:
+    """The text ends with `…`, not within a number; the command is whole."""
+    finding = Finding("x", Severity.CRITICAL, "ticks 1,234,567 of HK.00700 " * 40, "sudo systemctl restart futu-opend")
+    shown = texts(frame(scene(findings=[finding]), 40, 10))
+    assert shown[-2] == "-> sudo systemctl restart futu-opend"
+    assert shown[-3].endswith("…")
+    assert not re.search(r"\d…", shown[-3])
+
+
+def test_at_80_by_24_everything_of_a_quiet_service_is_there() -> None:
+    """The groups of figures, the table with its header, the keys: nothing is left out but rows of the table."""
+    shown = texts(frame(scene(findings=[]), 80, 24))
+    assert shown[1] == "OK: collecting, nothing to do"
+    for name in ("now", "OpenD", "of the day", "of the run", "day file"):
+        assert sum(line.startswith(name) for line in shown) == 1, name
+    assert next(line for line in shown if line.startswith("of the day")).split()[3] == DAY
+    assert "since 11-20 08:45:23" in next(line for line in shown if line.startswith("of the run"))
+    assert any(re.match(r"symbol +ticks/s +ticks", line) for line in shown)
+    assert shown[-1].startswith("q quit  ? help  s sort: ticks/s")
+
+
+def test_the_outage_budget_runs_down_while_opend_is_away() -> None:
+    """What is left of it, then that it is used up."""
+    for away_s, said in ((5, "outage budget 15 s left"), (50, "outage budget used up: ticks are being lost")):
+        live = replace(
+            sample().live,
+            connected=False,
+            link_since_ms=NOW_MS - away_s * 1000,
+            outage_budget_s=20.0,  # type: ignore[type-var]
+        )
+        shown = " ".join(texts(frame(scene(live=live), 100, 30)))
+        assert said in shown
+        assert f"away {away_s} s, since" in shown
+
+
+def test_old_figures_are_marked() -> None:
+    """A service that no longer reports: the figures say of when they are, the title how old the report is."""
+    live = replace(sample().live, written_ms=NOW_MS - 60_000)  # type: ignore[type-var]
+    shown = texts(frame(scene(live=live, as_of_ms=NOW_MS - 60_000), 100, 30))
+    assert "last report 60 s ago" in shown[0]
+    assert any("as of 11:29:00 HKT: not live" in line for line in shown)
+
+
+def test_before_the_first_sample_it_says_what_it_waits_for() -> None:
+    """At once, and since when if nothing comes."""
+    shown = Scene("hk-tick-collector top", "en")
+    assert texts(frame(shown, 60, 10))[1] == "reading the live state of the service"
+    shown.waits_s = 12.0
+    assert texts(frame(shown, 60, 10))[1] == "no answer for 12 s while reading"
+
+
+def test_a_finding_says_since_when() -> None:
+    """When it began if that is known, else since when the view shows it: another sample does not change that."""
+    shown = scene()
+    shown.take(replace(sample(), now_ms=NOW_MS + 9_000))
+    said = " ".join(" ".join(texts(whole_frame(shown, 100, 5))).split())
+    assert "(since 11:29:51)" in said
+    assert "lag of 98.7 s (seen since 11:30:00)" in said
+
+
+def test_without_a_height_every_finding_and_a_number_of_symbols_is_there() -> None:
+    """For a pipe: no line is wider than asked, and the last ticks follow the table."""
+    lines = whole_frame(scene(), 80, 20)
+    assert max(map(width_of, lines)) <= 80
+    shown = texts(lines)
+    assert sum(bool(re.match(r"HK\.\d{5} ", line)) for line in shown) == 20
+    assert sum(" HK." in line for line in shown if re.match(r"\d\d:\d\d:\d\d\.\d{3} ", line)) == 8
+
+
+def test_a_name_of_any_length_leaves_the_numbers_whole() -> None:
+    """A symbol that no exchange has is cut; the figures beside it are not."""
+    hostile = symbol(1, symbol="訂" * 300 + "\33[2J\n")
+    for width in (40, 60, 100):
+        lines = frame(scene(symbols=[hostile], findings=[], day=day()), width, 40)
+        assert max(map(width_of, lines)) <= width
+        said = "\n".join(texts(lines))
+        assert f"{hostile.rows:,}" in said
+        assert "\33" not in said
