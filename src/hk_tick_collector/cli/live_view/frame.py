@@ -204,7 +204,7 @@ def _figures(scene: Scene, width: int) -> list[list[Line]]:
 def _symbols(scene: Scene, width: int, room: int) -> list[Line]:
     """The table of symbols: the part with the chosen one."""
     sample, choice = scene.sample, scene.choice
-    if sample is None or not sample.symbols or room < 1:
+    if sample is None or not sample.symbols or room < 2:
         return []
     ordered = choice.sorted(sample.symbols, scene.history)
     rows = max(1, room - 1)
