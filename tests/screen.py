@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CAP_S: Final = 20.0
+CAP_S: Final = 120.0
 _SEQUENCE: Final = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])")
 _PART: Final = re.compile(r"\x1b(?:\[\??[0-9;]*)?")
 
@@ -76,8 +76,13 @@ class Screen:
         return self.lines
 
     def shows(self, text: str) -> list[str]:
-        """The lines once they have this text."""
-        return self.wait(lambda lines: text in "\n".join(lines), text)
+        """The lines once they have this text; a line may be broken anywhere in it."""
+        return self.wait(lambda lines: "".join(text.split()) in "".join("".join(lines).split()), text)
+
+    def next_second(self) -> list[str]:
+        """The lines once the clock at the end of the first one has changed."""
+        clock = self.lines[0][-12:]
+        return self.wait(lambda lines: "HKT" in lines[0] and not lines[0].endswith(clock), "another second")
 
     def read(self, wait_s: float) -> None:
         """Takes what the program has written."""

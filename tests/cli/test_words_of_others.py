@@ -93,6 +93,7 @@ def run(workdir: Path) -> Run:
 # The arguments, and how many lines are at most said.
 VERBS: Final = (
     ("status",),
+    ("top",),
     ("doctor",),
     ("report",),
     ("config",),
@@ -123,7 +124,7 @@ VERBS: Final = (
 JSON: Final = [
     (verb, *more, "--json")
     for verb, *more in (
-        ("status",), ("doctor",), ("report",), ("config",), ("ticks", "--day", DAY), ("gaps", "--day", DAY),
+        ("status",), ("top",), ("doctor",), ("report",), ("config",), ("ticks", "--day", DAY), ("gaps", "--day", DAY),
         ("quality", "--day", DAY), ("logs", "run.log"), ("snapshot", "--day", DAY),
     )
 ]  # fmt: skip

@@ -50,7 +50,14 @@ class Service:
     def _write(self) -> None:
         now_ms = time.time_ns() // 1_000_000
         told = {name: value for name, value in self._told.items() if name != "age_s"}
-        usual = {"pid": os.getpid(), "state": "running", "connected": True, "max_queue_rows": 1_000_000}
+        usual = {
+            "pid": os.getpid(),
+            "state": "running",
+            "connected": True,
+            "symbols": 1,
+            "subscribed": 1,
+            "max_queue_rows": 1_000_000,
+        }
         usual |= {"started_ms": now_ms - 60_000, "written_ms": now_ms - self._told.get("age_s", 0) * 1000}
         leave_live_state(self._root, **{**usual, "newest_day": DAY, **told})
 

@@ -96,3 +96,8 @@ def texts(lines: Iterable[Line]) -> list[str]:
 def figures(lines: Iterable[str]) -> set[str]:
     """Every word with a digit."""
     return {found for line in lines for found in FIGURE.findall(line)}
+
+
+def squeezed(lines: Iterable[str]) -> str:
+    """The text without blanks: a broken line has none where the text has one."""
+    return re.sub(r"\s", "", "".join(lines))

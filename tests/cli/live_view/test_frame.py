@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.cli.live_view.scenes import DAY, LANGUAGES, NOW_MS, day, figures, sample, scene, symbol, texts, tick
+from tests.cli.live_view.scenes import (
+    DAY,
+    LANGUAGES,
+    NOW_MS,
+    day,
+    figures,
+    sample,
+    scene,
+    squeezed,
+    symbol,
+    texts,
+    tick,
+)
 
 from hk_tick_collector.cli.live_view.cells import width_of
 from hk_tick_collector.cli.live_view.choice import ORDERS, Page
 from hk_tick_collector.cli.live_view.frame import Scene, frame, whole_frame
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hk_tick_collector.ops.findings.spec import FindingSpec
+    from hk_tick_collector.ops.findings.words import Words
 
 WIDTHS = range(40, 251)
 HEIGHTS = range(10, 61)
@@ -37,22 +56,24 @@ def test_every_line_fits_and_no_number_is_cut(lang: str, page: Page) -> None:
             assert figures(texts(lines)) - known == set(), (width, height)
 
 
+def saying(spec: FindingSpec) -> Iterator[tuple[Words, str]]:
+    """The text and command of a finding and of its variants, as templates."""
+    yield spec.text, spec.remedy.command
+    for variant in spec.variants.values():
+        yield variant.text, variant.remedy.command
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("spec", list(REGISTRY), ids=lambda spec: spec.code)
-def test_every_finding_and_its_command_are_whole_on_the_smallest_terminal(spec: object, lang: str) -> None:
-    """40×10, for each finding that there is: severity, the beginning of its text, and its command to the last word."""
-    facts = dict.fromkeys(re.findall(r"{(\w+)", f"{spec.text.en}{spec.remedy.command}"), 7)  # type: ignore[attr-defined]
-    try:
-        finding = spec.found(Severity.CRITICAL, **facts)  # type: ignore[attr-defined]
-    except (KeyError, ValueError, TypeError, AttributeError):
-        text, remedy = spec.text, spec.remedy.command  # type: ignore[attr-defined]
-        finding = Finding(spec.code, Severity.CRITICAL, text.en, remedy, zh=text.zh)  # type: ignore[attr-defined]
-    shown = texts(frame(scene(lang, findings=[finding, *sample().findings]), 40, 10))
-    assert shown[1].startswith(f"CRITICAL: {finding.words.of(lang)[:10]}")
-    said = " ".join(shown)
-    if finding.remedy:
-        command = re.sub(r"\s", "", said.partition("-> ")[2])
-        assert command.startswith(re.sub(r"\s", "", finding.remedy)), shown
+def test_every_finding_and_its_command_are_whole_on_the_smallest_terminal(lang: str) -> None:
+    """40×10, for each finding that there is: severity, since when, its first words, and its whole command."""
+    for spec in REGISTRY:
+        for text, command in saying(spec):
+            finding = Finding(spec.code, Severity.CRITICAL, text.en, command, zh=text.zh)
+            shown = texts(frame(scene(lang, findings=[finding, *sample().findings]), 40, 10))
+            assert re.match(r"CRITICAL( seen since |，)11:30:00", shown[1])
+            said = squeezed(shown[1:-1])
+            assert squeezed([finding.words.of(lang)[:20]]) in said, shown
+            assert squeezed([command]) in said, shown
 
 
 def test_a_text_too_long_for_the_screen_gives_way_to_its_command() -> None:
@@ -111,8 +132,8 @@ def test_a_finding_says_since_when() -> None:
     shown = scene()
     shown.take(replace(sample(), now_ms=NOW_MS + 9_000))
     said = " ".join(" ".join(texts(whole_frame(shown, 100, 5))).split())
-    assert "(since 11:29:51)" in said
-    assert "lag of 98.7 s (seen since 11:30:00)" in said
+    assert "CRITICAL since 11:29:51: 98,765 gaps" in said
+    assert "WARNING seen since 11:30:00: lag of 98.7 s" in said
 
 
 def test_without_a_height_every_finding_and_a_number_of_symbols_is_there() -> None:

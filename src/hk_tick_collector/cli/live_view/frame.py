@@ -143,13 +143,16 @@ def _verdict(scene: Scene, width: int, room: int) -> list[Line]:
 
 def _finding(scene: Scene, finding: Finding, severity: Severity, others: int, width: int) -> list[Line]:
     lang = scene.lang
-    since = Words("since {moment}", "由 {moment} 起")
+    since = Words(" since {moment}: ", "，由 {moment} 起：")
     at_ms = finding.since_ms
-    if at_ms is None:
-        since, at_ms = Words("seen since {moment}", "由 {moment} 起看到"), scene.seen_ms.get(finding.code, scene.now_ms)
-    since = since.filled(moment=moment(at_ms, scene.now_ms))
-    said = f"{severity.name}: {finding.words.of(lang)}{more(others).of(lang)}"
-    text = broken(line((said, _STYLES[severity]), (f" ({since.of(lang)})", DIM)), width)
+    if at_ms is None:  # not known when it began, but since when the view shows it
+        since, at_ms = (
+            Words(" seen since {moment}: ", "，{moment} 起見到："),
+            scene.seen_ms.get(finding.code, scene.now_ms),
+        )
+    begun = since.filled(moment=moment(at_ms, scene.now_ms)).of(lang)
+    said = f"{finding.words.of(lang)}{more(others).of(lang)}"
+    text = broken(line((severity.name, _STYLES[severity]), (begun, DIM), (said, _STYLES[severity])), width)
     return [*text, *_command(finding, width)]
 
 
@@ -162,13 +165,10 @@ def _body(scene: Scene, width: int, room: int) -> list[Line]:
     if scene.choice.page is Page.SYMBOL:
         return _one_symbol(scene, width, room)
     symbols = len(scene.sample.symbols) if scene.sample else 0
-    kept = min(_TABLE_LINES, symbols + 1, max(0, room // 3)) if symbols else 0
+    kept = min(_TABLE_LINES, symbols + 1, room // 3) if symbols and room // 3 > 1 else 0
     lines: list[Line] = []
     for group in _figures(scene, width):
-        if len(lines) + len(group) <= room - kept:
-            lines += group
-        elif not lines:
-            lines += group[: room - kept]
+        lines += group[: max(0, room - kept - len(lines))]
     room -= len(lines)
     latest: list[Line] = []
     if symbols and room >= _TALL:
