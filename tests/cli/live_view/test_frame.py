@@ -93,7 +93,7 @@ def test_at_80_by_24_everything_of_a_quiet_service_is_there() -> None:
         assert sum(line.startswith(name) for line in shown) == 1, name
     assert next(line for line in shown if line.startswith("of the day")).split()[3] == DAY
     assert "since 11-20 08:45:23" in next(line for line in shown if line.startswith("of the run"))
-    assert any(re.match(r"symbol +ticks/s +ticks", line) for line in shown)
+    assert any(re.match(r"symbol +ticks/s +day ticks", line) for line in shown)
     assert shown[-1].startswith("q quit  ? help  s sort: ticks/s")
 
 
@@ -109,6 +109,17 @@ def test_the_outage_budget_runs_down_while_opend_is_away() -> None:
         shown = " ".join(texts(frame(scene(live=live), 100, 30)))
         assert said in shown
         assert f"away {away_s} s, since" in shown
+
+
+@pytest.mark.parametrize("page", list(Page))
+def test_a_screen_lower_than_ten_lines_is_filled_from_the_top(page: Page) -> None:
+    """One line is the title; nothing fails."""
+    shown = scene()
+    shown.choice.page = page
+    for height in range(1, 10):
+        lines = frame(shown, 40, height)
+        assert len(lines) == height
+        assert max(map(width_of, lines)) <= 40
 
 
 def test_old_figures_are_marked() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.cli.live_view.conftest import Service
     from tests.conftest import DayFile
-    from tests.nursery import Forked
+    from tests.nursery import Forked, Nursery
 
     from hk_tick_collector.model import TickRow
 
@@ -82,7 +82,7 @@ def test_keys_sort_look_find_and_end(top: Top, day: DayFile, service: Service) -
     screen, process = top(80, 24)
     screen.wait(lambda lines: any(line.startswith("HK.00700") for line in lines), "the table")
     screen.type(b"s")
-    screen.wait(lambda lines: "s sort: ticks " in lines[-1], "sorted by ticks")
+    screen.wait(lambda lines: "s sort: day ticks " in lines[-1], "sorted by ticks")
     rows = [line for line in screen.lines if line.startswith("HK.")]
     assert rows[0].startswith("HK.00700")
     assert "98,765,432" in rows[0]
@@ -92,7 +92,7 @@ def test_keys_sort_look_find_and_end(top: Top, day: DayFile, service: Service) -
     lines = screen.wait(lambda lines: sum("388.200" in line for line in lines) > 5, "the last ticks of HK.00981")
     assert lines[[line.split()[:1] for line in lines].index(["time"]) + 1].split()[:2] == ["09:30:00.039", "388.200"]
     screen.type(b"\x1b")
-    screen.wait(lambda lines: "s sort: ticks " in lines[-1], "sorted by ticks")
+    screen.wait(lambda lines: "s sort: day ticks " in lines[-1], "sorted by ticks")
     screen.type(b"?")
     screen.shows("end the view; the collector goes on")
     screen.type(b"\x1b[B\x1bf")
@@ -321,6 +321,29 @@ def test_a_terminal_that_cannot_redraw_gets_one_frame(
     assert code == 0
     assert "no collector is running" in text.replace("\n", " ")
     assert "\33" not in text
+
+
+def test_a_terminal_of_any_size_does_no_harm(top: Top, day: DayFile, service: Service) -> None:
+    """Narrower than 40 columns the left part is shown; one row shows the title; a huge one is filled."""
+    service.tell(**LIVE)
+    screen, process = top(1, 1)
+    for width, height in ((1, 1), (7, 3), (39, 2), (400, 120), (3, 200), (80, 24)):
+        screen.resize(width, height)
+        winch(process.pid)
+        screen.wait(lambda lines: lines[0].startswith("hk-tick-collector top"[: max(1, min(width, 3))]), f"{width}")  # noqa: B023
+    screen.shows("986,543,210")
+
+
+def test_without_keys_signals_end_it(workdir: Path, nursery: Nursery, service: Service) -> None:
+    """stdin is no terminal, as in `top < /dev/null`: the last line says so, and Ctrl-C works."""
+    with Screen(80, 24) as screen, Path(os.devnull).open("rb") as nothing:
+        files = (nothing.fileno(), screen.follower, screen.follower)
+        process = nursery.fork(["top"], workdir, files, {**os.environ, "TERM": "xterm"})
+        screen.shows("Ctrl-C ends it")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        screen.read_to_end()
+        screen.demand_restored()
 
 
 def test_without_a_terminal_it_prints_one_frame(cli: Cli, day: DayFile, service: Service) -> None:

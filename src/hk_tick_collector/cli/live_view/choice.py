@@ -28,7 +28,7 @@ class Page(Enum):
 # The orders of the symbols, each with its name; the key `s` goes from one to the next.
 ORDERS: Final = {
     "rate": Words("ticks/s", "每秒筆數"),
-    "ticks": Words("ticks", "筆數"),
+    "ticks": Words("day ticks", "當日筆數"),
     "turnover": Words("turnover", "成交額"),
     "missing": Words("missing", "欠缺"),
     "last": Words("last tick", "最新成交"),

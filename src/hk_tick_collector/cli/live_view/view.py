@@ -33,7 +33,7 @@ _LATEST: Final = 8
 _LEAST_WIDTH: Final = 40  # a narrower terminal shows the left part
 _MOST_TICKS: Final = 100  # of the chosen symbol
 _ESCAPE_S: Final = 0.05  # the other bytes of a key follow Esc sooner
-_REST: Final = 3.0  # after a long read it rests this many times as long
+_REST: Final = 2.0  # after a long read it rests this many times as long
 _MOST_REST_S: Final = 5.0
 
 
