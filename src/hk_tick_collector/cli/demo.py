@@ -29,6 +29,7 @@ from ._demo_data import DEFAULT_NAME, begin
 from ._demo_lines import plain_line
 from ._show import show
 from ._terminal import can_redraw, in_colour
+from .live_view.frame import ENDS_DEMO
 from .live_view.sample import DemoSource
 from .live_view.view import scene_of, watch
 
@@ -143,6 +144,7 @@ def _watch(
     collector = processes[1]
     if can_redraw(sys.stdout):
         scene = scene_of("hk-tick-collector demo", None)
+        scene.ends = ENDS_DEMO
         watch(scene, DemoSource(root, collector.pid), coloured=in_colour(sys.stdout), goes_on=goes_on)
         return read_status(root / STATUS_NAME)
     live: LiveStatus | None = None

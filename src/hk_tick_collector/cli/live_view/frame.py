@@ -17,6 +17,7 @@ from hk_tick_collector.ops.findings.words import Words, more
 from .cells import BAD, BOLD, CHOSEN, DIM, GOOD, WARNING, Span, broken, columns, flow, line, padded, shortened, width_of
 from .choice import ORDERS, Choice, Page
 from .figures import BARS, duration, groups, moment
+from .help import help_lines
 from .history import History
 from .tables import symbols_table, ticks_table
 
@@ -36,6 +37,10 @@ _LATEST: Final = 8  # last ticks of all symbols
 _TALL: Final = 14  # lines that the tables must have before the last ticks take some
 
 
+ENDS_VIEW: Final = Words("end the view; the collector goes on", "離開畫面；收集器繼續運行")
+ENDS_DEMO: Final = Words("end the demo and its collector", "結束示範及其收集器")
+
+
 @dataclass(slots=True)
 class Scene:
     """All that is shown: what was read, and what the user chose."""
@@ -50,6 +55,7 @@ class Scene:
     now_ms: int = 0
     waits_s: float = 0.0  # since the view asked for a sample that it does not have yet
     keys: bool = True  # whether keys reach the view
+    ends: Words = ENDS_VIEW
 
     def take(self, sample: Sample) -> None:
         """Shows another sample; remembers its counters, and since when each of its findings is shown."""
@@ -67,7 +73,7 @@ def frame(scene: Scene, width: int, height: int) -> list[Line]:
     room = height - len(top) - len(foot)
     page = scene.choice.page
     if page is Page.HELP:
-        body = _scrolled(_help(scene, width), room, scene.choice)
+        body = _scrolled(help_lines(scene.ends, width, scene.lang), room, scene.choice)
     elif page is Page.FINDINGS:
         body = _scrolled(all_findings(scene, width), room, scene.choice)
     else:
@@ -272,39 +278,3 @@ def _foot(scene: Scene, width: int) -> Line:
 
 _BACK: Final = Words("back", "返回")
 _FIND: Final = Words("find", "搜尋")
-_HELP: Final = (
-    ("q, Ctrl-C", Words("end the view; the collector goes on", "離開畫面；收集器繼續運行")),
-    ("Ctrl-Z", Words("stop the view; fg continues it", "暫停畫面；fg 繼續")),
-    ("s", Words("sort by the next figure", "按下一項數字排序")),
-    ("r", Words("reverse the order", "倒轉次序")),
-    ("j k, arrows", Words("choose a symbol; also PgUp, PgDn, Home, End", "選擇股票；亦可用 PgUp、PgDn、Home、End")),
-    ("Enter", Words("the last ticks of the chosen symbol", "所選股票的最新成交")),
-    ("/", Words("find a symbol: type a part of its name", "搜尋股票：輸入部分代號")),
-    ("f", Words("all findings with their commands", "所有問題及處理命令")),
-    ("Esc", Words("back", "返回")),
-)
-_MEANINGS: Final = (
-    (Words("ticks/s", "每秒筆數"), Words("of a symbol: the mean of the last 10 s", "一隻股票：最近 10 秒的平均")),
-    (
-        Words("of the day", "當日"),
-        Words("counted from the day's first tick, also over restarts", "由當日第一筆起計，重啟亦累計"),
-    ),
-    (
-        Words("of the run", "本次運行"),
-        Words("counted from the last start of the service", "由服務最近一次啟動起計"),
-    ),
-    (Words("missing", "欠缺"), Words("'-' where the feed does not show it", "「-」表示資料來源不能顯示")),
-)
-
-
-def _help(scene: Scene, width: int) -> list[Line]:
-    lang = scene.lang
-    rows = [(key, words) for key, words in _HELP]
-    rows += [(name.of(lang), words) for name, words in _MEANINGS]
-    label = max(columns(key) for key, _ in rows) + 2
-    lines: list[Line] = []
-    for key, words in rows:
-        flowed = broken(line(words.of(lang)), width - label)
-        names = [key, *[""] * (len(flowed) - 1)]
-        lines += [(Span(padded(name, label), BOLD), *each) for name, each in zip(names, flowed, strict=True)]
-    return lines

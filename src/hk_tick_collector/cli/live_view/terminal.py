@@ -63,7 +63,7 @@ class Terminal:
         self.is_busy = False  # it has not taken the last frame yet
         self._styles = {**_STYLES, **(_COLOURS if coloured else _WITHOUT_COLOUR)}
         self._encoding = sys.stdout.encoding or "ascii"
-        self._output = -1
+        self._output = self._waker = self._waker_before = -1
         self._pending = b""
         self._shown: list[str] = []
         self._modes: list[Any] | None = None
