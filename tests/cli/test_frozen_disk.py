@@ -109,6 +109,9 @@ def _demand_status(workdir: Path, root: Path) -> None:
         assert (done.returncode, done.stderr) == (2, "")
         assert done.stdout.startswith(f"CRITICAL: the disk of {root} is frozen (fsfreeze)")
         document = json.loads(ask(workdir, "status", "--json").stdout)
+        done = ask(workdir, "top", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "disk_hangs" in {finding["code"] for finding in json.loads(done.stdout)["findings"]}
     assert document["findings"][0]["code"] == "disk_hangs"
     assert document["findings"][0]["remedy"] == THAW.format(root=root)
     assert (document["day"], document["live"]["newest_day"]) == (None, DAY)

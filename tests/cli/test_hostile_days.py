@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import apsw
 import pytest
+from tests.live_state import leave_live_state
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
@@ -112,6 +113,25 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     found = document(cli("status", "--json").stdout)
     assert found["day"]["rows"] == 2**63 - 1
     assert math.isfinite(found["day"]["turnover"])
+    found = document(cli("top", "--json").stdout)
+    assert found["symbols"][0]["rows"] == 2**63 - 1
+    done = cli("top", COLUMNS="40")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "9,223,372,036,854,775,807" in done.stdout
+
+
+@pytest.mark.parametrize("day", ["20251114", "20251117", "20251118", "20251120"])
+def test_top_names_a_hostile_day(cli: Cli, root: Path, day: str) -> None:
+    """The live view has a finding with the file, and keeps the figures of the live state."""
+    (root / "status.json").unlink()
+    leave_live_state(root, written_ms=now_ms(), pid=1, newest_day=day, connected=True, received=1_234_567)
+    done = cli("top", "--json")
+    found = document(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found["symbols"] == []
+    assert any(f"{day}.db" in finding["text"] for finding in found["findings"])
+    assert found["run"]["received"] == 1_234_567
 
 
 @pytest.mark.parametrize(

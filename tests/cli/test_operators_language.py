@@ -38,7 +38,7 @@ def test_a_verb_speaks_chinese(verb: str, env_file: Path, capsys: pytest.Capture
     assert any(re.match(r"(OK|WARNING|CRITICAL|FAILURE|NOT CHECKED)\b", line) for line in lines)
 
 
-@pytest.mark.parametrize("verb", ["status", "doctor", "report"])
+@pytest.mark.parametrize("verb", ["status", "top", "doctor", "report"])
 def test_json_stays_english(verb: str, env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON is always English and ASCII."""
     main([verb, "--json", "--env-file", str(env_file)])

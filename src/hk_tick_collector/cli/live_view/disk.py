@@ -45,10 +45,16 @@ class WatchedDisk(Disk):
 
 
 def _forked(work: Callable[[], object]) -> int:
-    """Does the work in a child without any result: it ends when the disk answers."""
+    """Does the work in a child without any result: it ends when the disk answers.
+
+    It closes the standard streams: a reader of them must not wait for it.
+    """
     pid = os.fork()
     if pid == 0:
         try:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nowhere, stream)
             with suppress(CollectorError, OSError):
                 work()
         finally:

@@ -74,6 +74,13 @@ class Observer(Generic[_Asked, _Seen]):
             raise RuntimeError(f"in the process that reads for the view:\n{seen}")
         return seen  # type: ignore[no-any-return]
 
+    def replace_if_ended(self) -> None:
+        """Starts another process if this one was killed. A child of it that still waits for a disk may hide that."""
+        if os.waitpid(self._pid, os.WNOHANG)[0]:
+            self._pid = 0
+            self._end()
+            self._start()
+
     def _start(self) -> None:
         asked, self._asking = os.pipe()
         self.answers, answering = os.pipe()
@@ -89,9 +96,8 @@ class Observer(Generic[_Asked, _Seen]):
         """Ends the process. One that waits for a disk ends only when the disk answers, so nobody waits for it."""
         os.close(self._asking)
         os.close(self.answers)
-        with suppress(ProcessLookupError):
+        if self._pid:  # not waited for yet, so the number is still its own
             os.kill(self._pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
             os.waitpid(self._pid, os.WNOHANG)
 
 

@@ -91,6 +91,7 @@ class _Loop:
             if now_s >= self._tick_s:
                 self._tick_s = now_s + _EACH_S
                 self._is_stale = True
+                self._observer.replace_if_ended()
                 if not self._goes_on():
                     return None
             if now_s >= self._ask_s and not self._observer.is_asked:
