@@ -33,9 +33,11 @@ def settings_in_force(env_file: Path | None) -> Settings:
     return loaded_in_force(env_file).settings
 
 
-def loaded_in_force(env_file: Path | None) -> Loaded:
-    """The same, with the source of each setting."""
+def loaded_in_force(env_file: Path | None, *, warns: bool = True) -> Loaded:
+    """The same, with the source of each setting. Without `warns` nothing is said: it was said before."""
     loaded = load_settings(env_file)
+    if not warns:
+        return loaded
     for warning in loaded.told(3):
         warn(warning)
     warn_of_predecessor(loaded)

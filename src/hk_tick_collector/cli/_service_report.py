@@ -89,12 +89,12 @@ class Report:
         return joined(self.quiet, self.lost)
 
 
-def examine(env_file: Path | None, now_ms: int, disk: Disk) -> Report:
-    """Examines the service that the settings in force describe.
+def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = True) -> Report:
+    """Examines the service that the settings in force describe. Without `warns` wrong names of settings are not told.
 
     Raises UsageError if the error is in the caller's own input: the file of --env-file, or the environment.
     """
-    loaded, wrong = known = known_settings(env_file)
+    loaded, wrong = known = known_settings(env_file, warns=warns)
     settings = loaded.settings if loaded else None
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
@@ -120,14 +120,14 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk) -> Report:
     )
 
 
-def known_settings(env_file: Path | None) -> _Known:
+def known_settings(env_file: Path | None, *, warns: bool = True) -> _Known:
     """The settings, or the error in the settings file. That error may explain why the service does not run, so `status`
     reports it.
 
     Raises UsageError if the error is in this command's own input: the file of --env-file, or the environment.
     """
     try:
-        return loaded_in_force(env_file), None
+        return loaded_in_force(env_file, warns=warns), None
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError) or f"(from {ENVIRONMENT})" in str(error):
             raise

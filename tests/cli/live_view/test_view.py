@@ -375,6 +375,16 @@ def test_json_is_one_document(cli: Cli, day: DayFile, service: Service) -> None:
     assert (symbols["HK.00700"]["missing"], symbols["HK.00700"]["rate_per_s"]) == (1, 0.0)
 
 
+def test_a_warning_about_settings_is_given_once(cli: Cli, day: DayFile, service: Service, workdir: Path) -> None:
+    """Not with each reading of the settings."""
+    with (workdir / ".env").open("a") as file:
+        file.write("TG_TOKEN=1\n")
+    service.tell(**LIVE)
+    done = cli("top")
+    assert done.returncode == 0
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["warning"]
+
+
 def test_wrong_arguments_are_one_line(cli: Cli, workdir: Path) -> None:
     """Exit code 2; what was wrong and what to do; nothing is drawn."""
     for args in (("top", "--env-file", "none"), ("top", "--colour"), ("top", "HK.00700")):

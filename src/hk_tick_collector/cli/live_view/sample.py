@@ -64,7 +64,7 @@ class ServiceSource:
         """Reads once. A trouble becomes a finding."""
         now_ms = clock.now_ms()
         try:
-            found = examine(self._env_file, now_ms, self._disk)
+            found = examine(self._env_file, now_ms, self._disk, warns=False)
         except CollectorError as error:  # the settings have changed since the view began, and are wrong
             return Sample(now_ms, now_ms, [finding_of(LIVE_STATE, error)])
         sample = Sample(now_ms, found.as_of_ms, found.findings, found.explained, found.live, found.day)
