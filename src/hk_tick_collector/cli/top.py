@@ -65,7 +65,8 @@ def _read_twice(source: ServiceSource, scene: Scene) -> None:
     scene.take(source(Ask("", _LATEST)))
     if scene.sample and scene.sample.live and scene.sample.as_of_ms == scene.sample.now_ms and scene.sample.symbols:
         time.sleep(_OVER_S)
-        scene.take(source(Ask("", _LATEST)))
+        shown = scene.choice.sorted(scene.sample.symbols, scene.history)[:_SYMBOLS]
+        scene.take(source(Ask("", _LATEST, tuple(each.symbol for each in shown))))
 
 
 def _document(scene: Scene) -> dict[str, Any]:

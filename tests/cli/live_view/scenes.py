@@ -75,6 +75,7 @@ def sample(**parts: Any) -> Sample:
     values: dict[str, Any] = {
         "now_ms": NOW_MS, "as_of_ms": NOW_MS, "findings": findings, "explained": Words("", ""), "live": live,
         "day": day(), "symbols": [symbol(n) for n in range(200)], "ticks": [tick(n) for n in range(90)], "read_s": 1.0,
+        "prices": {f"HK.{n:05}": 9_876.543 - n for n in range(150)},
     }  # fmt: skip
     return Sample(**{**values, **parts})
 

@@ -93,7 +93,7 @@ def test_at_80_by_24_everything_of_a_quiet_service_is_there() -> None:
         assert sum(line.startswith(name) for line in shown) == 1, name
     assert next(line for line in shown if line.startswith("of the day")).split()[3] == DAY
     assert "since 11-20 08:45:23" in next(line for line in shown if line.startswith("of the run"))
-    assert any(re.match(r"symbol +ticks/s +day ticks", line) for line in shown)
+    assert any(re.match(r"symbol +price +ticks/s +day ticks +missing +last tick +last 18 s", line) for line in shown)
     assert shown[-1].startswith("q quit  ? help  s sort: ticks/s")
 
 

@@ -357,7 +357,7 @@ def test_without_a_terminal_it_prints_one_frame(cli: Cli, day: DayFile, service:
     assert "已儲存 986,543,210" in done.stdout
     assert "\33" not in done.stdout
     row = next(line for line in done.stdout.splitlines() if line.startswith("HK.00005"))
-    assert row.split()[1] == "0.0"
+    assert row.split()[1:3] == ["388.200", "0.0"]
 
 
 def test_json_is_one_document(cli: Cli, day: DayFile, service: Service) -> None:

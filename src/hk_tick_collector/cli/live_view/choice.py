@@ -48,7 +48,8 @@ class Choice:
     symbol: str = ""  # the chosen one, empty if none is
     search: str | None = None  # what was typed behind `/`; None while nothing is searched
     scrolled: int = 0  # lines of a page of text above the screen
-    page_rows: int = 10  # of the last frame
+    page_rows: int = 10  # of the last frame, as is the next
+    shown: tuple[str, ...] = ()  # the symbols in its table
 
     def sorted(self, symbols: Iterable[SymbolCount], history: History) -> list[SymbolCount]:
         """The symbols in the chosen order: the largest figure first, names from A on, equals by name."""

@@ -51,6 +51,7 @@ class Scene:
     sample: Sample | None = None
     history: History = field(default_factory=History)
     choice: Choice = field(default_factory=Choice)
+    prices: dict[str, float] = field(default_factory=dict)  # the last known ones of symbols that were shown, HKD
     seen_ms: dict[str, int] = field(default_factory=dict)  # code of a finding → since when the view shows it
     now_ms: int = 0
     waits_s: float = 0.0  # since the view asked for a sample that it does not have yet
@@ -62,6 +63,7 @@ class Scene:
         self.sample, self.now_ms = sample, sample.now_ms
         seen = {finding.code: self.seen_ms.get(finding.code, sample.now_ms) for finding in sample.findings}
         self.seen_ms = seen
+        self.prices = {**self.prices, **sample.prices} if sample.day else {}
         if sample.day and sample.read_s:
             self.history.add(sample.day["day"], sample.read_s, sample.symbols)
 
@@ -218,8 +220,10 @@ def _symbols(scene: Scene, width: int, room: int) -> list[Line]:
     names = [each.symbol for each in ordered]
     at = names.index(choice.symbol) if choice.symbol in names else 0
     first = min(max(0, at - rows // 2), max(0, len(ordered) - rows))
-    table = symbols_table(ordered[first : first + rows], scene.history, choice, scene.bars, width, scene.lang)
-    return table[:room]
+    choice.shown = tuple(names[first : first + rows])
+    return symbols_table(
+        ordered[first : first + rows], scene.history, scene.prices, choice, scene.bars, width, scene.lang
+    )
 
 
 def _latest(scene: Scene, width: int, room: int) -> list[Line]:
@@ -237,7 +241,7 @@ def _one_symbol(scene: Scene, width: int, room: int) -> list[Line]:
     if sample is None or found is None:
         words = Words("{symbol}: no tick today", "{symbol}：今日沒有 tick").filled(symbol=choice.symbol)
         return broken(line((words.of(lang), DIM)), width)[: max(0, room)]
-    lines = symbols_table([found], scene.history, choice, scene.bars, width, lang)
+    lines = symbols_table([found], scene.history, scene.prices, choice, scene.bars, width, lang)
     if sample.ticks_of == found.symbol:
         table = ticks_table(sample.ticks[-max(1, room - len(lines) - 2) :], width, lang, of_one=True)
         lines += [(), *table]

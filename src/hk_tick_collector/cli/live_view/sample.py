@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 
 class Ask(NamedTuple):
-    """Which last ticks are wanted: of this symbol, or of all if it is empty; and how many."""
+    """Which last ticks are wanted: of this symbol, or of all if it is empty; and how many. `priced`: the symbols whose
+    last price is wanted.
+    """
 
     symbol: str = ""
     ticks: int = 0
+    priced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Sample:
     symbols: list[SymbolCount] = field(default_factory=list)
     ticks: list[Tick] = field(default_factory=list)  # the latest, in the order of their time
     ticks_of: str = ""  # the symbol of all of them, or empty
+    prices: dict[str, float] = field(default_factory=dict)  # symbol → price of its last tick, HKD
     read_s: float = 0.0  # when the symbols were read, by the monotonic clock
 
 
@@ -104,26 +108,18 @@ def _with_symbols(sample: Sample, root: Path | None, asked: Ask, disk: Disk) -> 
         return sample
     path = path_of(root, sample.day["day"])
     try:
-        symbols, ticks, read_s = disk.read(partial(_read, path, asked), path)
+        found = disk.read(partial(_read, path, asked), path)
     except CollectorError:
         return sample
-    return Sample(
-        sample.now_ms,
-        sample.as_of_ms,
-        sample.findings,
-        sample.explained,
-        sample.live,
-        sample.day,
-        symbols,
-        ticks,
-        asked.symbol,
-        read_s,
-    )
+    return replace(sample, **found, ticks_of=asked.symbol)
 
 
-def _read(path: Path, asked: Ask) -> tuple[list[SymbolCount], list[Tick], float]:
+def _read(path: Path, asked: Ask) -> dict[str, Any]:
     """Reads counters, and the latest ticks by their key: no table is scanned, however long the day is."""
     with DayReader(path) as reader, reader.snapshot():
-        symbols = reader.symbols()
-        wanted = (asked.symbol,) if asked.symbol else ()
-        return symbols, reader.latest(asked.ticks, wanted) if asked.ticks else [], time.monotonic()
+        return {
+            "symbols": reader.symbols(),
+            "ticks": reader.latest(asked.ticks, (asked.symbol,) if asked.symbol else ()) if asked.ticks else [],
+            "prices": {symbol: tick.price for symbol in asked.priced for tick in reader.latest(1, (symbol,))},
+            "read_s": time.monotonic(),
+        }

@@ -13,7 +13,7 @@ from .choice import ORDERS, missing_of
 from .figures import sparkline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hk_tick_collector.model import Tick
     from hk_tick_collector.store.query import SymbolCount
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from .history import History
 
 _GAP: Final = "  "
-_TREND: Final = 20
+_TREND: Final = 18
 _MOST: Final = {"symbol": 18}  # a text that is longer is none of the exchange's: it is cut
 _MOST_OF_OTHERS: Final = 28
 # The columns that leave a narrow terminal, in that order; the one that sorts stays as long as any.
-_SPARE_OF_SYMBOLS: Final = ("volume", "turnover", "trend", "missing", "last", "rate", "ticks")
+_SPARE_OF_SYMBOLS: Final = ("volume", "turnover", "trend", "price", "missing", "last", "rate", "ticks")
 _SPARE_OF_TICKS: Final = ("seq", "push", "delay", "turnover", "type", "side", "volume", "symbol")
 _SIDES: Final = {"BUY": GOOD, "SELL": BAD}
 # Widths that keep columns in their place while their figures grow.
 _LEAST: Final = {
     "symbol": 8,
+    "price": 9,
     "rate": 8,
     "ticks": 9,
     "turnover": 14,
@@ -55,12 +56,19 @@ class Column:
 
 
 def symbols_table(
-    symbols: Sequence[SymbolCount], history: History, choice: Choice, bars: str, width: int, lang: str
+    symbols: Sequence[SymbolCount],
+    history: History,
+    prices: Mapping[str, float],
+    choice: Choice,
+    bars: str,
+    width: int,
+    lang: str,
 ) -> list[Line]:
     """The symbols' figures of the day, in the given order, under a header. The chosen symbol is marked."""
     rates = [history.rate(each.symbol) for each in symbols]
     found = [
         Column("symbol", ORDERS["symbol"], [each.symbol for each in symbols], right=False),
+        Column("price", Words("price", "成交價"), [_price(prices.get(each.symbol)) for each in symbols]),
         Column("rate", ORDERS["rate"], ["-" if rate is None else f"{rate:,.1f}" for rate in rates]),
         Column("ticks", ORDERS["ticks"], [f"{each.rows:,}" for each in symbols]),
         Column("missing", ORDERS["missing"], [_count(missing_of(each, none=-1)) for each in symbols]),
@@ -69,7 +77,7 @@ def symbols_table(
         Column("volume", Words("volume", "成交量"), [f"{each.volume:,}" for each in symbols]),
         Column(
             "trend",
-            Words("last 20 s", "最近 20 秒"),
+            Words(f"last {_TREND} s", f"最近 {_TREND} 秒"),
             [sparkline(history.trend(each.symbol)[-_TREND:], bars) for each in symbols],
             right=False,
         ),
@@ -156,6 +164,10 @@ def _stripped(spans: Line) -> Line:
     """The line without the blanks behind its last column."""
     *others, last = spans
     return (*others, Span(last.text.removesuffix(_GAP), last.style))
+
+
+def _price(price: float | None) -> str:
+    return "-" if price is None else f"{price:,.3f}"
 
 
 def _count(count: int) -> str:

@@ -194,7 +194,8 @@ class Terminal:
     def _begin(self) -> None:
         if self._modes is not None and self.keys is not None:
             modes: list[Any] = [each.copy() if isinstance(each, list) else each for each in self._modes]
-            modes[3] = (modes[3] & ~(termios.ICANON | termios.ECHO)) | termios.ISIG
+            # NOFLSH: Ctrl-C would drop output that the terminal has not taken, in the middle of an escape sequence.
+            modes[3] = (modes[3] & ~(termios.ICANON | termios.ECHO)) | termios.ISIG | termios.NOFLSH
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
             _set_modes(self.keys, modes)
         self._shown = []

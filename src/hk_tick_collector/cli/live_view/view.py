@@ -150,7 +150,9 @@ class _Loop:
 
     def _wanted(self) -> Ask:
         choice = self._scene.choice
-        return Ask(choice.symbol, _MOST_TICKS) if choice.page is Page.SYMBOL else Ask("", _LATEST)
+        if choice.page is Page.SYMBOL:
+            return Ask(choice.symbol, _MOST_TICKS, (choice.symbol,))
+        return Ask("", _LATEST, choice.shown)
 
     def _take(self) -> None:
         """Takes a sample that was read."""
