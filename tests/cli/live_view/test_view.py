@@ -161,7 +161,7 @@ def test_ctrl_z_and_fg_in_a_shell(workdir: Path, service: Service) -> None:
             assert not screen.is_own
             assert screen.has_cursor
             screen.type(b"stty -a | tr ' ;' '\\n\\n' | grep -xE -- '-?(icanon|echo)' | tr '\\n' ' '; echo done\n")
-            wait_for(screen, "icanon echo done")
+            wait_for(screen, "icanon echo done\r\n$ ")
             screen.printed = ""
             screen.type(b"fg\n")
             screen.shows("1,234,567")
