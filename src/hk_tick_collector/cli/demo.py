@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hk_tick_collector import clock
 from hk_tick_collector.config import environment_without_settings
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_status
@@ -158,13 +159,13 @@ def _watch(
 
 
 def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | None:
-    """Waits until the ticks of the simulator, which has ended, are stored."""
-    deadline = time.monotonic() + _STOP_S
+    """Waits until the ticks of the simulator, which has ended, are stored: an earlier report does not say that."""
+    ended_ms, deadline = clock.now_ms(), time.monotonic() + _STOP_S
     while time.monotonic() < deadline:
-        before, live = live, read_status(root / STATUS_NAME)
-        if before and live and not live.waiting and not live.connected and before.received == live.received:
+        live = read_status(root / STATUS_NAME) or live
+        if live and live.written_ms > ended_ms and not live.waiting and not live.connected:
             break
-        time.sleep(0.5)
+        time.sleep(0.1)
     return live
 
 
