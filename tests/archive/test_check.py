@@ -170,6 +170,7 @@ def test_a_second_file_beside_the_ticks(archive: Directory) -> None:
     """It would double the day for whoever reads the directory."""
     (archive.root / "ticks/date=2026-11-19/ticks-0123456789abcdef.parquet").write_bytes(b"x")
     assert "doubles the day" in faults(archive)["20261119"][0]
+    assert "2026-11-19: ticks/date=2026-11-19/ticks-0123456789abcdef.parquet is not in" in wrong(archive)
 
 
 def test_wrong_usage_of_the_script(archive: Directory, tmp_path: Path) -> None:

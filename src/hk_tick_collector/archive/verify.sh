@@ -21,6 +21,8 @@ case $0 in */*) cd -- "${0%/*}" || exit 2 ;; esac
 bad=0
 checked=0
 newest=0
+end_of_line='
+'
 wrong() { printf 'WRONG  %s\n' "$*"; bad=$((bad + 1)); }
 
 for each in ssh-keygen sha256sum; do
@@ -51,6 +53,15 @@ figures() {
     case ${1##*/} in "$day.txt") ;; *) return 1 ;; esac
 }
 
+# The first file beside the ticks of a day that its certificate does not list.
+not_listed() {
+    text=''
+    while IFS= read -r line; do text="$text$line$end_of_line"; done <"$1"
+    for each in "ticks/date=$day"/*; do
+        case $text in *"  $each$end_of_line"*) ;; *) printf '%s\n' "$each"; return ;; esac
+    done
+}
+
 # 1. The signatures and files of the days.
 check_day() {
     if ! ssh-keygen -Y verify -f "$signers" -I hk-tick-collector -n certificate@hk-tick-collector \
@@ -58,6 +69,8 @@ check_day() {
         wrong "$day: the signature of $1 is not valid, or not by a key of $signers"
     elif ! lines=$(sha256sum -c --quiet --strict "$1" 2>&1); then
         wrong "$day: $lines"
+    elif beside=$(not_listed "$1"); [ -n "$beside" ]; then
+        wrong "$day: $beside is not in the certificate, and doubles the day for readers"
     else
         printf 'right  %s  %s\n' "$day" "$verdict"
         checked=$((checked + 1))
