@@ -137,7 +137,8 @@ class _Csv:
         compress: Any = pa.CompressedOutputStream
         self._stream = compress(_Borrowed(file), "zstd") if compressed else None
         self._schema = pa.schema([(field.name, _text_type(field.type)) for field in schema])
-        self._writer = csv.CSVWriter(
+        make: Any = csv.CSVWriter  # its types do not know every file
+        self._writer = make(
             self._stream or _Borrowed(file),
             self._schema,
             write_options=csv.WriteOptions(quoting_style="needed", batch_size=65_536),
