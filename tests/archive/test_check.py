@@ -166,6 +166,15 @@ def test_a_changed_order_is_noticed(archive: Directory, key: SigningKey) -> None
     assert "2026-11-20: it was not made after" in wrong(archive)
 
 
+@pytest.mark.parametrize("number", ["9" * 9, "9" * 5000])
+def test_a_number_that_is_much_too_high(archive: Directory, number: str) -> None:
+    """Whoever changes a certificate can write any number: both checks end soon, with a fault."""
+    name = archive.root / "certificates" / "2026-11-20.txt"
+    name.write_text(name.read_text().replace("# number: 3", f"# number: {number}"))
+    assert "20261120" in faults(archive)
+    assert "2026-11-20" in wrong(archive)
+
+
 def test_a_second_file_beside_the_ticks(archive: Directory) -> None:
     """Otherwise a reader of the directory would see the ticks of the day twice."""
     (archive.root / "ticks/date=2026-11-19/ticks-0123456789abcdef.parquet").write_bytes(b"x")

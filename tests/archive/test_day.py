@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import apsw
 import pytest
 from tests.archive.conftest import files_in, open_ms, verify_sh
+from tests.archived_days import flip
 
 from hk_tick_collector.archive.chain import read_chain
 from hk_tick_collector.archive.day import ALREADY, ARCHIVED, REPLACED, Outcome, Run, archive_day
@@ -16,6 +18,7 @@ from hk_tick_collector.archive.sshsig import SigningKey, make_key
 from hk_tick_collector.errors import ArchiveError, ForeignFileError, OtherContentError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.archive.conftest import MakeDay
@@ -221,3 +224,21 @@ def test_a_copy_under_the_name_of_another_day_is_refused(make_day: MakeDay, plac
     with pytest.raises(StoreError, match=f"is the file of {DAY}, and its name says {NEXT}"):
         archived(place, key, copy)
     assert [name for name in files_in(place.root) if NEXT[-2:] in name] == []
+
+
+@pytest.mark.parametrize("how", [flip, os.unlink])
+def test_a_damaged_file_of_an_archived_day(
+    make_day: MakeDay, place: Directory, key: SigningKey, how: Callable[[Path], None]
+) -> None:
+    """It is not called archived; --replace archives the day anew from its day file, and the check finds no fault."""
+    source = make_day(DAY)
+    archived(place, key, source)
+    archived(place, key, make_day(NEXT))
+    (ticks,) = place.root.glob(f"{PARQUET}*")
+    how(ticks)
+    with pytest.raises(OtherContentError, match=r"ticks-.*\.parquet is missing in .* or is not what was signed"):
+        archived(place, key, source)
+    assert archived(place, key, source, replace=True).state == REPLACED
+    done = verify_sh(place.root)
+    assert (done.returncode, done.stdout.count("right")) == (0, 2)
+    assert archived(place, key, source, replace=True).state == ALREADY

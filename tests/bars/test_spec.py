@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -41,12 +42,23 @@ def test_other_lengths_are_refused_with_what_to_write(every: str) -> None:
         {"ticks": True},
         {"volume": 1.5},
         {"ticks": 2**63},
+        {"ticks": "5"},
+        {"turnover": "5"},
+        {"turnover": 10**400},
+        {"turnover": True},
     ],
 )
 def test_sizes_are_above_zero(spec: dict[str, Any]) -> None:
     """A size that no sum can reach, or that every sum has reached, is refused."""
     with pytest.raises(UsageError, match="above 0"):
         BarSpec(**spec)
+
+
+@pytest.mark.parametrize("every", [60, timedelta(minutes=1)])
+def test_a_length_that_is_no_text(every: Any) -> None:
+    """What other libraries take: the line says what is written here."""
+    with pytest.raises(UsageError, match="is not a length of time"):
+        BarSpec(every=every)
 
 
 def test_exactly_one_size_is_given() -> None:

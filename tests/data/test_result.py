@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import os
 import sys
 import traceback
 from contextlib import closing
@@ -171,3 +172,12 @@ def test_two_writers_of_one_name(tmp_path: Path) -> None:
         write_file(path, Format.PARQUET, batch.schema, rows(), about={})
     assert pq.read_table(path).num_rows == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_a_regular_file_is_replaced(result: Result, tmp_path: Path) -> None:
+    """Root may write in /dev: a rename over /dev/null would make a plain file of it for the whole host."""
+    path = tmp_path / "pipe.parquet"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="is not a regular file, so it is not replaced"):
+        result.parquet(path, replace=True)
+    assert path.is_fifo()

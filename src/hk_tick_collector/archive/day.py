@@ -75,8 +75,15 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     state = _state(source)
     origin = Origin(run.instance, need("pyarrow", "data").__version__, *_identified(source, run), chain.last)
     if before is not None and _is_same(run, before, source, facts, origin.day_file_sha256):
-        return Outcome(ALREADY, before, 0, time.monotonic() - began_s)
-    if before is not None and not replace:
+        damaged = _damaged(run.place, before)
+        if not damaged:
+            return Outcome(ALREADY, before, 0, time.monotonic() - began_s)
+        if not replace:
+            raise OtherContentError(
+                f"{damaged} is missing in {run.place.where} or is not what was signed",
+                hint="--replace archives the day anew and keeps the old files in _superseded/",
+            )
+    elif before is not None and not replace:
         raise OtherContentError(
             f"{layout.dashed(day)} is archived with other content than {source} has",
             hint="find out which one is right; --replace archives it anew and keeps the old files in _superseded/",
@@ -121,6 +128,15 @@ def _is_same(run: Run, before: Certificate, source: Path, facts: DayFacts, sha25
     book.unlink(missing_ok=True)
     write_book(source, book)
     return before.files[before.book_name] == _file_sha256(book, run)
+
+
+def _damaged(place: Place, certificate: Certificate) -> str:
+    """The first file of a day that is not in the archive as it was signed; empty if all are."""
+    for name, expected in certificate.files.items():
+        found = place.stored(name)
+        if found is None or found.sha256 != expected:
+            return name
+    return ""
 
 
 def _prepare(run: Run, source: Path, facts: DayFacts) -> tuple[dict[str, Path], Written]:

@@ -108,11 +108,14 @@ END
 
 number=1
 before=none
+missing=0
 while [ "$number" -le "$newest" ]; do
     eval "sum=\${sum_$number:-} previous=\${previous_$number:-} day=\${day_$number:-}"
     if [ -z "$sum" ]; then
         wrong "certificate number $number is missing"
         before=
+        missing=$((missing + 1))
+        [ "$missing" -lt 20 ] || { wrong "more certificates are missing, up to number $newest"; break; }
     else
         [ -z "$before" ] || [ "$previous" = "$before" ] ||
             wrong "$day: it was not made after the certificate that is now before it"

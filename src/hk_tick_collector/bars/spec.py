@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -52,7 +51,7 @@ class BarSpec:
 
 def length_ms(text: str) -> int:
     """Milliseconds of a length like `30s`, `1m`, `2h` or `1d`. UsageError unless it divides a day into equal bars."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text, re.ASCII)
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", str(text), re.ASCII)
     if not found:
         raise UsageError(f"every {text} is not a length of time", hint=f"write one like {' '.join(USUAL)}")
     length = int(found[1]) * _UNITS_MS[found[2]]
@@ -62,7 +61,7 @@ def length_ms(text: str) -> int:
 
 
 def _demand_count(name: str, value: float) -> None:
-    whole = name == "turnover" or (isinstance(value, int) and not isinstance(value, bool))
-    if not whole or not math.isfinite(value) or not 0 < value <= _MOST:
+    kinds = (int, float) if name == "turnover" else (int,)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 < value <= _MOST:  # NaN is not in the range
         kind = "a number" if name == "turnover" else "a whole number"
         raise UsageError(f"{name} {value} is not {kind} above 0", hint="for example 1000")

@@ -63,6 +63,8 @@ def demand_free(path: Path, *, replace: bool) -> None:
     """Raises UsageError if a file is in the way, StoreError if the directory does not exist."""
     if path.is_dir():
         raise UsageError(f"{path} is a directory", hint="name a file")
+    if replace and path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file, so it is not replaced", hint="name a file")
     if not replace and os.path.lexists(path):
         raise UsageError(
             f"{path} exists already and was not changed",

@@ -69,7 +69,7 @@ class _Parquet:
         delta = [name for name in _DELTA if name in schema.names]
         make: Any = parquet.ParquetWriter  # its types do not know every argument
         self._writer = make(
-            file,
+            _Borrowed(file),
             schema,
             compression="zstd",
             compression_level=3,
@@ -111,7 +111,7 @@ class _Arrow:
         self._schema = schema.with_metadata({**(schema.metadata or {}), **about})
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         make: Any = pa.ipc.new_file
-        self._writer = make(file, self._schema, options=options)
+        self._writer = make(_Borrowed(file), self._schema, options=options)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """As `Writer.write`."""
@@ -137,8 +137,9 @@ class _Csv:
         compress: Any = pa.CompressedOutputStream
         self._stream = compress(_Borrowed(file), "zstd") if compressed else None
         self._schema = pa.schema([(field.name, _text_type(field.type)) for field in schema])
-        self._writer = csv.CSVWriter(
-            self._stream or file,
+        make: Any = csv.CSVWriter  # its types do not know every file
+        self._writer = make(
+            self._stream or _Borrowed(file),
             self._schema,
             write_options=csv.WriteOptions(quoting_style="needed", batch_size=65_536),
         )
@@ -162,13 +163,25 @@ class _Csv:
 
 
 class _Borrowed:
-    """A file that stays open: Arrow's compressed stream closes what it writes to."""
+    """A file that stays open: Arrow's compressed stream closes what it writes to.
+
+    Once the file is closed, because its disk is full, what Arrow still writes is lost: Arrow ends a writer that was
+    given up when it is deleted, and would print a traceback.
+    """
 
     closed = False
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.write = file.write
-        self.flush = file.flush
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """Writes. Raises OSError."""
+        return len(data) if self._file.closed else self._file.write(data)
+
+    def flush(self) -> None:
+        """Flushes. Raises OSError."""
+        if not self._file.closed:
+            self._file.flush()
 
     def close(self) -> None:
         """Closes nothing."""

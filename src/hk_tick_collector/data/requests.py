@@ -47,7 +47,10 @@ def read_symbols(symbols: Symbols) -> tuple[str, ...]:
     """The symbols of a request, each once; none for all. UsageError for what is no symbol."""
     if symbols is None:
         return ()
-    given = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    try:
+        given = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    except TypeError:
+        raise UsageError(f"symbols={symbols!r} is no symbol and no list of symbols", hint="write HK.00700") from None
     if not given:
         raise UsageError("symbols is an empty list", hint="name symbols like HK.00700, or leave it out for all")
     for each in given:

@@ -233,10 +233,13 @@ def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:
 
     if columns is None:
         return NAMES
-    given = (columns,) if isinstance(columns, str) else tuple(columns)
     hint = f"columns are {', '.join(NAMES)}"
-    if not given or len(set(given)) < len(given):
-        raise UsageError(f"columns={columns!r} names none, or one twice", hint=hint)
+    try:
+        given = (columns,) if isinstance(columns, str) else tuple(columns)
+    except TypeError:
+        raise UsageError(f"columns={columns!r} is no list of names", hint=hint) from None
     if unknown := [name for name in given if name not in NAMES]:
         raise UsageError(f"there is no column {unknown[0]!r}", hint=hint)
+    if not given or len(set(given)) < len(given):
+        raise UsageError(f"columns={columns!r} names none, or one twice", hint=hint)
     return given
