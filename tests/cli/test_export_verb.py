@@ -208,7 +208,8 @@ def test_an_existing_file_is_kept(export: Cli, workdir: Path) -> None:
     assert len((workdir / "b.csv").read_text().splitlines()) == ROWS + 1
 
 
-@pytest.mark.parametrize(("form", "split"), [("parquet", []), ("csv.zst", []), ("csv", ["--split", "symbol"])])
+@pytest.mark.parametrize("split", [[], ["--split", "symbol"]])
+@pytest.mark.parametrize("form", ["parquet", "csv", "csv.zst", "arrow", "jsonl"])
 def test_a_disk_that_fills_leaves_nothing(days: Days, workdir: Path, split: list[str], form: str) -> None:
     """The kernel refuses to let the file grow: one line, exit code 1, and no file of any name."""
     (workdir / "out").mkdir()

@@ -101,6 +101,11 @@ class _Parquet:
         self.flush()
         self._writer.close()
 
+    def __del__(self) -> None:
+        """If it was not closed, the file was given up: pyarrow would write its end, and complain that it cannot."""
+        if made := getattr(self, "_writer", None):
+            made.is_open = False
+
 
 class _Arrow:
     """An Arrow file (Feather version 2), compressed with zstd."""
@@ -162,13 +167,24 @@ class _Csv:
 
 
 class _Borrowed:
-    """A file that stays open: Arrow's compressed stream closes what it writes to."""
+    """A file that stays open: Arrow's compressed stream closes what it writes to.
+
+    A file that is closed was given up: Arrow writes what it holds even then, and complains if it cannot.
+    """
 
     closed = False
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.write = file.write
-        self.flush = file.flush
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """How much was written. Raises OSError."""
+        return len(data) if self._file.closed else self._file.write(data)
+
+    def flush(self) -> None:
+        """As that of a file."""
+        if not self._file.closed:
+            self._file.flush()
 
     def close(self) -> None:
         """Closes nothing."""
