@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import deltalake
 import duckdb
-import pandas
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,7 +67,7 @@ def sums_of(name: str, root: Path) -> tuple[Any, ...]:
         named = [each.alias(str(number)) for number, each in enumerate(wanted)]
         return tuple(frame.select(named).collect().row(0))
     if name in ("pandas", "pyarrow table"):  # as docs/archive.md says: without a second column `date` from the path
-        whole, folder = pandas.read_parquet if name == "pandas" else pq.read_table, f"{root}/ticks"
+        whole, folder = pd.read_parquet if name == "pandas" else pq.read_table, f"{root}/ticks"
         table = whole(folder, partitioning=None)
         table = pa.Table.from_pandas(table) if name == "pandas" else table
     elif name == "pyarrow":

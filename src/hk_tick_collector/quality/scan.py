@@ -76,7 +76,9 @@ class Scanner:
         """The sums of all parts."""
         sums = self._sums
         minutes = tuple(
-            Minute(minute, sums[minute].rows, _within(sums[minute].live, 0.5, sums[minute].most_ms), sums[minute].most_ms)
+            Minute(
+                minute, sums[minute].rows, _within(sums[minute].live, 0.5, sums[minute].most_ms), sums[minute].most_ms
+            )
             for minute in sorted(sums)
         )
         live: Counter[int] = Counter()
