@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -165,6 +166,15 @@ def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
     assert (stored / "mine.csv").read_text() == "mine"
     assert cli("bars", "--day", DAYS[0], "--out", "mine.csv", "--replace").returncode == 0
     assert len((stored / "mine.csv").read_text().splitlines()) == 1 + len(expected(DAYS[0], every_ms=60_000))
+
+
+def test_bars_of_ticks_fit_into_80_columns(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
+    """The end of a bar is left out and named, before a line is wrapped."""
+    code, text = on_terminal("bars", "--day", DAYS[0], "--ticks", "2", COLUMNS="80")
+    assert code == 0
+    table = re.sub("\33\\[[0-9;?]*[a-zA-Z]", "", text).partition("(not shown at 80 columns: ")
+    assert max(map(len, table[0].rpartition("\r")[2].splitlines())) <= 80
+    assert table[2].startswith("end, turnover, vwap")
 
 
 def test_a_terminal_shows_progress(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:

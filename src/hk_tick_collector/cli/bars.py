@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _RIGHT: Final = frozenset(
     {"open", "high", "low", "close", "volume", "turnover", "vwap", "trades", "buy", "sell", "late"}
 )
-_SPARE: Final = ("late", "sell", "buy", "turnover", "session", "trades", "vwap")
+_SPARE: Final = ("late", "sell", "buy", "turnover", "session", "trades", "vwap", "end")
 
 
 class Prices(StrEnum):
