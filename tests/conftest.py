@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How long an example takes depends on what else the machine does. The same examples in each run: a change is not judged
-# by those that happened to be drawn. `--hypothesis-profile=explore` draws others each time.
+# No deadline: the time of an example depends on the load of the machine. Each run tries the same examples, so that its
+# result depends on the change only. `--hypothesis-profile=explore` tries other examples each time.
 hypothesis.settings.register_profile(
     "any load", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -44,7 +44,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any load")
 
-# Verbs speak the language of the locale: here it is English, whoever runs the tests.
+# Verbs print in the language of the locale: the tests set English.
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG"):
     if os.environ.get(_name, "").lower().startswith("zh"):
         os.environ[_name] = "C.UTF-8"
@@ -55,8 +55,8 @@ _NEAR_MS: Final = 3 * 60_000
 _WAITING: Final = (
     "reliability",
     "e2e",
-)  # folders of tests/ whose tests wait far more than they work, the longest first
-_SPREAD_OVER: Final = 0.6  # of the other tests: what comes behind them is quick, and no worker is alone in the end
+)  # folders of tests/ whose tests mostly wait, the longest first
+_SPREAD_OVER: Final = 0.6  # among this share of the other tests: the last tests are quick, so all workers end together
 
 _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 
@@ -82,7 +82,7 @@ def spread(some: list[T], others: list[T], over: int) -> list[T]:
     return [item for _, item in sorted(places + among, key=itemgetter(0))]
 
 
-class _TellsAtOnce:
+class _ShowsFailuresAtOnce:
     """Shows each failure at once; pytest itself shows them after all tests."""
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
@@ -110,12 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
     quick.configure(config)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_TellsAtOnce(terminal))
+        config.pluginmanager.register(_ShowsFailuresAtOnce(terminal))
 
 
 @pytest.fixture(autouse=True)
 def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes settings that the shell may have from which the tests are run."""
+    """Removes settings from the environment of the shell that runs the tests."""
     names = {setting.name for setting in DEFINITIONS}
     for name in list(os.environ):
         if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
@@ -124,9 +124,9 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def one_day() -> None:
-    """The test begins behind Hong Kong's midnight where that is near: what it asserts of one day must not meet two.
+    """Waits until after midnight in Hong Kong if midnight is near, so that the test runs within one day.
 
-    Midnight itself has its own tests, with a clock of their own.
+    Midnight itself has its own tests, with a clock that they set.
     """
     day_ms = 24 * 3_600_000
     while (left_ms := day_ms - (time.time_ns() // 1_000_000 + _HONG_KONG_MS) % day_ms) < _NEAR_MS:
@@ -143,8 +143,8 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterable[Nursery]:
-    """Where processes come from that need no whole start of Python."""
-    from tests.nursery import Nursery  # imports the service, which most tests do without
+    """Starts processes without a new start of Python."""
+    from tests.nursery import Nursery  # imports the service, which most tests do not need
 
     nursery = Nursery()
     yield nursery
@@ -184,7 +184,7 @@ def on_terminal(workdir: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
         process = nursery.fork(list(args), workdir, files, {**os.environ, "TERM": "xterm", **environ})
         os.close(follower)
         shown = b""
-        with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
+        with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # Linux reports the end as an error
             while piece := terminal.read(65_536):
                 shown += piece
         return process.wait(300), shown.decode().replace("\r\n", "\n")
@@ -205,7 +205,7 @@ class DayFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        draft = path.with_name(f".{path.name}.new")  # nobody sees one without its tables: they may be looking already
+        draft = path.with_name(f".{path.name}.new")  # a reader must not see a file without its tables
         with closing(apsw.Connection(str(draft))) as db:
             db.pragma("application_id", APPLICATION_ID)
             db.pragma("user_version", VERSION)
@@ -221,7 +221,7 @@ class DayFile:
         marks = ", ".join("?" * len(TICK_COLUMNS))
         with self.db:
             self.db.executemany(f"INSERT INTO ticks VALUES ({marks}) ON CONFLICT DO NOTHING", ticks)
-            self.db.execute(_JUDGE)  # as the collector would, where the sequence of every tick follows the rule
+            self.db.execute(_JUDGE)  # as the collector does if the sequence of every tick follows the rule
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         """Any other statement."""
@@ -276,7 +276,7 @@ def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 @pytest.fixture(scope="session")
 def s3_server() -> Iterable[S3Server]:
     """An S3 server on loopback, with one bucket."""
-    from tests.s3_server import S3Server  # starts a web server, which most tests do without
+    from tests.s3_server import S3Server  # starts a web server, which most tests do not need
 
     server = S3Server()
     yield server

@@ -2,11 +2,11 @@
 
     PYTHONPATH=. python -m tests.nursery FD
 
-The tests start the command line thousands of times, and most of a start is Python's imports. So one process does them
-once; each fork of it is a process of its own, with streams, an environment and a directory of its own, that runs a verb
-as the command line does, or the verb `run` on a disk that works until it is told otherwise: a `faulty` or a `forgetful`
-one (tests/faults/run_on_faulty_disk.py). A `powerless` one has none of root's capabilities: owners and modes bind it as
-anybody else. Requests and answers are JSON on a socket:
+The tests start the command line thousands of times, and most of the time of a start is Python's imports. So one process
+does them once. Each fork of it is a separate process with its own streams, environment and directory. It runs a verb as
+the command line does, or the verb `run` on a disk that fails on request: a `faulty` or a `forgetful` one
+(tests/faults/run_on_faulty_disk.py). A `powerless` process has none of root's capabilities, so owners and modes of
+files apply to it. Requests and answers are JSON on a socket:
 
     {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "disk": "faulty", "powerless": false}
                       with the descriptors of stdin, stdout and stderr; answers the process id
@@ -125,7 +125,8 @@ class Nursery:
     ) -> Forked:
         """A verb in `directory` with these stdin, stdout and stderr, this disk and these powers.
 
-        `environ` is on top of this process's own, without settings. ValueError for what only a whole start would read.
+        `environ` is added to this process's own environment without settings. ValueError for variables that only a new
+        start of Python reads.
         """
         if not self.can_fork(environ):
             raise ValueError(f"one of these must be there when Python starts: {', '.join(environ)}")

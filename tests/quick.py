@@ -1,12 +1,12 @@
 """`pytest --quick`: the tests that neither wait nor start a process, found by running them.
 
-No test is marked by hand. A test that starts a process or sleeps is left at that moment and counts as skipped; one that
-has waited in other ways, for a socket or a thread, or has worked for long, is seen at its end. pytest's cache keeps the
-names of both, with a digest of their file, so that the next run does not begin with them. A changed file is tried anew,
-and everything is after `TRIED_ANEW_S`. So the first run takes minutes, and no list of tests goes stale.
+No test is marked by hand. A test that starts a process or sleeps is interrupted then and counts as skipped. A test that
+waited in another way, for a socket or a thread, or used much CPU time, is found at its end. pytest's cache keeps the
+names of both, with a digest of their file, so that the next run leaves them out. Tests of a changed file are tried
+again, and all tests after `TRIED_ANEW_S`. So the first run takes minutes, and no list of tests becomes outdated.
 
-Waiting is wall time less the time at work and the time in the kernel's queue for a core: a loaded machine leaves the
-same tests as an idle one.
+Waiting is wall time minus CPU time and the time in the kernel's queue for a core: a busy machine leaves out the same
+tests as an idle one.
 """
 
 from __future__ import annotations

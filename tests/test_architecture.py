@@ -28,7 +28,7 @@ RANKS = {
     "log": 0,
     "model": 1,
     "stats": 1,
-    "connecting": 1,
+    "tcp_connect": 1,
     "gaps": 2,
     "opend": 2,
     "store": 2,
@@ -249,7 +249,7 @@ def outputs(path: Path) -> list[str]:
 
 
 @each_of([path for path in MODULES if part_of(path) in ("cli", "__main__")])
-def test_what_verbs_print_has_one_way_out(path: Path) -> None:
+def test_all_output_of_verbs_goes_through_one_module(path: Path) -> None:
     """Only cli/_show.py prints, cleans what is printed and makes JSON; cells of a table pass the same rule."""
     if path.name == "_show.py":
         return
@@ -323,7 +323,7 @@ OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at th
 
 
 @each_of([path for path in MODULES if part_of(path) == "collect"])
-def test_no_decision_hangs_on_a_figure(path: Path) -> None:
+def test_no_decision_reads_stats(path: Path) -> None:
     """The parts write Stats and only observers read it: decisions read the two states."""
     if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
         assert [each for each in figures_read(path) if each.split()[1] not in PRUNED.get(label(path), set())] == []

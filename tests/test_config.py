@@ -18,7 +18,7 @@ from hk_tick_collector.config import (
     environment_without_settings,
     load_settings,
     object_store_variables,
-    reference,
+    settings_tables,
     systemd_environment,
 )
 from hk_tick_collector.config.envfile import read_env_file
@@ -114,7 +114,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=30))
-def test_whatever_we_accept_systemd_reads_the_same(data: bytes) -> None:
+def test_systemd_reads_every_accepted_file_in_the_same_way(data: bytes) -> None:
     """A file that our reader accepts means the same to systemd, old or new; any other file is refused by name."""
     try:
         ours = read(data)
@@ -164,7 +164,7 @@ def test_plain_lines_are_accepted(variables: dict[str, str]) -> None:
         ("A=\ufffe", 1, "control"),
     ],
 )
-def test_a_line_in_doubt_is_refused(tmp_path: Path, text: str, line: int, says: str) -> None:
+def test_an_ambiguous_line_is_refused(tmp_path: Path, text: str, line: int, says: str) -> None:
     """A line that systemd reads differently is an error: file, line, what is wrong and what to write."""
     file = tmp_path / "x.env"
     file.write_bytes(text.encode())
@@ -182,7 +182,7 @@ def test_a_big5_comment_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "directory", "large"])
-def test_a_file_that_cannot_be_one(tmp_path: Path, what: str) -> None:
+def test_a_path_that_is_no_settings_file_is_one_line(tmp_path: Path, what: str) -> None:
     """A missing file that was named, a directory, a day file instead of a settings file: one line each."""
     path = tmp_path / "x.env"
     if what == "directory":
@@ -293,7 +293,7 @@ def test_an_unknown_name_of_ours_stops(workdir: Path, name: str, nearest: str) -
         assert caught.value.hint.endswith(nearest)
 
 
-def test_names_of_others_pass(workdir: Path) -> None:
+def test_names_of_other_programs_are_accepted(workdir: Path) -> None:
     """systemd sets WATCHDOG_USEC for the services it watches; SQLite has names of its own; a file may set a proxy."""
     (workdir / ".env").write_text("HTTPS_PROXY=http://proxy\nTZ=Asia/Hong_Kong\n")
     loaded = load_settings(
@@ -313,7 +313,7 @@ def test_a_name_similar_to_a_setting_gives_a_warning(workdir: Path) -> None:
 # --- precedence, defaults ---
 
 
-def test_the_environment_wins_over_the_file(workdir: Path) -> None:
+def test_the_environment_has_priority_over_the_file(workdir: Path) -> None:
     """A value comes from the environment, else from the file, else from the default; its source is kept with it."""
     (workdir / ".env").write_text("FUTU_PORT=2222\nFUTU_HOST=file\n")
     loaded = load_settings(None, {"FUTU_HOST": "environ"})
@@ -363,7 +363,7 @@ def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
     assert load_settings(None, {"WATCHDOG_QUEUE_THRESHOLD_ROWS": "2000000"}).settings.max_queue_rows == 2_000_000
 
 
-def test_two_given_settings_that_exclude_each_other(workdir: Path) -> None:
+def test_two_settings_that_exclude_each_other_are_an_error(workdir: Path) -> None:
     """When both were set, neither is changed: one line names both and their sources."""
     with pytest.raises(
         UsageError, match=r"RECONNECT_MIN_DELAY=5 \(from environment\) .* RECONNECT_MAX_DELAY=1 \(from environment\)"
@@ -565,7 +565,7 @@ def test_settings_do_not_change(workdir: Path) -> None:
 
 def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
     """Every default in `.env.example` may be uncommented as it is."""
-    text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", reference.env_example())
+    text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", settings_tables.env_example())
     (workdir / "x.env").write_text(text)
     loaded = load_settings(workdir / "x.env", {})
     assert "default" not in loaded.origins.values()
@@ -574,7 +574,7 @@ def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
     assert loaded.settings.model_dump(include=same) == defaults.model_dump(include=same)
 
 
-def test_what_systemd_tells() -> None:
+def test_variables_of_systemd_are_read() -> None:
     """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog time are read here; the watchdog of another process is not."""
     told = systemd_environment(
         {"RUNTIME_DIRECTORY": "/run/a:/run/b", "NOTIFY_SOCKET": "@n", "WATCHDOG_USEC": "30000000"}

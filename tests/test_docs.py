@@ -9,22 +9,25 @@ from pathlib import Path
 import pytest
 
 from hk_tick_collector.cli import VERBS, main
-from hk_tick_collector.config import reference
+from hk_tick_collector.config import settings_tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-def test_env_example_is_fresh() -> None:
+def test_env_example_is_up_to_date() -> None:
     """`.env.example` is what `config --example` prints: hk-tick-collector config --example > .env.example."""
-    assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example()
+    assert (ROOT / ".env.example").read_text("utf-8") == settings_tables.env_example()
 
 
 @pytest.mark.parametrize(("name", "language"), [("configuration.md", "zh-Hant"), ("configuration.en.md", "en")])
-def test_the_page_of_settings_is_fresh(name: str, language: str) -> None:
+def test_the_page_of_settings_is_up_to_date(name: str, language: str) -> None:
     """The table of docs/configuration.md and .en.md is generated: python tools/write_configuration.py."""
     page = (ROOT / "docs" / name).read_text("utf-8")
-    assert page.partition(reference.BEGIN)[2].partition(reference.END)[0] == f"\n{reference.table(language)}\n"
+    assert (
+        page.partition(settings_tables.BEGIN)[2].partition(settings_tables.END)[0]
+        == f"\n{settings_tables.table(language)}\n"
+    )
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -38,7 +41,7 @@ def test_every_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-Hant.md"])
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_readme_knows_every_verb(page: str, verb: str) -> None:
+def test_the_readmes_list_every_verb(page: str, verb: str) -> None:
     """Each verb is in the table of both readmes; the English one has the line of the help, word for word."""
     rows = [line for line in (ROOT / page).read_text("utf-8").splitlines() if line.startswith(f"| `{verb}` |")]
     assert len(rows) == 1, f"{page} needs a row that begins with '| `{verb}` |'"
@@ -46,14 +49,14 @@ def test_the_readme_knows_every_verb(page: str, verb: str) -> None:
         assert VERBS[verb] in rows[0]
 
 
-def test_the_generated_messages_are_fresh() -> None:
+def test_the_generated_messages_are_up_to_date() -> None:
     """opend_pb2.py and its types match opend.proto: tools/generate_proto.sh."""
     done = subprocess.run(["tools/generate_proto.sh", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+def test_every_link_between_pages_has_a_target(page: Path) -> None:
     """The file exists, and so does the heading that the link names."""
     lost = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):

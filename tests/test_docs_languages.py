@@ -100,8 +100,8 @@ def test_a_page_says_the_same_in_both_languages(page: Path, translated: Path) ->
 
 
 @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
-def test_a_page_leads_to_the_other_language(page: Path) -> None:
-    """Below the title: who follows a link from a log line or an alert can switch to their language with one click."""
+def test_a_page_links_to_the_other_language(page: Path) -> None:
+    """Below the title: a reader who comes from a log line or an alert can switch the language with one click."""
     second = [path.read_text("utf-8").splitlines()[2] for path in (page, english(page))]
     assert second == [
         f"[English]({english(page).name}) · 繁體中文 · [文件目錄](README.md)",
@@ -115,7 +115,7 @@ def test_no_page_is_in_one_language_only() -> None:
 
 
 @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
-def test_each_language_stays_in_its_own(page: Path) -> None:
+def test_each_page_is_in_its_own_language(page: Path) -> None:
     """No Chinese sentence is left in an English page; a Chinese page links to Chinese pages."""
     text = english(page).read_text("utf-8").replace("繁體中文", "")
     assert [line for line in text.splitlines() if HAN.search(line)] == []

@@ -53,7 +53,7 @@ def test_a_workflow_runs_what_a_contributor_runs(workflow: Path) -> None:
         assert set([needed] if isinstance(needed, str) else needed) <= set(read["jobs"])
 
 
-def test_every_python_that_we_promise_is_tested_on_debian_12() -> None:
+def test_every_supported_python_is_tested_on_debian_12() -> None:
     """The versions of the workflow are those of pyproject.toml's classifiers; each image is Debian 12 (bookworm)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     promised = [each.rpartition(" :: ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
@@ -71,7 +71,7 @@ def test_the_workflow_runs_what_the_gate_runs() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.name)
-def test_a_form_is_one(form: Path) -> None:
+def test_issue_forms_are_valid(form: Path) -> None:
     """It has what the forge requires of a form: a name, a description, and fields whose names differ."""
     read = load(form)
     assert read["name"]
@@ -83,7 +83,7 @@ def test_a_form_is_one(form: Path) -> None:
         assert field["attributes"]["label"]
 
 
-def test_the_bug_form_asks_for_what_the_program_tells() -> None:
+def test_the_bug_form_asks_for_what_the_program_prints() -> None:
     """The version, `doctor` and `status --json`, all three required; every verb that it names exists."""
     body = {field["id"]: field for field in load(GITHUB / "ISSUE_TEMPLATE/bug.yml")["body"] if "id" in field}
     for name, command in (("version", "--version"), ("doctor", "doctor"), ("status", "status --json")):

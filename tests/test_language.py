@@ -59,12 +59,12 @@ def test_another_setting_that_is_wrong_does_not_change_it(env_file: Path, text: 
     assert operator_language(env_file, {}) == "zh-Hant"
 
 
-def test_what_cannot_be_read_leaves_the_locale(tmp_path: Path) -> None:
+def test_an_unreadable_file_leaves_the_locale_in_force(tmp_path: Path) -> None:
     """Nothing is raised: who needs the file reports that it does not exist."""
     assert operator_language(tmp_path / "nothing", {"LANG": "zh_HK.UTF-8"}) == "zh-Hant"
 
 
-def test_a_language_that_nobody_speaks_here_is_refused(env_file: Path) -> None:
+def test_an_unsupported_language_is_refused(env_file: Path) -> None:
     """The settings refuse it and say what is allowed; a verb that must print until then follows the locale."""
     env_file.write_text("OPERATOR_LANG=zh\n")
     assert operator_language(env_file, {"LANG": "C"}) == "en"

@@ -91,7 +91,7 @@ def test_text_from_outside_is_cleaned() -> None:
     assert stream.getvalue().replace("\n", "").isprintable()
 
 
-def test_repeats_are_held_back_and_counted() -> None:
+def test_repeated_lines_are_left_out_and_counted() -> None:
     """One line for each interval; the next line says how many were left out."""
     repeated = log.Repeated(10.0)
     assert [repeated.allow(now_s) for now_s in (0.0, 1.0, 9.9, 10.0, 10.1, 25.0, 50.0)] == [
@@ -105,7 +105,7 @@ def test_repeats_are_held_back_and_counted() -> None:
     ]
 
 
-def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
+def test_only_a_bug_has_a_traceback() -> None:
     """The line first, then the traceback, of the error given or of the one being handled."""
     stream = io.StringIO()
     log.configure("WARNING", stream)
@@ -125,7 +125,7 @@ def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
     assert "ValueError: given" in lines
 
 
-def test_a_ration_is_for_each_interval() -> None:
+def test_the_limit_of_lines_is_for_each_interval() -> None:
     """So many lines at once; the others are a count on the first line of the next interval."""
     ration = log.Rationed(2, 60.0)
     assert [ration.allow(second) for second in (0, 1, 2, 3, 59)] == [0, 0, None, None, None]
@@ -144,7 +144,7 @@ def child(code: str) -> subprocess.Popen[str]:
     )
 
 
-def test_nothing_of_a_normal_end_is_lost() -> None:
+def test_a_normal_end_loses_no_line() -> None:
     """Every line in its order, those of a bug and those that are no events too, though the process ends at once."""
     code = "for n in range(5000): log.info('event', n=n)\nassert log.write_text('told')"
     with child(code) as process:
@@ -155,8 +155,8 @@ def test_nothing_of_a_normal_end_is_lost() -> None:
     assert process.returncode == 0
 
 
-def test_lines_that_nobody_reads_are_counted() -> None:
-    """Who logs does not wait. When lines are read again it is told how many are missing, and later ones are whole."""
+def test_lines_that_are_not_read_are_counted() -> None:
+    """Logging does not wait. When lines are read again, one says how many are missing, and later ones are complete."""
     code = """
 for n in range(5000): log.info('early', n=n, text='x' * 1000)
 print('logged', flush=True)
@@ -182,7 +182,7 @@ log.info('late')
 
 
 def test_a_log_that_is_never_read_does_not_stop_the_exit() -> None:
-    """The end waits a second for a reader, and not for ever."""
+    """The end of the process waits one second for a reader, and no longer."""
     with child("for n in range(5000): log.info('event', n=n)\nprint('logged', flush=True)") as process:
         assert process.stdout is not None
         assert process.stdout.read() == "logged\n"

@@ -78,7 +78,7 @@ def test_a_day_may_be_sealed_from_six_in_the_morning(hkt: str, *, may: bool) -> 
         ("2026-11-21 05:59", "2026-11-20 05:59", None),
     ],
 )
-def test_the_current_day_ends_by_no_single_clock(opend: str, ours: str, limit: str | None) -> None:
+def test_the_current_day_ends_only_by_both_clocks(opend: str, ours: str, limit: str | None) -> None:
     """Row 18: the current day ends only when this host's clock and OpenD's clock both say so."""
     zone = timezone(timedelta(hours=8))
     opend_ms, our_ms = (

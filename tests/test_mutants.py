@@ -20,7 +20,7 @@ FOUND = {
 }
 
 
-def test_what_no_test_reaches_has_survived() -> None:
+def test_a_mutant_that_no_test_reaches_has_survived() -> None:
     """Only mutants that a test caught count as caught; those that were not tried yet do not count at all."""
     assert mutants.share(FOUND) == 40.0
     assert mutants.share({"a.x_b__mutmut_1": "not checked"}) is None
@@ -38,7 +38,7 @@ def test_the_table_has_a_line_for_each_module_each_package_and_all() -> None:
     ]
 
 
-def test_a_sample_is_drawn_by_lot_from_each_package() -> None:
+def test_a_random_sample_is_drawn_from_each_package() -> None:
     """The same seed draws the same mutants, whatever their order; a larger sample keeps those of a smaller one."""
     names = [f"p.{package}.m{n % 3}.x_f__mutmut_{n}" for package, many in (("a", 1000), ("b", 20)) for n in range(many)]
     drawn = mutants.sample_of(names, 100, "1")

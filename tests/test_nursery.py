@@ -25,7 +25,7 @@ def started(verb: list[str], directory: Path, environ: dict[str, str]) -> tuple[
 
 
 @pytest.mark.parametrize("verb", [["config"], ["status"], ["nonsense"], ["run"], ["logs", "--help"]])
-def test_a_fork_answers_as_a_start_does(nursery: Nursery, workdir: Path, verb: list[str]) -> None:
+def test_a_fork_behaves_like_a_started_process(nursery: Nursery, workdir: Path, verb: list[str]) -> None:
     """Its settings are those of its own directory and environment; nothing of an earlier fork is left."""
     nursery.run(["config"], workdir, {"BATCH_ROWS": "7"})
     environ = {"DATA_ROOT": str(workdir / "none"), "FUTU_SYMBOLS": "HK.00700"}
@@ -33,7 +33,7 @@ def test_a_fork_answers_as_a_start_does(nursery: Nursery, workdir: Path, verb: l
     assert (forked.returncode, forked.stdout, forked.stderr) == started(verb, workdir, environ)
 
 
-def test_what_only_a_start_reads_is_refused(nursery: Nursery, workdir: Path) -> None:
+def test_variables_that_only_a_start_reads_are_refused(nursery: Nursery, workdir: Path) -> None:
     """A locale or a preloaded library would silently not be in force."""
     for name in ("LC_ALL", "LD_PRELOAD", "PYTHONUTF8"):
         assert not nursery.can_fork({name: "of a test"})

@@ -76,7 +76,7 @@ def test_every_setting_of_the_predecessor_is_reported_once(workdir: Path) -> Non
     assert loaded.settings.health_interval_sec == 900  # what is written is in force
 
 
-def test_quotes_of_the_predecessor_stop_nothing(workdir: Path) -> None:
+def test_quoted_values_of_the_predecessor_are_accepted(workdir: Path) -> None:
     """Its values may be quoted, ours may not; a value that systemd would continue on the next line is still refused."""
     file = workdir / ".env"
     file.write_text(f'TG_TOKEN="{TOKEN}"\nTG_CHAT_ID=\'-5\'\nBATCH_SIZE="500"\n')

@@ -114,7 +114,7 @@ def test_a_test_that_waits_is_skipped_and_not_run_again(project: Path) -> None:
     assert (project / "imported").read_text("utf-8") == "x"  # a file without a quick test is not even imported
 
 
-def test_a_fixture_that_starts_a_process_leaves_each_of_its_tests(project: Path) -> None:
+def test_a_fixture_that_starts_a_process_skips_each_of_its_tests(project: Path) -> None:
     """pytest asks a fixture of the whole run once: those that come later are left for its sake too."""
     (project / "test_mixed.py").unlink()
     (project / "test_slow.py").write_text(_SHARED, "utf-8")
@@ -138,7 +138,7 @@ def test_a_run_of_one_test_says_nothing_about_the_rest_of_its_file(project: Path
     assert counts(project, "--quick", "test_mixed.py")["passed"] == 4
 
 
-def test_as_known_leaves_nothing_in_mid_way(project: Path) -> None:
+def test_as_known_interrupts_no_test(project: Path) -> None:
     """For mutants: a mutant that makes a quick test sleep must be caught, not skipped."""
     (project / "mended").touch()
     counts(project, "--quick")
@@ -148,7 +148,7 @@ def test_as_known_leaves_nothing_in_mid_way(project: Path) -> None:
     assert counts(project, "--quick-as-known") == {"passed": 1}
 
 
-def test_more_patience_is_remembered_apart(project: Path) -> None:
+def test_a_longer_patience_is_remembered_separately(project: Path) -> None:
     """For mutants: tests that wait for a thread take part there, and `make quick` still leaves them."""
     (project / "mended").touch()
     counts(project, "--quick")

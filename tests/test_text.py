@@ -23,7 +23,7 @@ from hk_tick_collector.text import plain
         (None, "None"),
     ],
 )
-def test_what_acts_is_shown_instead(text: object, shown: str) -> None:
+def test_control_characters_are_shown_as_codes(text: object, shown: str) -> None:
     """White space becomes a blank; control and invisible characters are escaped."""
     assert plain(text) == shown
 

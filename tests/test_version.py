@@ -67,7 +67,7 @@ def test_a_tag_is_the_version(checkout: Path) -> None:
     assert version(checkout) == "0.2.0"
 
 
-def test_behind_a_tag_it_is_a_development_version_of_what_comes_next(checkout: Path) -> None:
+def test_after_a_tag_it_is_a_development_version_of_the_next_release(checkout: Path) -> None:
     """Of the next patch, or of NEXT_VERSION if that is higher; with the commit, and whether files were changed."""
     git(checkout, "tag", "v0.2.0")
     name = commit(checkout)
@@ -108,7 +108,7 @@ def test_a_checkout_on_a_host_without_git(checkout: Path) -> None:
     assert version(checkout, PATH="/nowhere") == "0.3.0"
 
 
-def test_the_variables_of_a_git_hook_do_not_lead_elsewhere(checkout: Path, tmp_path: Path) -> None:
+def test_variables_of_a_git_hook_are_ignored(checkout: Path, tmp_path: Path) -> None:
     """git sets GIT_DIR for its hooks; the version still comes from this tree."""
     other = tmp_path / "other"
     other.mkdir()

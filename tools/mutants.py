@@ -31,8 +31,8 @@ NOTICED: Final = {"killed", "timeout", "segfault", "caught by type check"}
 UNTRIED: Final = {"not checked", "check was interrupted by user", "skipped"}
 _PYTHON: Final = [sys.executable, "-X", "dev", "-W", "ignore", "-m"]
 _STOP_S: Final = 120
-_CAP_S: Final = 10  # so long a test waits for what a mutant never does
-_MEMORY: Final = Path("/dev/shm")  # a file system in memory: a test that waits for fsync would take no part
+_CAP_S: Final = 10  # a test waits this long for an event that a mutant never causes
+_MEMORY: Final = Path("/dev/shm")  # a file system in memory: a test that waits for fsync would be left out
 
 
 def find_quick_tests() -> bool:
@@ -45,7 +45,7 @@ def find_quick_tests() -> bool:
 
 
 def try_mutants(minutes: float, options: list[str]) -> None:
-    """Tries what was not tried yet. Ctrl-C, and the end of the time, keep what was found."""
+    """Tries mutants that were not tried yet. After Ctrl-C, or when the time is over, the results so far are kept."""
     with subprocess.Popen([*_PYTHON, "tools.run_mutmut", *options], cwd=ROOT) as run:
         try:
             run.wait(minutes * 60)
@@ -58,7 +58,7 @@ def try_mutants(minutes: float, options: list[str]) -> None:
 
 
 def results() -> dict[str, str]:
-    """Each mutant by its name, and what became of it, in mutmut's words."""
+    """The result of each mutant, as mutmut names it."""
     command = [*_PYTHON, "mutmut", "results", "--all", "true"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return dict(re.findall(r"(?m)^\s+(\S+): (.+)$", done.stdout))
@@ -87,7 +87,7 @@ def sample_of(mutants: Iterable[str], size: int, seed: str) -> set[str]:
 
 
 def table(found: dict[str, str]) -> list[str]:
-    """A line for each module, each package and all: how many mutants, how many tried, and what became of those."""
+    """A line for each module, each package and all: the numbers of mutants, of tried ones, and of each result."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for of in (module_of, package_of, lambda _: "all"):
         for mutant, status in found.items():
@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--threshold", type=float, default=85)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
-        "--sample", type=int, default=0, metavar="N", help="try N mutants of each package, drawn by lot"
+        "--sample", type=int, default=0, metavar="N", help="try N mutants of each package, chosen at random"
     )
     parser.add_argument("--seed", default="1", help="another one draws other mutants")
     parser.add_argument("--again", action="store_true", help="try survivors once more, after a test was added")

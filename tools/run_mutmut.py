@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _known(result: int | None, *, again: bool) -> int | None:
-    """What mutmut need not find out; None where it shall."""
+    """The result that mutmut need not find again; None if it must try the mutant."""
     status = status_by_exit_code[result]
     return None if status in UNTRIED or (again and status not in NOTICED) else result
 

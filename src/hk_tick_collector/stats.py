@@ -44,7 +44,6 @@ class Stats:
     server_ver: int | None = None
     connects: int = 0
     questions_failed: dict[str, str] = field(default_factory=dict)  # kind of request that OpenD now fails → why
-    drift_s: float | None = None  # our clock minus OpenD's
     symbols: int = 0
     bad_symbols: list[str] = field(default_factory=list)  # invalid entries of FUTU_SYMBOLS, each as an error text
     quota_used: int | None = None

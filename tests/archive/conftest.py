@@ -1,4 +1,4 @@
-"""For the tests of the archive: sealed days, a place, a key, and the tools of Debian that check what lies there."""
+"""For the tests of the archive: sealed days, a place, a key, and the tools of Debian that check an archive."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def key(tmp_path: Path) -> SigningKey:
 
 
 def verify_sh(root: Path, *days: str, signers: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """What the script in the archive says, as someone without this program runs it."""
+    """The output of the script in the archive, run without this program."""
     environ = {"PATH": "/usr/bin:/bin"} | ({"SIGNERS": str(signers)} if signers else {})
     return subprocess.run(
         ["sh", root / "verify.sh", *days], capture_output=True, text=True, check=False, env=environ, cwd="/"

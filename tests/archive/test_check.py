@@ -1,4 +1,4 @@
-"""Whatever was changed in an archive is named: by this program, and by verify.sh with the tools of Debian alone."""
+"""Any change in an archive is reported: by this program, and by verify.sh with only the tools of Debian."""
 
 from __future__ import annotations
 
@@ -103,8 +103,36 @@ def test_a_day_taken_out_of_the_chain(archive: Directory) -> None:
     assert "certificate number 2 is missing" in wrong(archive)
 
 
+def test_a_day_taken_out_by_moving_it_aside(archive: Directory) -> None:
+    """Its certificate lies where those of replaced days lie, so no number is missing; but none is in force."""
+    for name in [name for name in archive.list() if "2026-11-19" in name]:
+        archive.move(name, f"_superseded/2026-11-19-0123456789abcdef/{name}")
+    (words,) = [words for day, words in read_chain(archive).faults() if day == "20261119"]
+    assert words == "its certificate, number 2, lies in _superseded/ and no newer one is in force"
+    assert "2026-11-19: its certificate, number 2, lies in _superseded/" in wrong(archive)
+
+
+def test_a_replaced_day_that_is_put_back(archive: Directory, make_day: MakeDay, key: SigningKey) -> None:
+    """The old certificate and its files in the place of the new ones: all are signed, and the order shows it."""
+    (archive.root.parent / "the 數據 data" / "20261119.db").unlink()
+    with archive.hold() as workspace:
+        run = Run(archive, workspace, key, "host-1", lambda *_: None, lambda: open_ms(DAYS[-1]) + 10**8)
+        archive_day(run, read_chain(archive), make_day("20261119", 30), replace=True)
+    assert faults(archive) == {}
+    assert verify_sh(archive.root).returncode == 0
+    old = [name for name in archive.list("_superseded/") if "2026-11-19" in name]
+    for name in [name for name in archive.list() if "2026-11-19" in name and name not in old]:
+        archive.move(name, f"_superseded/2026-11-19-0123456789abcdef/{name}")
+    for name in old:
+        archive.move(name, name.split("/", 2)[2])
+    assert faults(archive) == {
+        "20261119": ["its certificate, number 4, lies in _superseded/ and no newer one is in force"]
+    }
+    assert "2026-11-19: its certificate, number 4, lies in _superseded/" in wrong(archive)
+
+
 def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None:
-    """A day signed anew by a key that allowed_signers does not name."""
+    """A day signed again by a key that is not in allowed_signers."""
     make_key(tmp_path / "other", tmp_path)
     name = archive.root / "certificates" / "2026-11-20.txt"
     name.with_name(name.name + ".sig").write_bytes(SigningKey(tmp_path / "other", "x").sign(name.read_bytes()))
@@ -113,7 +141,7 @@ def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None
 
 
 def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key: SigningKey) -> None:
-    """An archive that somebody made anew with a key and an allowed_signers of his own."""
+    """An archive that another person made again with another key and another allowed_signers."""
     make_key(tmp_path / "other", tmp_path)
     other = SigningKey(tmp_path / "other", "host-1")
     (tmp_path / "kept").write_text(f"{key.public.line}\n")
@@ -128,8 +156,8 @@ def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key
     assert "another key" in check_day(archive, chain, DAYS[0], kept).faults[0]
 
 
-def test_a_changed_order_shows(archive: Directory, key: SigningKey) -> None:
-    """Two certificates exchanged, or one made anew by the same key with other figures."""
+def test_a_changed_order_is_noticed(archive: Directory, key: SigningKey) -> None:
+    """Two certificates exchanged, or one made again by the same key with other figures."""
     name = archive.root / "certificates" / "2026-11-19.txt"
     text = name.read_bytes().replace(b"# gaps_open: 0", b"# gaps_open: 1")
     name.write_bytes(text)
@@ -139,7 +167,7 @@ def test_a_changed_order_shows(archive: Directory, key: SigningKey) -> None:
 
 
 def test_a_second_file_beside_the_ticks(archive: Directory) -> None:
-    """It would double the day for whoever reads the directory."""
+    """Otherwise a reader of the directory would see the ticks of the day twice."""
     (archive.root / "ticks/date=2026-11-19/ticks-0123456789abcdef.parquet").write_bytes(b"x")
     assert "doubles the day" in faults(archive)["20261119"][0]
     said = wrong(archive)

@@ -41,7 +41,7 @@ def changed(source: Path) -> None:
     source.chmod(0o440)
 
 
-def test_what_lies_in_the_archive(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+def test_the_archive_has_the_files_of_its_layout(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
     """The files of the layout and no other; the stock tools find them as they were signed."""
     outcome = archived(place, key, make_day(DAY))
     assert outcome.state == ARCHIVED
@@ -61,7 +61,7 @@ def test_what_lies_in_the_archive(make_day: MakeDay, place: Directory, key: Sign
 
 
 def test_a_second_time_changes_nothing(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Nor does a file with other bytes and the same content, as restore makes one."""
+    """Nor does a file with the same content in other bytes, like a restored one."""
     source = make_day(DAY)
     archived(place, key, source)
     before = files_in(place.root)
@@ -75,7 +75,7 @@ def test_a_second_time_changes_nothing(make_day: MakeDay, place: Directory, key:
 
 
 def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Replaced files are kept aside under their names; the chain goes on over them."""
+    """Replaced files are kept in another directory under their names; the chain of certificates continues."""
     source = make_day(DAY)
     first = archived(place, key, source).certificate
     archived(place, key, make_day(NEXT))
@@ -97,7 +97,7 @@ def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: 
 
 
 def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """Who has the file open reads it to its end; who lists the directory never finds two files of the day."""
+    """A reader with the file open reads it to its end; the directory never has two files of the day."""
     source = make_day(DAY)
     name = archived(place, key, source).certificate.ticks_name
     changed(source)
@@ -116,7 +116,7 @@ def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key:
     assert not place.exists(name)
 
 
-def test_what_a_killed_run_left_does_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+def test_files_of_a_killed_run_do_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
     """Files without a certificate: the same content stays, other content is moved aside."""
     source = make_day(DAY)
     outcome = archived(place, key, source)
@@ -158,7 +158,7 @@ def test_an_older_schema_and_an_empty_day(make_day: MakeDay, place: Directory, k
 
 
 def test_a_file_that_changes_meanwhile(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
-    """No certificate of a day file that something still writes."""
+    """A day file that is still being written gets no certificate."""
     source = make_day(DAY)
 
     def progress(what: str, done: int, _total: int) -> None:
@@ -201,7 +201,7 @@ def test_keys_of_two_hosts(make_day: MakeDay, place: Directory, key: SigningKey,
     assert (place.root / "allowed_signers").read_text().splitlines() == signers
 
 
-def test_without_hard_links_it_works_too(
+def test_archiving_works_without_hard_links(
     make_day: MakeDay, place: Directory, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a disk of another kind, exFAT for example."""
@@ -212,3 +212,12 @@ def test_without_hard_links_it_works_too(
     monkeypatch.setattr("os.link", link)
     assert archived(place, key, make_day(DAY)).state == ARCHIVED
     assert verify_sh(place.root).returncode == 0
+
+
+def test_a_copy_under_the_name_of_another_day_is_refused(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Its ticks are of another day, so a certificate of the day in its name would say what is not true."""
+    source = make_day(DAY)
+    copy = source.rename(source.with_name(f"{NEXT}.db"))
+    with pytest.raises(StoreError, match=f"is the file of {DAY}, and its name says {NEXT}"):
+        archived(place, key, copy)
+    assert [name for name in files_in(place.root) if NEXT[-2:] in name] == []

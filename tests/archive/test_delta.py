@@ -128,7 +128,7 @@ def test_racing_committers_lose_nothing(place: Place) -> None:
     assert (table.version(), rows(place)) == (5, 12)
 
 
-def test_what_is_not_understood_is_refused(place: Place) -> None:
+def test_an_unknown_log_is_refused(place: Place) -> None:
     """A log that another program upgraded, or that lacks a version, is not written to; the line says what to do."""
     first, second = write(place, "2026-11-19", 3), write(place, "2026-11-20", 4)
     registered(place, first)
@@ -143,3 +143,17 @@ def test_what_is_not_understood_is_refused(place: Place) -> None:
         registered(place, first, second)
     with pytest.raises(ArchiveError, match="is not a Parquet file of the archive"):
         registered(place, "books/2026-11-20.db")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b'{"add":5}', b'{"protocol":{}}', b"\xff"])
+@pytest.mark.parametrize("name", ["00000000000000000000.json", "_last_checkpoint"])
+def test_a_damaged_log_is_named(place: Place, name: str, content: bytes) -> None:
+    """One line that says what to do, and nothing is committed."""
+    day = write(place, "2026-11-20", 3)
+    registered(place, day)
+    assert isinstance(place, Directory)
+    (place.root / "ticks/_delta_log" / name).write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"the Delta log of .* is damaged") as caught:
+        registered(place, write(place, "2026-11-23", 3))
+    assert "remove it and run archive --delta again" in caught.value.hint
+    assert len(place.list("ticks/_delta_log/0")) == 1

@@ -1,4 +1,4 @@
-"""The digest of ticks is of the rows alone: not of their batches, and not of the file that they come from."""
+"""The digest of ticks depends only on the rows: not on their batches, and not on the file that they are read from."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_batches_do_not_matter() -> None:
         ROWS[:3],
     ],
 )
-def test_every_change_shows(rows: list[tuple[str, int]]) -> None:
+def test_every_change_is_noticed(rows: list[tuple[str, int]]) -> None:
     """A value, a border between two texts, the order, a missing row."""
     assert content(batch(rows)) != content(batch(ROWS))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from tests.archive.conftest import open_ms
 
@@ -28,6 +29,16 @@ def test_complete_needs_the_comparison_after_the_close(make_day: MakeDay) -> Non
     assert read_facts(make_day(DAY)).verdict == COMPLETE
     assert read_facts(make_day("20261119", session="lunch")).verdict == NOT_PROVABLE
     assert read_facts(make_day("20261118", session="")).verdict == NOT_PROVABLE
+
+
+def test_complete_needs_the_comparison_of_every_symbol(make_day: MakeDay) -> None:
+    """A symbol that was removed from the settings during the day has ticks, and was not compared after the close."""
+    path = make_day(DAY)
+    path.chmod(0o640)
+    with apsw.Connection(str(path)) as db:
+        db.execute("DELETE FROM reconciliation WHERE symbol = 'HK.00700'")
+    facts = read_facts(path)
+    assert (facts.not_compared, facts.verdict) == (1, NOT_PROVABLE)
 
 
 def test_gaps_of_known_and_unknown_size(make_day: MakeDay) -> None:

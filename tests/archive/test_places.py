@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,7 +32,7 @@ def put(place: Place, name: str, content: bytes) -> bool:
         return place.put_new(name, source)
 
 
-def test_what_is_put_is_there(place: Place) -> None:
+def test_stored_content_can_be_read(place: Place) -> None:
     """The content can be read, listed and measured, and a second time changes nothing."""
     assert put(place, "books/2026-11-20.db", b"book")
     assert not put(place, "books/2026-11-20.db", b"book")
@@ -47,6 +48,16 @@ def test_what_is_put_is_there(place: Place) -> None:
     assert place.stored("books/2026-11-21.db") is None
     with pytest.raises(ArchiveError, match=r"there is no .*2026-11-21\.db"):
         place.read("books/2026-11-21.db")
+
+
+def test_a_pipe_or_a_directory_under_a_name_is_refused(place: Place, tmp_path: Path) -> None:
+    """At once: opening a pipe that nobody writes into waits for ever, and SIGTERM does not end that."""
+    os.mkfifo(tmp_path / "the 檔案 archive" / "pipe")
+    (tmp_path / "the 檔案 archive" / "directory").mkdir()
+    for name in ("pipe", "directory"):
+        for ask in (place.read, place.stored, place.open):
+            with pytest.raises(ArchiveError, match=f"cannot read .*{name} .not a regular file"):
+                ask(name)
 
 
 def test_other_content_is_refused(place: Place) -> None:

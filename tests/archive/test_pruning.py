@@ -1,4 +1,4 @@
-"""Nothing is freed until it is proved to be elsewhere, and whatever is not proved stays, with the reason."""
+"""A file is removed only if a copy is proved to be elsewhere; every other file stays, with the reason."""
 
 from __future__ import annotations
 
@@ -79,6 +79,36 @@ def test_a_proved_day_is_freed(
     assert pruned() == []
 
 
+def test_links_to_one_file_are_one_copy(
+    make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
+) -> None:
+    """Hard links as `cp -al` makes them, and a directory of symbolic links: one failed disk block takes both."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    hard, soft = (Directory(place.root.with_name(name)) for name in ("hard", "soft"))
+    shutil.copytree(place.root, hard.root, copy_function=os.link)
+    soft.root.mkdir()
+    for name in ("ticks", "books", "certificates"):
+        (soft.root / name).symlink_to(place.root / name)
+    for copy in (hard, soft):
+        (kept,) = pruned(copy, copies=2)
+        assert (kept.freed, kept.is_fault) == (False, True)
+        assert f"{copy.where}: its files are those of {place.where}: that is one copy" in kept.why
+    assert day.exists()
+
+
+def test_an_archive_that_is_not_mounted_is_a_fault(
+    make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
+) -> None:
+    """Not the same as a day that is not archived yet: the exit code has to tell it."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    place.root.rename(place.root.with_name("elsewhere"))
+    (kept,) = pruned()
+    assert (kept.freed, kept.is_fault) == (False, True)
+    assert kept.why == f"there is no directory {place.where}"
+
+
 def test_the_newest_days_stay_whatever_the_clock_says(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
@@ -119,7 +149,7 @@ def test_a_day_that_is_not_proved_stays(
 
 @pytest.mark.parametrize("what", ["ticks/*/*.parquet", "books/*.db", "certificates/*.txt", "certificates/*.sig"])
 @pytest.mark.parametrize("how", [flip, os.unlink])
-def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
+def test_a_day_stays_if_a_file_of_its_archive_is_wrong(
     make_day: MakeDay,
     place: Directory,
     key: SigningKey,
@@ -127,7 +157,7 @@ def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
     what: str,
     how: Callable[[Path], None],
 ) -> None:
-    """One flipped bit, or a file that is gone, in any of them; the same day in a second, right copy may go."""
+    """One flipped bit, or a missing file, in any of them; with a second, right copy the day may be removed."""
     day = make_day(DAY)
     archived(place, key, day)
     copy = Directory(place.root.with_name("copy"))
@@ -146,10 +176,10 @@ def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
     assert freed.is_fault or not place.exists("certificates/2026-11-20.txt")
 
 
-def test_a_flipped_bit_in_the_day_file_keeps_it(
+def test_a_day_file_with_a_flipped_bit_stays(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """It is no longer what was archived: perhaps it is right and the archive is not."""
+    """It differs from the archive: the day file may be right and the archive wrong."""
     day = make_day(DAY)
     archived(place, key, day)
     day.chmod(0o640)
@@ -161,10 +191,10 @@ def test_a_flipped_bit_in_the_day_file_keeps_it(
     assert "what is archived there is not what the day file has" in kept.why
 
 
-def test_a_certificate_of_another_key_counts_for_nothing(
+def test_a_certificate_of_another_key_proves_nothing(
     make_day: MakeDay, tmp_path: Path, place: Directory, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """Although the archive itself names that key: whoever can write there could have added it."""
+    """Even if the archive names that key: anyone who can write there could have added it."""
     make_key(tmp_path / "another", tmp_path)
     archived(place, SigningKey(tmp_path / "another", "host-2"), make_day(DAY))
     (kept,) = pruned()
@@ -186,7 +216,7 @@ def test_a_restored_day_and_an_older_schema_are_proved_by_content(
     assert pruned()[0].freed
 
 
-def test_who_has_the_day_open_goes_on_reading(
+def test_a_reader_with_the_day_open_can_continue(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
     """A reader in the middle of its transaction gets all its rows, and a file that is open all its bytes."""
@@ -242,7 +272,7 @@ def test_a_snapshot_without_its_day_stays(
     assert [each.freed for each in pruned()] == [True, True]
 
 
-def test_what_a_killed_run_put_aside_is_finished_or_undone(
+def test_the_next_run_completes_or_undoes_a_killed_run(
     make_day: MakeDay, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
     """A proved day goes; another one gets its name back; and no file is replaced by that."""
@@ -263,7 +293,7 @@ def test_what_a_killed_run_put_aside_is_finished_or_undone(
 def test_one_run_at_a_time(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, pruned: Callable[..., list[Judged]]
 ) -> None:
-    """A second one that would free is told to wait; a dry run is not in the way."""
+    """A second run that would remove files is refused; a dry run may run at the same time."""
     for name in (DAY, NEXT):
         archived(place, key, make_day(name))
     running = prune(Asked(data_root, data_root, [place], [key.public], 1, 0, frees=True), nothing)
@@ -287,10 +317,10 @@ def test_an_archive_that_cannot_be_read_frees_nothing(
     assert day.exists()
 
 
-def test_a_day_is_freed_only_as_the_file_that_was_read(
+def test_only_the_file_that_was_read_is_removed(
     make_day: MakeDay, place: Directory, key: SigningKey, data_root: Path
 ) -> None:
-    """Another file that gets the name while the copies are read is not removed."""
+    """A file that replaces it while the copies are read is not removed."""
     day = make_day(DAY)
     archived(place, key, day)
     another = data_root / "another"
@@ -306,10 +336,10 @@ def test_a_day_is_freed_only_as_the_file_that_was_read(
     assert subprocess.run(["sqlite3", day, "SELECT count(*) FROM ticks"], capture_output=True, check=True).stdout
 
 
-def test_without_an_archive_only_snapshots_go(
+def test_without_an_archive_only_snapshots_are_removed(
     make_day: MakeDay, data_root: Path, snapshots: Path, key: SigningKey
 ) -> None:
-    """A day is never freed on the word of nobody."""
+    """Without an archive no day file is proved to be elsewhere."""
     day = make_day(DAY)
     take(day, snapshots, keep_free_bytes=0, progress=nothing)
     judged = prune(Asked(data_root, snapshots, [], [key.public], 1, 0, frees=True), nothing)

@@ -1,4 +1,4 @@
-"""The archive is read alike by every engine that researchers use, also while a day is replaced."""
+"""Every engine that researchers use reads the same from the archive, also while a day is replaced."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_engine_reads_the_same(make_day: MakeDay, plain: Directory, key: S
 
 
 def test_readers_while_a_day_is_replaced(make_day: MakeDay, plain: Directory, key: SigningKey) -> None:
-    """Who has a version open reads it to its end; who opens anew sees the day once, with the new content."""
+    """A reader with a version open reads it to its end; a new reader sees the day once, with the new content."""
     source = make_day(DAYS[1])
     archived(plain, key, source)
     registered(plain)

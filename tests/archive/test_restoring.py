@@ -1,9 +1,10 @@
-"""An archived day comes back whole or not at all, and never over an existing file."""
+"""An archived day is restored completely or not at all, and never over an existing file."""
 
 from __future__ import annotations
 
 import stat
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from hk_tick_collector.archive.day import ALREADY
 from hk_tick_collector.archive.restoring import Restored, restore_day
 from hk_tick_collector.archive.signers import known_signers
 from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames.day_file import BATCH_ROWS
 from hk_tick_collector.store.schema import VERSION
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ def dump(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("schema", range(2, VERSION + 1))
 @pytest.mark.parametrize("rows", [0, 60])
-def test_archive_restore_archive(data_root: Path, place: Directory, key: SigningKey, schema: int, rows: int) -> None:
+def test_a_restored_day_is_archived_as_the_same_bytes(
+    data_root: Path, place: Directory, key: SigningKey, schema: int, rows: int
+) -> None:
     """Of any schema, a day without ticks too: the same rows in all tables, sealed; archived again, the same bytes."""
     day = seal_day(data_root, DAY, rows=rows, gaps=2, schema=schema)
     archived(place, key, day)
@@ -81,7 +85,7 @@ def test_a_flipped_bit_is_noticed(
     assert list(data_root.iterdir()) == []
 
 
-def test_the_certificate_of_another_day_does_not_do(
+def test_the_certificate_of_another_day_is_refused(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
 ) -> None:
     """Nor do files that were exchanged between two right days."""
@@ -124,7 +128,7 @@ def test_the_replaced_content_comes_back(make_day: MakeDay, data_root: Path, pla
     assert dump(day) == content
 
 
-def test_a_killed_run_leaves_nothing_that_stops_the_next(
+def test_a_killed_run_does_not_stop_the_next(
     make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
 ) -> None:
     """The next run uses the hidden directory again and removes it."""
@@ -136,3 +140,29 @@ def test_a_killed_run_leaves_nothing_that_stops_the_next(
     (left / day.name).write_bytes(b"half")
     restored(place, data_root)
     assert [path.name for path in data_root.iterdir()] == [day.name]
+
+
+def test_a_disk_that_becomes_full_leaves_nothing(
+    make_day: MakeDay, place: Directory, key: SigningKey, tmp_path: Path
+) -> None:
+    """It had room when the work began. One line that says so; with space again the day comes back."""
+    archived(place, key, make_day(DAY, BATCH_ROWS))
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", small], check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    ballast = small / "ballast"
+
+    def fill(_step: str, _done: int, _total: int) -> None:
+        with suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+
+    try:
+        with pytest.raises(StoreError, match="full"):
+            restore_day(place, read_chain(place), DAY, small, known_signers(place), fill)
+        assert list(small.iterdir()) == [ballast]
+        ballast.unlink()
+        assert restored(place, small).rows == 2 * BATCH_ROWS
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -1,4 +1,4 @@
-"""An archive in S3: what a server on loopback does, and what a hostile one may do without anybody being misled."""
+"""An archive in S3: with a server on loopback, and with one that gives wrong answers, which are noticed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def put(place: Place, content: bytes, name: str = NAME) -> bool:
         return place.put_new(name, source)
 
 
-def test_what_is_put_is_there(place: Place) -> None:
+def test_stored_content_can_be_read(place: Place) -> None:
     """The content can be read whole or in part, listed and measured, and a second time changes nothing."""
     assert place.list() == []
     assert put(place, b"0123456789")
@@ -92,7 +92,7 @@ def test_a_large_file_goes_in_parts(place: Place) -> None:
 
 
 def test_racing_writers_lose_nothing(place: Place) -> None:
-    """Of several that store different content under one name at once, one succeeds and the others are told."""
+    """Of several that store different content under one name at once, one succeeds and the others get an error."""
     results: list[bytes | ArchiveError] = []
 
     def try_it(content: bytes, source: Path) -> None:
@@ -114,7 +114,7 @@ def test_racing_writers_lose_nothing(place: Place) -> None:
     assert {type(each) for each in results if not isinstance(each, bytes)} == {OtherContentError}
 
 
-def test_what_was_replaced_gets_another_name(place: Place) -> None:
+def test_replaced_content_gets_another_name(place: Place) -> None:
     """A move is complete, can be repeated, and overwrites nothing."""
     put(place, b"old")
     place.move(NAME, f"_superseded/{NAME}")
@@ -128,7 +128,7 @@ def test_what_was_replaced_gets_another_name(place: Place) -> None:
 
 
 def test_one_run_at_a_time(place: Place) -> None:
-    """A second run on this host is told at once that it has to wait."""
+    """A second run on this host is refused at once."""
     with place.hold(), pytest.raises(ArchiveError, match="another run is writing"), place.hold():
         pass
 
@@ -165,7 +165,7 @@ def test_a_refusal_is_one_line_without_the_key(hostile: HostileS3) -> None:
     assert SECRET not in line + repr(told.value)
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection_is_named() -> None:
     """A connection that is refused is named with its cause."""
     place = S3Place("s3://bucket", {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
     with pytest.raises(ArchiveError, match="Connection refused"):
@@ -232,7 +232,7 @@ def test_an_upload_whose_answer_is_lost_is_found_by_the_next_run(hostile: Hostil
     assert not put(at(hostile), b"content")
 
 
-def test_a_server_that_only_says_that_it_stored(hostile: HostileS3) -> None:
+def test_a_false_confirmation_is_an_error(hostile: HostileS3) -> None:
     """A confirmed upload that is not there is an error."""
 
     def forget(request: _Handler) -> bool:
@@ -247,7 +247,7 @@ def test_a_server_that_only_says_that_it_stored(hostile: HostileS3) -> None:
 
 
 @pytest.mark.parametrize("keep", [lambda data: data[:-1], lambda data: b"?" + data[1:], lambda data: data * 2])
-def test_a_server_that_stores_something_else(hostile: HostileS3, keep: type) -> None:
+def test_wrong_content_in_the_store_is_noticed_and_removed(hostile: HostileS3, keep: type) -> None:
     """It is noticed, and the wrong object is removed, so that it cannot be taken for the day."""
 
     def falsify(request: _Handler) -> bool:
@@ -261,7 +261,7 @@ def test_a_server_that_stores_something_else(hostile: HostileS3, keep: type) -> 
     assert hostile.objects == {}
 
 
-def test_a_server_that_gives_less_than_it_says(hostile: HostileS3) -> None:
+def test_an_answer_that_is_too_short_is_refused(hostile: HostileS3) -> None:
     """A read that is too short is never taken for the whole."""
     put(at(hostile), b"content")
 

@@ -1,4 +1,4 @@
-"""Ticks come out of the Parquet file as they went in, and always in the same bytes."""
+"""Ticks are read from the Parquet file as they were written, and the bytes of the file are always the same."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_same_bytes_each_time(make_day: MakeDay, tmp_path: Path, monkeypatch
         assert [file.metadata.row_group(at).num_rows for at in range(3)] == [150, 150, 100]
 
 
-def test_no_ticks_make_a_file_too(make_day: MakeDay, tmp_path: Path) -> None:
+def test_a_day_without_ticks_has_a_file(make_day: MakeDay, tmp_path: Path) -> None:
     """With every column and no row."""
     written = write(make_day(DAY, 0), tmp_path / "x.parquet")
     assert written[:4] == (0, 0, 0, None)

@@ -1,4 +1,4 @@
-"""What can be asked for: one size, and a length that divides a day; everything else is one line with what to write."""
+"""Valid requests: one size, and a length that divides a day. Any other request is one line that says what to write."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_many_ticks_are_those_of_the_slow_reference(monkeypatch: pytest.MonkeyPa
 
 
 def test_only_ticks_that_form_prices_are_in_prices_and_all_are_in_volume() -> None:
-    """An odd lot at the best price of the day moves neither high nor close; LATE is shown apart; its price nowhere."""
+    """An odd lot at the highest price of the day changes neither high nor close; LATE has its own column."""
     ticks = trades(
         ("09:30:01", 10.0, 100, "AUTO_MATCH"),
         ("09:30:02", 99.0, 1, "ODD_LOT"),
@@ -187,7 +187,7 @@ def test_a_bar_without_a_price_has_none() -> None:
     assert (found[1]["volume"], found[1]["turnover"]) == (7, 63.0)
 
 
-def test_an_auctions_bar_stays_its_own_and_none_spans_lunch() -> None:
+def test_an_auction_has_its_own_bar_and_no_bar_spans_lunch() -> None:
     """Bars of an hour, 90 minutes and twelve hours are cut where a session begins; a cut bar's time is that moment."""
     ticks = trades(
         ("09:20:30", 10.0, 100, "AUCTION"),
@@ -287,7 +287,7 @@ def test_columns_are_the_same_with_and_without_ticks() -> None:
 
 
 def test_ticks_in_another_order_are_refused() -> None:
-    """Bars of a symbol that comes twice would be wrong in silence."""
+    """Otherwise bars of a symbol that comes twice would be wrong without an error."""
     ticks = [*batches(trades(("10:00:00", 1.0, 1, "AUTO_MATCH"), symbol="HK.00700"))]
     ticks += batches(trades(("10:00:00", 1.0, 1, "AUTO_MATCH"), symbol="HK.00005"))
     with pytest.raises(CollectorError, match=r"HK\.00005 come after those of HK\.00700"):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("topic", ["bars", "reading"])
-def test_a_topic_gives_its_figures_at_a_hundredth(tmp_path: Path, topic: str) -> None:
-    """Its figures mean nothing at this size; each of them is there."""
+def test_a_topic_gives_its_figures_at_a_hundredth_of_its_size(tmp_path: Path, topic: str) -> None:
+    """Its figures have no meaning at this size, but each of them exists."""
     bench = Bench(tmp_path, 0.01)
     getattr(bench, topic)()
     assert len(bench.figures) >= 3

@@ -61,7 +61,7 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_the_first_run_and_the_second(cli: Cli, data: Path, archive_root: Path) -> None:
-    """Every sealed day, and the key of the host, which is told; the second run has nothing to do."""
+    """Every sealed day is archived, and the new key of the host is reported; the second run has nothing to do."""
     done = cli("archive")
     assert done.returncode == 0, done.stderr
     shown = [line.partition(" ticks, not_provable, ")[0] for line in done.stdout.splitlines()]
@@ -146,7 +146,7 @@ def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
 
 
 def test_the_key_is_gone(cli: Cli, data: Path) -> None:
-    """An archive with certificates gets no new key by itself: that must be somebody's decision."""
+    """An archive with certificates gets no new key automatically: a person must decide that."""
     cli("archive", "--day", DAYS[0])
     (data / ".certificate_key").unlink()
     done = cli("archive")

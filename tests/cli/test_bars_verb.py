@@ -147,7 +147,7 @@ def test_archived_days_give_the_same_bars(cli: Cli, stored: Path) -> None:
     assert cli("bars", "--day", DAYS[1]).returncode == 1
 
 
-def test_open_gaps_and_symbols_without_ticks_are_told(cli: Cli, stored: Path) -> None:
+def test_open_gaps_and_symbols_without_ticks_are_reported(cli: Cli, stored: Path) -> None:
     """Bars of an incomplete day look like any other: stderr says so, and names the command that lists the gaps."""
     done = cli("bars", "HK.00005", "HK.09988", "--day", DAYS[1], "--json")
     assert done.returncode == 0
@@ -158,7 +158,7 @@ def test_open_gaps_and_symbols_without_ticks_are_told(cli: Cli, stored: Path) ->
     assert absent == "warning: no tick of HK.09988"
 
 
-def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
+def test_a_file_is_replaced_only_on_request(cli: Cli, stored: Path) -> None:
     """Exit code 2, one line, the file as it was; with --replace the new one."""
     (stored / "mine.csv").write_text("mine")
     done = cli("bars", "--day", DAYS[0], "--out", "mine.csv")
@@ -210,8 +210,8 @@ def test_without_the_extra_it_says_so(stored: Path) -> None:
         (("--out", "nowhere/bars.csv", "--day", "20261120"), "there is no directory nowhere"),
         (("--json", "--format", "csv"), "--json prints one complete document"),
         (("--day", "20261120", "--since", "20261119"), "--day and --since both name a day"),
-        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119: give the"),
-        (("--since", "12:00", "--until", "10:00"), "--since 12:00 is not earlier than --until 10:00: a time"),
+        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119"),
+        (("--since", "12:00", "--until", "10:00"), "--since 12:00 is not earlier than --until 10:00"),
         (("--archive", "s3://bucket/x"), "an archive at s3://bucket/x cannot be read in place"),
         (("--since", "yesterday"), "--since yesterday is neither a day nor a time"),
         (("--day", "20261118"), "there is no "),

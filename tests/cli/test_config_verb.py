@@ -72,7 +72,7 @@ def test_the_example_starts_a_collector(cli: Cli, workdir: Path) -> None:
     assert symbols["from"].startswith(f"{workdir}/new.env:")
 
 
-def test_check_is_silent_of_nothing_wrong(cli: Cli, workdir: Path) -> None:
+def test_check_prints_one_line_if_nothing_is_wrong(cli: Cli, workdir: Path) -> None:
     """`--check` prints one line with the file, the number of settings, and the restart as next command; exit code 0."""
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=HK.00700,HK.00981\nDATA_ROOT={workdir}\n")
     done = cli("config", "--check")
@@ -116,7 +116,7 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
     ]
 
 
-def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir: Path) -> None:
+def test_run_collects_the_good_symbols_and_reports_the_bad_ones(cli: Cli, workdir: Path) -> None:
     """`run` refuses only if no symbol is valid; `ticks` does not guess which symbol an argument means."""
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=00700,700\nDATA_ROOT={workdir}\n")
     done = cli("run")

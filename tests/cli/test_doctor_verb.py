@@ -205,3 +205,32 @@ def test_a_metrics_port_that_is_taken(cli: Cli, workdir: Path) -> None:
     assert address in found["metrics"]["text"]
     assert found["alerts"]["text"] == "2 destinations: mailto, tgram"
     assert "secret" not in done.stdout
+
+
+def test_an_archive_that_cannot_be_written_tonight(cli: Cli, workdir: Path) -> None:
+    """Told before the timer fails at 07:00: a directory that is not there, packages that are missing."""
+    settings = {"DATA_ROOT": str(workdir), "FUTU_SYMBOLS": SYMBOLS, "FUTU_PORT": "1"}
+    gone, there, bucket = workdir / "not mounted", workdir / "archive", "s3://bucket/ticks"
+    there.mkdir()
+    for where, hidden, outcome, text in (
+        ("", "", "ok", "off: ARCHIVE_DIR is empty"),
+        (str(there), "", "ok", f"to {there}"),
+        (bucket, "", "ok", f"to {bucket}"),
+        (str(gone), "", "warning", f"there is no directory {gone}"),
+        (str(there), "pyarrow", "warning", "pyarrow is not installed"),
+        (bucket, "obstore", "warning", "obstore is not installed"),
+    ):
+        if hidden:
+            words = (
+                f"import sys; sys.modules[{hidden!r}] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", words, "doctor", "--json"],
+                env={**os.environ, **settings, "ARCHIVE_DIR": where},
+                capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+        else:
+            done = cli("doctor", "--json", ARCHIVE_DIR=where, **settings)
+        found = checks(done)["archive"]
+        assert (found["outcome"], found["text"]) == (outcome, text)
+        assert bool(found["remedy"]) == (outcome == "warning")

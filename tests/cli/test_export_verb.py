@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,7 +87,7 @@ def test_csv_and_json_lines_can_be_read_by_anything(export: Cli, workdir: Path) 
 
 
 def test_symbols_times_and_columns(export: Cli, workdir: Path) -> None:
-    """Only what is asked for; the end of the time is not included."""
+    """Only the requested ticks and columns; the end of the time is not included."""
     args = ["--symbols", "HK.00700,HK.00005", "--from", "09:40", "--to", "09:42", "--columns", "ts, price"]
     done = export("--day", "20261120", "--out", "few.csv", *args)
     assert done.returncode == 0, done.stderr
@@ -124,8 +126,8 @@ def test_the_archive_and_a_day_file_give_the_same_file(export: Cli, days: Days, 
     assert one.schema.remove_metadata() == schema()
 
 
-def test_gaps_and_missing_symbols_are_told(export: Cli, days: Days, workdir: Path) -> None:
-    """On stderr, in the document and in the file's metadata; the file is written all the same."""
+def test_gaps_and_missing_symbols_are_reported(export: Cli, days: Days, workdir: Path) -> None:
+    """On stderr, in the document and in the file's metadata; the file is still written."""
     days.gap("20261120", "HK.00700", 7)
     done = export(
         "--since", "20261117", "--until", "20261120", "--symbols", "HK.00700,HK.00388", "--json", "--out", "a.parquet"
@@ -275,3 +277,15 @@ def test_without_the_extra_it_says_so(days: Days, workdir: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "hk-tick-collector: pyarrow is not installed: pip install 'hk-tick-collector[data]'\n"
+
+
+def test_a_symbol_that_is_a_path_writes_nothing_elsewhere(export: Cli, days: Days, workdir: Path) -> None:
+    """Another program wrote it into the day file: --split must not leave its directory."""
+    with closing(apsw.Connection(str(days.path("20261120")))) as db:
+        for table in ("ticks", "symbols"):
+            db.execute(f"UPDATE {table} SET symbol = '../outside' WHERE symbol = 'HK.00005'")
+    done = export("--day", "20261120", "--split", "symbol", "--out", "split")
+    assert done.returncode == 1
+    assert "'../outside' cannot be the name of a file" in done.stderr
+    assert not (workdir / "outside.parquet").exists()
+    assert not (workdir / "split").exists()

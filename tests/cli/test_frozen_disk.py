@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.live_state import leave_live_state
 from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
-from hk_tick_collector.cli._patience import each_in_child
+from hk_tick_collector.cli._patience import each_in_child, in_child
 from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops.live import kernel_wait
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
@@ -134,6 +135,22 @@ def test_a_disk_that_freezes_in_the_middle_of_an_output_is_named(root: Path) -> 
     assert len(working_children() - before) == 1
     reading.close()
     wait_until(lambda: working_children() <= before, "its child has ended")
+
+
+def test_a_frozen_disk_under_another_thread_of_the_reader_is_named(root: Path) -> None:
+    """As under a thread of Arrow: the first thread only waits for it."""
+
+    def opens() -> None:
+        with DayReader(root / f"{DAY}.db") as reader, reader.snapshot():
+            reader.meta()
+
+    def work() -> None:
+        thread = threading.Thread(target=opens)
+        thread.start()
+        thread.join()
+
+    with frozen(root.parent), pytest.raises(DiskHangsError, match=rf"the disk of {root} is frozen \(fsfreeze\)"):
+        in_child(work, root / f"{DAY}.db")
 
 
 def working_children() -> set[int]:

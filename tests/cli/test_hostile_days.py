@@ -129,7 +129,7 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     ],
 )
 def test_quality_of_odd_values(cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str) -> None:
-    """A verdict, numbers, a page: whatever stands in the columns; no traceback."""
+    """For any values in the columns: a verdict, numbers, a page; no traceback."""
     (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
     start_ms = market.day_start_ms(market.parse_day("20261120")) + 34_200_000
     file = DayFile(workdir / "20261120.db", "20261120", "run", start_ms, "test", StoreOptions())
@@ -168,7 +168,9 @@ ODD_VALUES: Final = {
 
 
 @pytest.mark.parametrize("sql", ODD_VALUES)
-def test_a_document_is_whole_or_not_begun(cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str) -> None:
+def test_a_document_is_printed_completely_or_not_at_all(
+    cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str
+) -> None:
     """A value in the last row that the schema does not allow: no verb prints the rows before it; one line, exit 1."""
     (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
     start_ms = market.day_start_ms(market.parse_day("20261120")) + 34_200_000

@@ -75,7 +75,7 @@ def root(workdir: Path) -> Path:
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 @pytest.mark.parametrize("recv", [True, False])
-def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, recv: bool) -> None:
+def test_a_file_in_its_place_is_imported(cli: Cli, root: Path, version: int, recv: bool) -> None:
     """Every tick is unchanged, the old file is kept under a name that shows what it is, one line reports everything."""
     ticks = [tick(symbol, counter) for symbol in ("HK.00700", "HK.00981") for counter in range(1, 40)]
     path = write_file(root / f"{DAY}.db", [as_predecessors(row, DAY) for row in ticks], version=version, recv=recv)
@@ -146,7 +146,7 @@ def test_the_write_ahead_log_comes_with_it(cli: Cli, root: Path) -> None:
         assert not path.with_name(path.name + "-wal").exists()
 
 
-def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
+def test_rows_that_are_no_ticks_are_kept_apart(cli: Cli, root: Path) -> None:
     """Rows without sequence, of another day, incomplete, wrong, doubtful or contradicting are stored unchanged."""
     good = [tick("HK.00700", counter) for counter in range(1, 6)]
     yesterday = tick("HK.00700", 6, seq=(OPEN_MS // 1000 - 86_400) << 32 | 6, ts_ms=OPEN_MS - 86_400_000)
@@ -188,7 +188,7 @@ def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Path, sign: int) -> None:
+def test_a_time_eight_hours_off_is_corrected_by_its_sequence(cli: Cli, root: Path, sign: int) -> None:
     """The second in the exchange's own sequence proves it row by row; a row without proof is not changed."""
     ticks = [tick("HK.00700", counter) for counter in range(1, 8)]
     rows = [as_predecessors(row, DAY, ts_ms=row[2] + sign * SHIFT_MS) for row in ticks[:4]]
@@ -202,7 +202,7 @@ def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Pat
     assert ours(path) == ticks
 
 
-def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
+def test_a_day_of_ours_gets_the_missing_ticks(cli: Cli, root: Path) -> None:
     """Our ticks are kept, the predecessor's are added, contradictions are stored apart, gaps are filled."""
     path = root / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
@@ -222,7 +222,7 @@ def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
     assert "0 of 7 rows added" in cli("import", str(old)).stdout
 
 
-def test_a_sealed_day_is_left_alone(cli: Cli, root: Path) -> None:
+def test_a_sealed_day_is_not_changed(cli: Cli, root: Path) -> None:
     """Nothing is added to a sealed day; --to writes the ticks to another file."""
     path = root / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
@@ -259,7 +259,7 @@ def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
     assert not waiting.exists()
 
 
-def test_a_predecessor_at_work_is_named(cli: Cli, root: Path) -> None:
+def test_a_running_predecessor_is_named(cli: Cli, root: Path) -> None:
     """The file is open in the predecessor, so it is not moved, and the process is named."""
     path = root / f"{DAY}.db"
     with closing(begin_file(path)) as db:
@@ -279,7 +279,7 @@ sys.stdin.read()
 """
 
 
-def test_a_file_that_the_collector_imports_is_left_to_it(cli: Cli, root: Path) -> None:
+def test_a_file_that_the_collector_imports_is_not_imported_twice(cli: Cli, root: Path) -> None:
     """With the file's new name or the day's name: nothing to do, and the message does not ask to stop the service."""
     path = root / f"{DAY}.db"
     waiting = root / f"{DAY}.db.predecessor-20261118T020304Z.not-imported"
@@ -357,7 +357,7 @@ def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
     assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
 
 
-def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
+def test_the_day_comes_from_the_name_or_the_rows(cli: Cli, root: Path) -> None:
     """A file with any name is imported if its rows are of one day; with rows of two days it is refused."""
     one = write_file(root.parent / "copy.sqlite", [as_predecessors(tick("HK.00700", 1), DAY)])
     assert cli("import", str(one)).returncode == 0
@@ -405,7 +405,7 @@ def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
     assert len(ours(path)) == 1
 
 
-def test_a_kill_at_any_moment_leaves_no_half(root: Path, cli: Cli, workdir: Path) -> None:
+def test_a_kill_at_any_moment_leaves_no_partial_file(root: Path, cli: Cli, workdir: Path) -> None:
     """After SIGKILL at any step no partial file is in use, and a second call completes the import."""
     ticks = [tick("HK.00700", counter) for counter in range(1, 60)]
     rows = [as_predecessors(row, DAY) for row in ticks]

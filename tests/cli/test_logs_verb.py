@@ -75,7 +75,7 @@ def test_a_line_that_says_something_else_is_no_repeat(cli: Cli, workdir: Path) -
     ]  # fmt: skip
 
 
-def test_lines_of_older_versions_are_told_in_hong_kongs_time(cli: Cli, workdir: Path) -> None:
+def test_lines_of_older_versions_are_shown_in_hong_kong_time(cli: Cli, workdir: Path) -> None:
     """Their offset is that of the host. A time without an offset is not changed."""
     lines = ["2026-11-20T01:30:20.000+00:00 WARNING gap_opened symbol=HK.00700", LINES[8]]
     syslog = "Nov 20 01:30:21 host systemd[1]: Started hk-tick-collector.service."
@@ -156,7 +156,7 @@ def test_a_journal_that_cannot_be_read(cli: Cli, workdir: Path, said: str, code:
     assert words in done.stderr
 
 
-def test_what_cannot_be_meant(cli: Cli, workdir: Path, saved: str) -> None:
+def test_wrong_arguments_are_one_line(cli: Cli, workdir: Path, saved: str) -> None:
     """Wrong arguments: one line that says what is allowed, exit code 2."""
     failed = stand_in(workdir, "Failed to parse timestamp: yesteryear\n", 1)
     for args, words in (

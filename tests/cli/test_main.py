@@ -104,7 +104,7 @@ def config_into(output: int, workdir: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
+def test_a_closed_pipe_prints_no_error(workdir: Path) -> None:
     """`config | head` prints no complaint and no traceback; the exit code is that of a broken pipe."""
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -148,7 +148,7 @@ def test_ctrl_c_is_quiet(workdir: Path, cli: Cli, make_day: Callable[..., object
         (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_causes_with_a_name(
+def test_known_causes_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
 ) -> None:
     """An error that a verb raises becomes one line, with the exit code of its kind."""

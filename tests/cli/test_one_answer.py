@@ -62,7 +62,7 @@ def ask(cli: Cli) -> Ask:
 
 
 @pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
-def test_what_a_start_refuses_is_said_alike_by_all(cli: Cli, ask: Ask, workdir: Path, line: str, said: str) -> None:
+def test_every_verb_reports_what_a_start_refuses(cli: Cli, ask: Ask, workdir: Path, line: str, said: str) -> None:
     """`run` refuses it with exit code 2; the others report the same before: setting, value, file and line."""
     (workdir / "HK").mkdir()
     (workdir / "file").write_text("neither a directory nor a key\n")
@@ -79,7 +79,7 @@ def test_what_a_start_refuses_is_said_alike_by_all(cli: Cli, ask: Ask, workdir: 
     assert sum(words in each for each in failures) == 1, failures
 
 
-def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, ask: Ask, workdir: Path) -> None:
+def test_a_refused_setting_is_reported_before_the_restart(start: Start, ask: Ask, workdir: Path) -> None:
     """With a wrong ALERT_URLS in the file `status` warns while the service still runs, until it is corrected."""
     port = start.simulate(symbols="HK.00700").port
     (workdir / "HK").mkdir()

@@ -1,4 +1,4 @@
-"""`prune`: what an operator sees, and a day is there or provably elsewhere at any moment."""
+"""`prune`: what an operator sees; at any moment a day file exists or a copy is proved to be elsewhere."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_dry_run_and_the_real_one(cli: Cli, data: Path) -> None:
     assert days_in(data) == ["20261118.db", "20261120.db"]
 
 
-def test_a_fault_is_told_and_sets_the_exit_code(cli: Cli, data: Path, s3_server: S3Server) -> None:
+def test_a_fault_is_reported_and_sets_the_exit_code(cli: Cli, data: Path, s3_server: S3Server) -> None:
     """A damaged archive keeps the day; a right copy in an object store frees it, if one copy is enough."""
     place = f"s3://{s3_server.bucket}/copy-of-prune"
     assert cli("archive", "--to", place, **s3_server.variables).returncode == 0

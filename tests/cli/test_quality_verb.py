@@ -90,7 +90,7 @@ def test_a_good_day(cli: Cli) -> None:
     assert figures["clock"].startswith("live ticks came +0.030 s")
 
 
-def test_missing_ticks_decide(cli: Cli, root: Path) -> None:
+def test_missing_ticks_decide_the_verdict(cli: Cli, root: Path) -> None:
     """Fewer than one in 10,000 is fine and said, more is a warning, more than one in 100 critical; gaps name causes."""
     for name, missing, code, severity in (
         ("20261118", 1, 0, "OK"),
@@ -150,7 +150,7 @@ def test_a_collector_that_started_late(cli: Cli, root: Path) -> None:
     assert document(cli, "--day", DAY, code=0)["days"][0]["without_opend"]["seconds"] == 3600
 
 
-def test_the_end_that_nobody_saw(cli: Cli, root: Path) -> None:
+def test_a_day_whose_end_was_not_observed(cli: Cli, root: Path) -> None:
     """A day whose collector stopped at 14:00 has no gap after it, and still proves nothing of the afternoon."""
     day = Collected(root / f"{DAY}.db", connected=False)
     day.ticks("HK.00700", 300, hour=13.99)
@@ -237,7 +237,7 @@ def test_an_older_schema(cli: Cli, root: Path, version: int) -> None:
 
 @pytest.mark.usefixtures("good")
 def test_files_that_are_no_day_of_ours(cli: Cli, root: Path, good: Path) -> None:
-    """A foreign, a damaged and an empty file have a verdict of their own, and the other days are read all the same."""
+    """A foreign, a damaged and an empty file have their own verdicts, and the other days are still read."""
     with closing(apsw.Connection(str(root / "20261116.db"))) as db:
         db.execute("CREATE TABLE other (x)")
     (root / "20261117.db").write_bytes(b"no database at all" * 1000)
@@ -288,7 +288,7 @@ def test_the_clock_of_the_live_day(cli: Cli, root: Path) -> None:
 
 
 def test_a_day_that_stays_locked(cli: Cli, root: Path, good: Path) -> None:
-    """It is unknown, and the day after it is read all the same."""
+    """Its verdict is unknown, and the day after it is still read."""
     locked = root / "20261119.db"
     shutil.copy(good, locked)
     with closing(apsw.Connection(str(locked))) as db:
@@ -360,7 +360,7 @@ def test_counters_need_no_extra(cli: Cli) -> None:
 
 
 def test_an_archive_without_the_extra(root: Path, good: Path) -> None:
-    """The counters of an archived day are read all the same, and what needs pyarrow is said with its remedy."""
+    """The counters of an archived day are still read, and a line says what needs pyarrow, with the remedy."""
     archive(good, root / "archive")
     good.unlink()
     words = "import sys; sys.modules['pyarrow'] = None; from hk_tick_collector.cli import main; sys.exit(main())"

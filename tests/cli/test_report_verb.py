@@ -130,7 +130,7 @@ def test_a_copy_made_by_hand_is_not_damaged(cli: Cli, keep: Callable[..., Path],
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
-def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], root: Path) -> None:
+def test_a_copy_in_wal_mode_has_one_verdict_for_every_account(keep: Callable[..., Path], root: Path) -> None:
     """`.backup` makes such a copy: without write access it is judged good as by root, and no file remains."""
     copy = root / f"{DAY}.snapshot.db"
     path = keep(DAY, sealed=False, snapshot=False)

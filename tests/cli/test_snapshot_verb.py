@@ -56,7 +56,7 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip()
 
 
-def test_it_says_what_it_took(cli: Cli, day: Path, root: Path) -> None:
+def test_it_prints_what_it_copied(cli: Cli, day: Path, root: Path) -> None:
     """One line with rows, newest time and size, one with the SHA-256; nothing on stderr in a pipe; exit code 0."""
     done = cli("snapshot", "--day", DAY)
     assert (done.returncode, done.stderr) == (0, "")
@@ -99,7 +99,7 @@ def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
         ("20261119", 1, "20261119.db: a holiday, or the collector did not run that day"),
     ],
 )
-def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, says: str) -> None:
+def test_a_missing_file_has_a_reason(cli: Cli, day: Path, day_asked: str, code: int, says: str) -> None:
     """One line with the cause; exit code 2 if it can never work."""
     done = cli("snapshot", "--day", day_asked)
     assert done.returncode == code
@@ -128,7 +128,7 @@ def leave_live_state(root: Path, day_expected: bool) -> None:
     write_status(root / STATUS_NAME, live)
 
 
-def test_why_today_has_no_file(cli: Cli, day: Path, root: Path, on_thursday: dict[str, str]) -> None:
+def test_a_missing_file_of_today_has_a_reason(cli: Cli, day: Path, root: Path, on_thursday: dict[str, str]) -> None:
     """No collector, a collector without the file, a holiday: in the last case the newest day is copied."""
     day.rename(root / "20261118.db")
     done = cli("snapshot", **on_thursday)

@@ -85,7 +85,7 @@ def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
     return settings
 
 
-def test_frozen_died_stopped_and_wrong(start: Start, cli: Cli, workdir: Path, verdict: Verdict) -> None:
+def test_each_way_in_which_a_collector_ended_is_named(start: Start, cli: Cli, workdir: Path, verdict: Verdict) -> None:
     """One collector, from SIGSTOP to a setting that prevents its start: each time the line says what happened."""
     port = start.simulate(symbols="HK.00700,HK.00005").port
     settings = write_settings(workdir, port)
@@ -113,7 +113,9 @@ def test_frozen_died_stopped_and_wrong(start: Start, cli: Cli, workdir: Path, ve
     assert "was stopped" in verdict("service_stopped")["line"]
 
 
-def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdict: Verdict) -> None:
+def test_problems_of_opend_and_a_closed_market_are_named(
+    start: Start, workdir: Path, status: Status, verdict: Verdict
+) -> None:
     """Kicked out, right lost, code needed, quota: with OpenD's text. A closed market is no fault, and is explained."""
     opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700,HK.00005")
     settings = write_settings(workdir, opend.port)
@@ -164,7 +166,7 @@ def fill(path: Path) -> None:
             file.write(b"x" * 4096)
 
 
-def test_a_full_disk_is_told_also_when_it_holds_the_live_state(
+def test_a_full_disk_is_reported_also_when_it_holds_the_live_state(
     start: Start, workdir: Path, status: Status, verdict: Verdict
 ) -> None:
     """Without systemd the live state is in DATA_ROOT and cannot be written either: reported as full, not as stuck."""
@@ -182,7 +184,7 @@ def test_a_full_disk_is_told_also_when_it_holds_the_live_state(
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root becomes another user")
-def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
+def test_a_user_outside_the_group_is_told_how_to_join(workdir: Path) -> None:
     """Settings or data that may not be read: exit code 3, one line, and no other problem is guessed."""
     root = workdir / "HK"
     root.mkdir(mode=0o750)
@@ -221,7 +223,7 @@ def test_a_day_of_five_million_rows_takes_half_a_second(workdir: Path, build_lib
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave a file of root's")
-def test_a_lock_file_of_roots_has_one_answer(workdir: Path) -> None:
+def test_a_lock_file_of_root_has_one_remedy(workdir: Path) -> None:
     """`run`, `doctor` and `status` as the service's account: the file, its owner, and the same command to paste."""
     settings = write_settings(workdir, 1)
     root = workdir / "HK"

@@ -102,7 +102,7 @@ def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: C
     )
 
 
-def test_what_a_stopped_collector_left_is_told_as_of_its_end(
+def test_figures_of_a_stopped_collector_are_those_of_its_end(
     cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
 ) -> None:
     """The figures do not change after the end, and none reads as present: not the market, the lag or the rate."""
@@ -141,7 +141,7 @@ def test_a_connection_that_broke_and_is_back_is_shown_without_a_warning(cli: Cli
     assert done.stdout.startswith("WARNING: the connection to OpenD broke 3 times in the last 15 minutes")
 
 
-def test_one_tick_in_ten_million_shows(
+def test_one_missing_tick_in_ten_million_is_shown(
     cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
 ) -> None:
     """Completeness is rounded down; the symbols with the most missing ticks are named, others counted."""
@@ -158,7 +158,9 @@ def test_one_tick_in_ten_million_shows(
         assert lines["worst"] == "HK.00700 -1"
 
 
-def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+def test_gaps_being_backfilled_and_lost_gaps_are_distinguished(
+    cli: Cli, workdir: Path, live: Callable[..., None]
+) -> None:
     """Gaps being backfilled and lost gaps; during backfilling the verdict is a warning, in `--json` as well."""
     live(gaps_open=2, gaps_healing=1)
     tracker = [Gap("HK.00700", n, n, OPEN_MS, OPEN_MS, 600, "restart", "open", OPEN_MS, None, n) for n in (1, 2)]
@@ -214,7 +216,7 @@ def test_every_tick_of_a_sealed_day_is_critical(cli: Cli, live: Callable[..., No
     assert "every tick is rejected" in done.stdout
 
 
-def test_a_damaged_or_missing_day_is_told(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+def test_a_damaged_or_missing_day_is_reported(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
     """Without a file the day's figures are left out; an unreadable file is unknown, exit code 3."""
     live()
     assert "complete" not in figures(cli("status"))

@@ -46,7 +46,7 @@ def test_a_dumb_terminal_gets_plain_text(on_terminal: OnTerminal, verb: str) -> 
     assert ESCAPE not in text
 
 
-def test_a_demo_on_a_dumb_terminal_is_watched_in_lines(on_terminal: OnTerminal) -> None:
+def test_a_demo_on_a_dumb_terminal_prints_lines(on_terminal: OnTerminal) -> None:
     """Without redrawing, one line a second is printed, not everything at the end."""
     code, text = on_terminal(*VERBS["demo"], TERM="dumb")
     assert code == 0

@@ -142,7 +142,7 @@ def test_no_verb_prints_control_characters_from_outside(place: Path, nursery: Nu
 
 @pytest.mark.parametrize("name", ["FUTU_SYMBOLS", "DATA_ROOT", "FUTU_HOST", "BATCH_ROWS", "INSTANCE_ID", "ALERT_URLS"])
 @pytest.mark.parametrize("verb", ["run", "status", "config", "doctor"])
-def test_no_setting_acts(place: Path, nursery: Nursery, verb: str, name: str) -> None:
+def test_no_setting_prints_control_characters(place: Path, nursery: Nursery, verb: str, name: str) -> None:
     """A value of the environment, valid or not, and a list of symbols from a file."""
     value = "@symbols" if name == "FUTU_SYMBOLS" else HOSTILE
     settings = {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(place / "none")} if verb == "run" else {}
@@ -179,7 +179,7 @@ def test_json_is_json_in_any_locale(place: Path, run: Run, environ: dict[str, st
             assert document["gaps"][-1]["cause"] == HOSTILE
 
 
-def test_json_by_its_standard() -> None:
+def test_json_follows_its_standard() -> None:
     """What Python would write and other readers refuse: NaN, Infinity, halves of characters."""
     document = {
         "a": float("inf"),

@@ -1,4 +1,4 @@
-"""For the tests of the running parts: a journal that can be waited for, a disk that fails on request, a writer."""
+"""For the tests of collect/: a log whose lines can be waited for, a disk that fails on request, a writer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
-CAP_S = float(os.environ.get("TESTS_CAP_S", "300"))  # make mutants waits less for what a mutant never does
+CAP_S = float(os.environ.get("TESTS_CAP_S", "300"))  # make mutants sets less, for events that a mutant never causes
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
 
@@ -47,7 +47,7 @@ class Journal(io.StringIO):
         return events_in(self.getvalue(), name)
 
     def wait_for(self, name: str) -> Event:
-        """The first line of an event, which may still have to come."""
+        """The first line of an event; waits for it."""
         wait_until(lambda: self.events(name), f"a line {name} in\n{self.getvalue()}")
         return self.events(name)[0]
 
@@ -64,7 +64,7 @@ def journal() -> Iterator[Journal]:
 class Disk(apsw.VFS):
     """A disk that fails on request. `error` is raised by every `operation` (`write`, `sync`, `open`) while set.
 
-    A sync fails behind the real one: the bytes are safe, and the error hides it.
+    A sync fails after the real one: the bytes are on the disk although an error is reported.
     """
 
     def __init__(self, name: str) -> None:
@@ -72,7 +72,7 @@ class Disk(apsw.VFS):
         self.operation = ""
         self.error: Callable[[], Exception] | None = None
         self.met = 0
-        self.blocked = threading.Event()  # set while somebody waits in vain
+        self.blocked = threading.Event()  # set while a write waits
         self._free = threading.Event()
         self._free.set()
         self.slow_for = ""  # the name of a thread whose every read takes a while
@@ -83,7 +83,7 @@ class Disk(apsw.VFS):
         """From now on `operation` fails."""
         self.operation, self.error, self.met = operation, error, 0
 
-    def heal(self) -> None:
+    def repair(self) -> None:
         """Everything works again."""
         self.error = None
         self._free.set()
@@ -92,7 +92,7 @@ class Disk(apsw.VFS):
         """Writes wait until the disk works again."""
         self._free.clear()
 
-    def meet(self, operation: str) -> None:
+    def fail_if_set(self, operation: str) -> None:
         """Every file operation calls this."""
         if operation == "write" and not self._free.is_set():
             self.blocked.set()
@@ -103,7 +103,7 @@ class Disk(apsw.VFS):
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's
         """Opens a file of this disk."""
-        self.meet("open")
+        self.fail_if_set("open")
         return DiskFile(self, name, flags)
 
 
@@ -123,13 +123,13 @@ class DiskFile(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         """Writes, or fails."""
-        self._disk.meet("write")
+        self._disk.fail_if_set("write")
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        """Syncs, and then may say that it did not."""
+        """Syncs, and then may report an error."""
         super().xSync(flags)
-        self._disk.meet("sync")
+        self._disk.fail_if_set("sync")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def disk() -> Iterator[Disk]:
     """A disk that works until a fault is set."""
     disk = Disk("faulty")
     yield disk
-    disk.heal()
+    disk.repair()
     disk.unregister()
 
 
@@ -191,7 +191,7 @@ class MakeRig:
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, journal: Journal) -> Iterator[MakeRig]:  # what writers log stays in the test
+def make_rig(tmp_path: Path, journal: Journal) -> Iterator[MakeRig]:  # writers log into the test's journal
     """Writers on the test's directory; the clock stands at 10:00 of a trading day."""
     rigs = MakeRig(tmp_path)
     yield rigs

@@ -9,8 +9,8 @@ DAY = market.parse_day("20261120")
 TEN_MS = market.day_start_ms(DAY) + 36_000_000
 
 
-def test_the_hosts_clock_counts_until_opend_has_told() -> None:
-    """And again by how much OpenD's was ahead, while OpenD is away."""
+def test_the_hosts_clock_is_used_until_opend_reports_its_time() -> None:
+    """While OpenD is not connected, it is used with the last known difference."""
     opend, host_ms = OpenDState(), [TEN_MS - 3 * market.DAY_MS]
     clock = ExchangeClock(opend, lambda: host_ms[0])
     assert clock.today() == DAY - 3
@@ -22,7 +22,7 @@ def test_the_hosts_clock_counts_until_opend_has_told() -> None:
     assert clock.today() == DAY + 1
 
 
-def test_a_clock_that_opend_told_once_goes_on_with_the_hosts() -> None:
+def test_a_time_reported_by_opend_advances_with_the_hosts_clock() -> None:
     """OpenD reports only every few seconds: in between the day still changes."""
     opend, host_ms = OpenDState(), [TEN_MS]
     clock = ExchangeClock(opend, lambda: host_ms[0])

@@ -1,4 +1,4 @@
-"""Which restarts were planned, and which not: from a real file, over runs of which some left no record."""
+"""Which restarts were planned and which not: from a real file, over several runs, some of them killed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def lines() -> io.StringIO:
     return stream
 
 
-def test_a_run_that_left_no_word_or_failed_makes_the_next_start_unplanned(host: Host, lines: io.StringIO) -> None:
+def test_a_start_after_a_killed_or_failed_run_is_unplanned(host: Host, lines: io.StringIO) -> None:
     """Killed, then failed: two unplanned starts, each with how the run before it ended."""
     assert host.run("killed") == []
     assert host.run("failed") == [1]
@@ -63,7 +63,7 @@ def test_a_run_that_left_no_word_or_failed_makes_the_next_start_unplanned(host: 
     assert "previous_end=failed within_an_hour=2" in told[1]
 
 
-def test_a_restart_by_an_operator_or_an_upgrade_is_none_and_begins_anew(host: Host) -> None:
+def test_a_restart_by_an_operator_or_an_upgrade_is_planned_and_resets_the_count(host: Host) -> None:
     """However many planned restarts; earlier crashes no longer count."""
     for _ in range(9):
         assert host.run("stopped") == []
@@ -85,7 +85,7 @@ def test_only_the_last_hour_counts(host: Host) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"pid": "x"}', "\0", '{"unplanned_ms": 3, "pid": 1}', "[" * 99_999]
 )
-def test_a_file_that_makes_no_sense_is_told_and_replaced(host: Host, lines: io.StringIO, text: str) -> None:
+def test_an_invalid_file_is_logged_and_replaced(host: Host, lines: io.StringIO, text: str) -> None:
     """The service starts, and the next crash is seen."""
     (host.root / STARTS_NAME).write_text(text)
     assert host.run("killed") == []
@@ -93,7 +93,7 @@ def test_a_file_that_makes_no_sense_is_told_and_replaced(host: Host, lines: io.S
     assert host.run("killed") == [1]
 
 
-def test_a_disk_that_is_full_keeps_nobody_from_starting_or_stopping(
+def test_a_full_disk_prevents_neither_a_start_nor_a_stop(
     host: Host, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged."""

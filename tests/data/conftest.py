@@ -38,7 +38,7 @@ class Days:
         (self.archive / "ticks").mkdir(parents=True)
 
     def collect(self, name: str, symbols: Sequence[str] = SYMBOLS, each: int = EACH) -> DayFile:
-        """A day file with ticks, still open as by a collector."""
+        """A day file with ticks, still open as in a collector."""
         start_ms = market.day_start_ms(market.parse_day(name))
         file = DayFile(self.path(name), name, "run", start_ms, "test", StoreOptions())
         rows = [self.tick(name, symbol, n) for symbol in symbols for n in range(each)]

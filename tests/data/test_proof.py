@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 
 import hk_tick_collector
@@ -84,3 +87,41 @@ def test_what_is_not_as_signed_is_refused(archived: Days) -> None:
         store.ticks(day=NAMES[0]).arrow()
     assert told.value.hint == "hk-tick-collector certificate --check --day 20261118"
     assert store.ticks(day=NAMES[1], gaps="ignore").arrow().num_rows == 180
+
+
+def test_a_pipe_in_place_of_a_file_of_the_archive(archived: Days) -> None:
+    """It is refused at once, and so is a file in place of a directory."""
+    store = hk_tick_collector.open(archive=archived.archive)
+    (ticks,) = archived.archive.glob("ticks/date=2026-11-18/*.parquet")
+    ticks.unlink()
+    os.mkfifo(ticks)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.ticks(day=NAMES[0], gaps="ignore").arrow()
+    certificate = archived.archive / "certificates/2026-11-18.txt"
+    certificate.unlink()
+    os.mkfifo(certificate)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.days()
+    certificate.unlink()
+    (archived.archive / "ticks/date=2026-11-17").write_text("")
+    with pytest.raises(StoreError, match=r"cannot list .*date=2026-11-17"):
+        store.days()
+
+
+@pytest.mark.parametrize("what", ["gaps", "instruments", "symbols", "ticks", "certificate"])
+def test_every_method_checks_a_day_before_its_first_use(archived: Days, what: str) -> None:
+    """A gap was taken out of the book: with verify, no answer comes from it, and no warning either."""
+    book = archived.archive / "books/2026-11-19.db"
+    with closing(apsw.Connection(str(book))) as db:
+        db.execute("DELETE FROM gaps")
+    archived.path(NAMES[1]).unlink()
+    store = hk_tick_collector.open(archive=archived.archive, verify=True)
+    ask: dict[str, Callable[[], object]] = {
+        "gaps": lambda: store.gaps(day=NAMES[1]).arrow(),
+        "instruments": lambda: store.instruments(day=NAMES[1]).arrow(),
+        "symbols": lambda: store.symbols(day=NAMES[1]),
+        "ticks": lambda: store.ticks(day=NAMES[1], gaps="raise"),
+        "certificate": lambda: store.certificate(NAMES[1]),
+    }
+    with pytest.raises(StoreError, match="is not what was signed"):
+        ask[what]()

@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hk_tick_collector.data.complete import write_file
+from hk_tick_collector.data.formats import Format
 from hk_tick_collector.data.store import Store
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.frames.columns import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hk_tick_collector.data.result import Result
@@ -67,7 +70,7 @@ def test_types_are_the_same_everywhere(result: Result) -> None:
     assert result.pandas()["ts"][60] == NINE_THIRTY
 
 
-def test_other_libraries_take_it_as_it_is(result: Result) -> None:
+def test_other_libraries_read_a_result_directly(result: Result) -> None:
     """Through the Arrow PyCapsule interface, streamed."""
     assert pl.DataFrame(result).height == 120
     assert pa.table(result).num_rows == 120
@@ -92,7 +95,7 @@ def test_batches_stream(result: Result) -> None:
 
 
 def test_a_parquet_file_is_like_those_of_the_archive(result: Result, tmp_path: Path) -> None:
-    """Its types are those of the archive, so that both can be read as one; an existing file is kept unless told."""
+    """Its types are those of the archive, so that both can be read as one; an existing file is kept by default."""
     path = tmp_path / "騰訊 2026.parquet"
     assert result.parquet(path) == 120
     assert pq.read_schema(path).remove_metadata() == schema()
@@ -146,3 +149,25 @@ def test_a_full_disk_leaves_nothing(result: Result, tmp_path: Path) -> None:
         raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
     with pytest.raises(StoreError, match="no room"), named_errors(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_two_writers_of_one_name(tmp_path: Path) -> None:
+    """As two threads do it: the first one to finish has the name, with its own rows, and the other one is told."""
+    batch = pa.record_batch({"seq": [1, 2, 3]})
+    path = tmp_path / "ticks.parquet"
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield batch
+        with pytest.raises(UsageError, match="exists already"):
+            write_file(path, Format.PARQUET, batch.schema, slow(), about={})
+        yield batch
+
+    def slow() -> Iterator[pa.RecordBatch]:
+        yield batch
+        assert write_file(path, Format.PARQUET, batch.schema, [batch], about={}) == 3
+        yield batch
+
+    with pytest.raises(UsageError, match="exists already"):
+        write_file(path, Format.PARQUET, batch.schema, rows(), about={})
+    assert pq.read_table(path).num_rows == 3
+    assert list(tmp_path.iterdir()) == [path]

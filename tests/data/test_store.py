@@ -71,7 +71,7 @@ def test_both_kinds_of_file_give_the_same(days: Days) -> None:
 
 
 def test_symbols_times_and_columns_are_chosen(store: Store, minutes: Callable[[Any], list[int]]) -> None:
-    """Of each day, from archive and day file alike; the end of the time is not included."""
+    """For each day, from the archive and from a day file; the end of the time is not included."""
     asked = store.ticks(
         ["HK.09988", "HK.00005"],
         "20261119",
@@ -105,8 +105,8 @@ def test_a_day_that_is_being_written_is_read_from_one_moment(days: Days) -> None
     file.close()
 
 
-def test_open_gaps_are_told_with_their_number(week: Days) -> None:
-    """Those of the symbols, days and times that are asked for, from day file and book alike; closed ones are not."""
+def test_open_gaps_are_reported_with_their_number(week: Days) -> None:
+    """Those of the requested symbols, days and times, from day files and books; closed gaps are not reported."""
     week.collect("20261117").close()
     week.gap("20261117", "HK.00700", 7)
     week.to_archive("20261117")
@@ -129,7 +129,7 @@ def test_open_gaps_are_told_with_their_number(week: Days) -> None:
         store.ticks("HK.09988")
 
 
-def test_days_without_data_are_told(store: Store, week: Days) -> None:
+def test_days_without_data_are_reported(store: Store, week: Days) -> None:
     """Weekdays of the range that have no data are named; a weekend is not."""
     week.path("20261120").unlink()
     with pytest.warns(GapWarning, match=r"no data of 2 weekdays of the range, .*\(20261117, 20261120\)"):
@@ -138,7 +138,7 @@ def test_days_without_data_are_told(store: Store, week: Days) -> None:
 
 
 def test_gaps_of_a_day_without_its_book_are_not_known(days: Days) -> None:
-    """That is said, not passed over; `gaps` says where the book belongs."""
+    """A warning says so; `gaps` says where the book belongs."""
     days.collect("20261120").close()
     days.to_archive("20261120", book=False)
     store = Store(None, days.archive)

@@ -57,7 +57,7 @@ def data_root(tmp_path: Path) -> Path:
 
 
 def test_bars_of_some_days_are_those_of_the_slow_reference(data_root: Path) -> None:
-    """A minute is the default; the frame has Hong Kong times; unknown types are told once the bars have been read."""
+    """A minute is the default; the frame has Hong Kong times; unknown types are reported after the bars were read."""
     store = hk_tick_collector.open(data_root)
     with pytest.warns(UnknownTypeWarning, match=r"TYPE_99 \(1\)"):
         table = store.bars("HK.00700").arrow()

@@ -85,7 +85,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("copied", [True, False])
-def test_what_the_newer_version_stored_is_there_for_the_older_one(path: Path, copied: bool) -> None:
+def test_the_older_version_reads_what_the_newer_one_stored(path: Path, copied: bool) -> None:
     """Its ticks, counters, ledger; with and without an earlier copy. The newer file is kept."""
     if copied:
         assert day_files("keep", path.parent, NEWER).returncode == 0
@@ -105,7 +105,7 @@ def test_what_the_newer_version_stored_is_there_for_the_older_one(path: Path, co
     newer.close()
 
 
-def test_a_migration_that_destroys_is_met_with_the_copy(path: Path) -> None:
+def test_a_destructive_migration_is_undone_with_the_copy(path: Path) -> None:
     """All ticks of the copy are there, and the symbols are counted again."""
     assert day_files("keep", path.parent, NEWER).stdout == f"{DAY}.db: copied, 0 MB\n"
     migrate(path, REPLACING)
@@ -118,7 +118,7 @@ def test_a_migration_that_destroys_is_met_with_the_copy(path: Path) -> None:
     db.close()
 
 
-def test_nothing_is_done_where_nothing_is_newer(path: Path) -> None:
+def test_files_that_are_not_newer_are_not_changed(path: Path) -> None:
     """The file is not changed; `forget` removes only the files that `keep` made."""
     before = path.stat()
     assert day_files("keep", path.parent, schema.VERSION).stdout == ""
@@ -143,7 +143,7 @@ def test_a_sealed_day_of_the_newer_version_stays_sealed(path: Path) -> None:
     db.close()
 
 
-def test_a_rebuild_that_was_killed_is_begun_again(path: Path) -> None:
+def test_a_killed_rebuild_starts_again(path: Path) -> None:
     """An unfinished draft is not used and does not disturb."""
     migrate(path, ADDING, rows(11, 1))
     path.with_name(f".{path.name}.fit").write_bytes(b"half a file")
@@ -153,7 +153,7 @@ def test_a_rebuild_that_was_killed_is_begun_again(path: Path) -> None:
     assert "11 ticks" in done.stdout
 
 
-def test_foreign_files_are_left_alone(path: Path) -> None:
+def test_foreign_files_are_not_changed(path: Path) -> None:
     """A predecessor's file, a damaged one, an empty one."""
     other = path.with_name("20261119.db")
     db = apsw.Connection(str(other))

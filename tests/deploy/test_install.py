@@ -1,4 +1,4 @@
-"""deploy/install.sh as far as it goes without changing a host: usage, refusals, and what a dry run tells.
+"""The parts of deploy/install.sh that do not change a host: usage, refusals, and the output of a dry run.
 
 The rest, installing, upgrading, rolling back and uninstalling for real, needs a booted systemd.
 """
@@ -121,7 +121,7 @@ def test_help_names_every_option(install: Installer) -> None:
 
 
 @pytest.mark.parametrize("args", [[], ["--upgrade"], ["--uninstall"]])
-def test_without_rights_it_ends_with_one_line(install: Installer, args: list[str]) -> None:
+def test_without_permissions_it_ends_with_one_line(install: Installer, args: list[str]) -> None:
     """Before anything is done, with the command to type."""
     done = install(*args)
     assert done.returncode == 1
@@ -137,7 +137,7 @@ def test_a_copy_without_sources_says_so(place: Path) -> None:
     assert f"{place / 'installed'} has no sources (no src)" in done.stderr
 
 
-def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place: Path) -> None:
+def test_a_dry_run_prints_each_step_and_needs_no_permissions(install: Installer, place: Path) -> None:
     """An unprivileged user can see where it would stop and every change to the host."""
     done = install("--dry-run", "--wheelhouse", str(place / "wheelhouse"))
     assert done.returncode == 0, done.stderr
@@ -155,7 +155,7 @@ def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place
 @pytest.mark.parametrize(
     ("args", "lock"), [([], "runtime"), (["--extras", "data"], "data"), (["--extras=none"], "runtime")]
 )
-def test_extras_have_a_lock_of_their_own(install: Installer, args: list[str], lock: str) -> None:
+def test_extras_have_their_own_lock_file(install: Installer, args: list[str], lock: str) -> None:
     """With hashes like the rest, and as another release, so that an upgrade can go back."""
     done = install("--dry-run", *args)
     assert done.returncode == 0, done.stderr
@@ -163,7 +163,7 @@ def test_extras_have_a_lock_of_their_own(install: Installer, args: list[str], lo
 
 
 @pytest.mark.parametrize("extra", ["data", "lake"])
-def test_the_locks_of_extras_agree_with_that_of_the_service(extra: str) -> None:
+def test_the_lock_files_of_extras_agree_with_that_of_the_service(extra: str) -> None:
     """Every package of the service is there in the same version."""
     locks = [(ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("runtime", extra)]
     service, more = ({line.split()[0] for line in lock.splitlines() if "==" in line} for lock in locks)
@@ -252,7 +252,7 @@ def test_opend_runs_in_its_own_directory_with_its_arguments(tmp_path: Path) -> N
     assert done.stdout.splitlines() == [str(tmp_path), "-cfg_file=/a/b.xml", "-no_monitor=1"]
 
 
-def test_a_dry_run_counts_on_the_package_that_it_names(install: Installer, place: Path) -> None:
+def test_a_dry_run_assumes_the_packages_that_it_would_install(install: Installer, place: Path) -> None:
     """As on a fresh Debian: python3-venv would be installed, so its module is not reported missing."""
     programs = place / "fresh"
     programs.mkdir()
@@ -279,7 +279,7 @@ act() { "$@"; }
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
-def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> None:
+def test_the_home_of_the_other_program_gets_its_permissions_back(tmp_path: Path) -> None:
     """Root executes from it, so root owns it while both exist; without a takeover owner and mode are restored."""
     home, units = tmp_path / "home", tmp_path / "units"
     home.mkdir()

@@ -43,7 +43,7 @@ def place() -> Iterator[Path]:
         yield place
 
 
-def test_what_is_roots_up_to_the_root_is_taken(place: Path) -> None:
+def test_a_path_that_only_root_can_change_is_accepted(place: Path) -> None:
     """Also a path that does not exist yet, and one through links of root."""
     (place / "link").symlink_to(place / "program")
     for path in (place / "program", place / "link", place / "later/program"):
@@ -76,7 +76,7 @@ def test_a_link_is_followed_to_where_it_leads(place: Path) -> None:
     assert f"refused: {home} is" in ask("demand_roots", place / "python3", "a Python").stdout
 
 
-def test_a_tree_with_one_file_of_another_account_is_not_roots(place: Path) -> None:
+def test_a_tree_with_one_file_of_another_account_is_refused(place: Path) -> None:
     """Nor is one that others may write."""
     assert ask("is_roots_tree", place).returncode == 0
     (place / "program").chmod(0o775)

@@ -48,7 +48,7 @@ def seconds(text: str) -> float:
 
 
 @needs_systemd
-def test_systemd_reads_every_unit_without_a_complaint(tmp_path: Path) -> None:
+def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
     """No unknown key, no bad value, every program exists; in a tree like an installed one."""
     installed = tmp_path / "etc/systemd/system"
     shutil.copytree(UNITS, installed)
@@ -81,7 +81,7 @@ def test_the_exposure_is_low(name: str, most: float) -> None:
     assert float(level[1]) <= most
 
 
-def test_the_service_says_what_the_code_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_unit_and_the_code_have_the_same_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Paths and times that are in both: settings file, live state, data, duration of a stop."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").touch()
@@ -93,7 +93,7 @@ def test_the_service_says_what_the_code_says(monkeypatch: pytest.MonkeyPatch, tm
     assert seconds(lines["TimeoutStopSec"][0]) > settings.stop_flush_timeout_sec + 10
 
 
-def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
+def test_the_service_is_always_restarted_except_after_a_wrong_setting() -> None:
     """The restart settings that the issue demands."""
     lines = unit("hk-tick-collector.service")
     for key, value in {
@@ -122,7 +122,7 @@ def test_every_service_has_a_limit_of_memory(name: str) -> None:
     assert re.fullmatch(r"\d+[MG]", unit(f"{name}.service")["MemoryMax"][0])
 
 
-def test_the_service_outlives_opend() -> None:
+def test_the_service_continues_without_opend() -> None:
     """It starts after OpenD and is not bound to it."""
     lines = unit("hk-tick-collector.service")
     assert "futu-opend.service" in lines["After"][0].split()
@@ -130,7 +130,7 @@ def test_the_service_outlives_opend() -> None:
 
 
 @pytest.mark.parametrize("name", TIMERS)
-def test_timers_keep_hong_kong_time_and_make_up_for_a_missed_hour(name: str) -> None:
+def test_timers_use_hong_kong_time_and_run_later_after_a_missed_time(name: str) -> None:
     """In any time zone of the host, and after a host was down; Hong Kong has no daylight saving time."""
     lines = unit(f"{name}.timer")
     assert lines["OnCalendar"][0].endswith(" Asia/Hong_Kong")

@@ -40,14 +40,14 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
 
 
 def pause_s(waited_s: float) -> float:
-    """Until the next look: a look costs up to 10 ms of a core, so who has waited for long looks less often."""
+    """The time until the next check. A check takes up to 10 ms of CPU time, so checks become rarer after a while."""
     return min(0.1, max(0.01, waited_s / 20))
 
 
 class Process:
     """A verb as a process, with its output in a file."""
 
-    _read_bytes = 0  # of its log, with their events
+    _read_bytes = 0  # bytes of its log that were read
     _events: tuple[Event, ...] = ()
 
     def __init__(
@@ -59,7 +59,7 @@ class Process:
             if nursery and (*command[: len(PROGRAM)],) == PROGRAM and nursery.can_fork(environ):
                 files = (nothing.fileno(), output.fileno(), output.fileno())
                 forked = nursery.fork(command[len(PROGRAM) :], log_path.parent, files, environ)
-                self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as this class uses
+                self._process = cast("subprocess.Popen[bytes]", forked)  # it has the methods that this class uses
             else:
                 self._process = subprocess.Popen(
                     command, cwd=log_path.parent, env=environ, stdin=nothing, stdout=output, stderr=output
@@ -167,7 +167,7 @@ class Collector(Process):
         """Returns when its day files have this many ticks."""
         wait_until(lambda: self.stored() >= ticks, lambda: f"{ticks} ticks stored in\n{self.output}")
 
-    def outlive(self, opend: OpenD) -> None:
+    def read_all_from(self, opend: OpenD) -> None:
         """Stops OpenD, and returns when everything that it sent has been read."""
         before = len(self.events("futu_disconnected"))
         opend.signal(signal.SIGTERM)
@@ -235,7 +235,7 @@ class Start:
 
 @pytest.fixture(autouse=True)
 def _one_day(one_day: None) -> None:
-    """A market on the host's clock stays on one day, unless the test says otherwise."""
+    """A market on the host's clock stays within one day, unless the test sets another clock."""
 
 
 @pytest.fixture
@@ -248,13 +248,13 @@ def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
-class Cable:
+class Proxy:
     """A TCP proxy to an OpenD that can be cut: it forwards bytes, and `cut` ends every connection at once."""
 
     def __init__(self, port: int) -> None:
@@ -262,7 +262,7 @@ class Cable:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         self._stopped = False
-        self._thread = threading.Thread(target=self._forward, name="cable")
+        self._thread = threading.Thread(target=self._forward, name="proxy")
         self._thread.start()
 
     @property
@@ -272,7 +272,7 @@ class Cable:
         return port
 
     def cut(self) -> None:
-        """Both ends of every connection see it closed, at any point of a frame."""
+        """Closes both ends of every connection, possibly within a frame."""
         for end in list(self._ends):
             try:
                 end.shutdown(socket.SHUT_RDWR)
@@ -315,14 +315,14 @@ def _carried(source: socket.socket, target: socket.socket) -> bool:
 
 
 @pytest.fixture
-def lay_cable() -> Iterator[Callable[[int], Cable]]:
+def start_proxy() -> Iterator[Callable[[int], Proxy]]:
     """Starts a proxy to a port, and removes it with the test."""
-    laid: list[Cable] = []
+    proxies: list[Proxy] = []
 
-    def lay(port: int) -> Cable:
-        laid.append(Cable(port))
-        return laid[-1]
+    def start_one(port: int) -> Proxy:
+        proxies.append(Proxy(port))
+        return proxies[-1]
 
-    yield lay
-    for cable in laid:
-        cable.close()
+    yield start_one
+    for proxy in proxies:
+        proxy.close()

@@ -27,7 +27,7 @@ def wait_for(condition: Callable[[], object], what: Callable[[], object]) -> Non
         time.sleep(0.05)
 
 
-def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
+def test_being_kicked_out_is_alerted_with_its_remedy_and_its_end(
     start: Start, workdir: Path, receiver: Callable[..., Receiver]
 ) -> None:
     """Once each, to a working receiver, although another one hangs; every tick is stored; no secret in the log."""
@@ -60,7 +60,7 @@ def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
     assert SECRET not in collector.output
 
 
-def test_a_crash_loop_is_told_at_once(start: Start, receiver: Callable[..., Receiver], free_port: int) -> None:
+def test_a_crash_loop_is_alerted_at_once(start: Start, receiver: Callable[..., Receiver], free_port: int) -> None:
     """Killed twice: the third run sends it in its first second, with the times; a planned restart resets the count."""
     there = receiver()
     settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
@@ -82,7 +82,7 @@ def test_a_crash_loop_is_told_at_once(start: Start, receiver: Callable[..., Rece
     assert there.titles().count(title) == 1
 
 
-def test_losses_that_grow_are_told_in_the_operators_language(
+def test_growing_losses_are_alerted_in_the_operators_language(
     start: Start, workdir: Path, receiver: Callable[..., Receiver]
 ) -> None:
     """Two outages longer than OpenD's 1,000 ticks: the second loss is sent too, with the total of both."""
@@ -127,7 +127,7 @@ def test_a_digest_after_the_close_and_only_one(start: Start, receiver: Callable[
     assert there.titles().count(title) == 1
 
 
-def test_what_is_open_is_remembered_over_a_restart(
+def test_open_findings_are_remembered_across_a_restart(
     start: Start, receiver: Callable[..., Receiver], free_port: int
 ) -> None:
     """Without OpenD, and after that was sent: it is not sent again after SIGKILL and a restart."""

@@ -123,7 +123,7 @@ def begin(start: Start, large_day: Path, settings: dict[str, str]) -> tuple[Open
 
 def finish(opend: OpenD, collector: Collector, source: Path) -> None:
     """Every tick that was made is in the file once; nothing was dropped, and nothing waits in the spool."""
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     wait_until(lambda: state(collector)["waiting"] == 0, "everything stored", LONG_CAP_S)
     assert collector.stop() == 0
     end = collector.shutdown()
@@ -138,7 +138,7 @@ def finish(opend: OpenD, collector: Collector, source: Path) -> None:
 
 
 @pytest.mark.parametrize("max_queue_rows", ["1000000", "2000"])
-def test_the_runbooks_backup_ends_in_time_and_costs_nothing(start: Start, large_day: Path, max_queue_rows: str) -> None:
+def test_the_runbooks_backup_ends_in_time_and_loses_no_tick(start: Start, large_day: Path, max_queue_rows: str) -> None:
     """At 5,000 ticks/s `.backup` of 250 MB takes no longer than 1.5 × its quiet time + 2 s: it is not made to start
     over. Also when it is run again over the copy that it left, and when memory holds fewer ticks than arrive meanwhile.
     """
@@ -172,7 +172,7 @@ def ask_status(collector: Collector) -> dict[str, Any]:
     return answer
 
 
-def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day: Path) -> None:
+def test_status_and_health_report_the_copy_and_its_end(start: Start, large_day: Path) -> None:
     """During the copy `status` reports it and is OK; the health line has the start time; afterwards both are silent."""
     opend, collector, source = begin(start, large_day, {})
     with copying(source, source.parent):

@@ -25,7 +25,7 @@ from .conftest import PROGRAM, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .conftest import Cable, Collector, Start
+    from .conftest import Collector, Proxy, Start
 
 RECONNECTS: Final = 20
 QUICK: Final = {"RECONNECT_MIN_DELAY": "0.01", "RECONNECT_MAX_DELAY": "0.05"}
@@ -100,16 +100,16 @@ def test_the_collector_reconnects_to_a_killed_opend(start: Start, free_port: int
     assert keys([*collector.ticks()]) <= keys([*first.truth()]) | keys([*second.truth()])
 
 
-def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cable]) -> None:
+def test_reconnecting_leaks_nothing(start: Start, start_proxy: Callable[[int], Proxy]) -> None:
     """Twenty cuts in the middle of the stream: the same descriptors, no growing memory, no old byte in the data."""
     opend = start.simulate("--rate", "2000")
-    cable = lay_cable(opend.port)
-    collector = start.run(cable.port, QUICK)
+    proxy = start_proxy(opend.port)
+    collector = start.run(proxy.port, QUICK)
     collector.wait_for("subscribed")
     collector.wait_stored(500)
     kept, before_kib = count_kept(collector.pid), resident_kib(collector.pid)
     for cut in range(1, RECONNECTS + 1):
-        cable.cut()
+        proxy.cut()
         collector.wait_for("subscribed", count=cut + 1)
     before = collector.stored()
     collector.wait_stored(before + 500)

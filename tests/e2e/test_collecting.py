@@ -80,7 +80,7 @@ def sqlite3(path: Path, sql: str) -> str:
     [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]],
     ids=lambda signals: "+".join(number.name for number in signals),
 )
-def test_a_stop_under_load_leaves_nothing_out(start: Start, signals: list[signal.Signals]) -> None:
+def test_a_stop_under_load_stores_every_tick(start: Start, signals: list[signal.Signals]) -> None:
     """Everything received is in the file: it balances, exit code 0, `shutdown … left_rows=0` is the last line."""
     opend = start.simulate("--rate", "5000", "--wait")
     collector = start.run(opend.port)
@@ -97,7 +97,7 @@ def test_a_stop_under_load_leaves_nothing_out(start: Start, signals: list[signal
     assert [path.name for path in collector.data_root.glob("*.db-*")] == []
 
 
-def test_signals_that_do_not_end_leave_a_clean_end(start: Start) -> None:
+def test_repeated_signals_still_end_cleanly(start: Start) -> None:
     """SIGTERM again and again until the process has ended: flushed, exit code 0, `shutdown` the last line."""
     opend = start.simulate("--rate", "500")
     collector = start.run(opend.port)
@@ -145,7 +145,7 @@ def rsa_key(workdir: Path) -> Path:
     return path
 
 
-def test_the_day_is_the_exchanges_and_finished_days_are_sealed(start: Start, workdir: Path) -> None:
+def test_the_day_is_that_of_the_exchange_and_finished_days_are_sealed(start: Start, workdir: Path) -> None:
     """Ticks of a simulated day go to that day's file, whatever day it is here; the day before it is sealed."""
     (workdir / "HK").mkdir()
     yesterday = workdir / "HK" / "20201119.db"

@@ -68,7 +68,7 @@ def unknown_fields() -> Iterable[bytes]:
         yield pushed(field(2, field(1, bytes(15_000_000))))
 
 
-def strangers() -> Iterable[bytes]:
+def other_securities() -> Iterable[bytes]:
     """Symbols that are not subscribed, each with a tick."""
     for number in range(1_000):
         yield b"".join(
@@ -110,7 +110,7 @@ FLOODS: Final = [
     empty_ticks,
     tiny_ticks,
     unknown_fields,
-    strangers,
+    other_securities,
     notices,
     changing_notices,
     unasked,
@@ -136,7 +136,9 @@ def check(collector: Collector) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
-def test_a_flood_costs_neither_memory_nor_log_nor_ticks(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
+def test_a_flood_fills_neither_memory_nor_log_and_loses_no_tick(
+    start: Start, flood: Callable[[], Iterable[bytes]]
+) -> None:
     """Ticks of a subscribed symbol that come after it on the same connection are stored; the account balances."""
     with FloodingOpenD(flood) as opend:
         collector = start.run(opend.port, {"FUTU_SYMBOLS": f"HK.{CHOSEN},HK.00005", "STOP_FLUSH_TIMEOUT_SEC": "30"})
@@ -151,7 +153,7 @@ def test_a_flood_costs_neither_memory_nor_log_nor_ticks(start: Start, flood: Cal
 
 
 @pytest.mark.parametrize("flood", [empty_ticks, changing_notices])
-def test_a_stop_is_obeyed_in_the_middle_of_a_flood(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
+def test_sigterm_works_during_a_flood(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
     """During an endless flood with two thousand symbols SIGTERM ends the service in time, with everything stored."""
     limit_s = 10
     with FloodingOpenD(lambda: itertools.chain.from_iterable(flood() for _ in itertools.count())) as opend:
@@ -203,7 +205,7 @@ def overfull(proto_id: int, body: bytes) -> Any:
 
 
 @pytest.mark.parametrize("answer", [refusing, refusing_connections, overfull], ids=lambda answer: answer.__name__)
-def test_answers_without_measure_cost_neither_memory_nor_log(
+def test_oversized_answers_fill_neither_memory_nor_log(
     start: Start, answer: Callable[[int, bytes], Message | None]
 ) -> None:
     """However long OpenD's texts are, or however many elements an answer has: again and again."""
@@ -214,7 +216,7 @@ def test_answers_without_measure_cost_neither_memory_nor_log(
     assert max(len(line) for line in collector.output.splitlines()) < 2_000
 
 
-def test_the_largest_honest_messages_are_whole(start: Start) -> None:
+def test_the_largest_valid_messages_are_stored_completely(start: Start) -> None:
     """A push with ten times the most ticks of GetTicker is stored completely."""
     ticks = 10_000
     with FloodingOpenD() as opend:

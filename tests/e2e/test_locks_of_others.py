@@ -45,8 +45,8 @@ def spooled(collector: Collector) -> int:
 
 
 def test_a_shared_lock_of_a_reader_is_named_and_its_ticks_are_spooled(start: Start) -> None:
-    """Row 44: byte 120 of -shm. The log and `status` name pid, user and command and what ends it; ticks go to the
-    spool; when the holder goes, everything is stored and the finding is gone.
+    """Row 44: byte 120 of -shm. The log and `status` name pid, user and command of the holder, and the remedy; ticks go
+    to the spool; when the holder ends, every tick is stored and the finding ends.
     """
     opend = start.simulate("--rate", "500", "--wait")
     collector = start.run(opend.port, {"SQLITE_BUSY_TIMEOUT_MS": "100"})
@@ -64,7 +64,7 @@ def test_a_shared_lock_of_a_reader_is_named_and_its_ticks_are_spooled(start: Sta
     wait_until(lambda: not spooled(collector) and collector.stored() > before + 500, "everything stored")
     assert collector.events("writer_recovered")
     assert finding(collector, "writer_busy") is None
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     assert collector.stop() == 0
     opend_made = {(tick.symbol, tick.seq) for tick in opend.truth()}
     assert collector.shutdown()["dropped"] == "0"
@@ -72,8 +72,8 @@ def test_a_shared_lock_of_a_reader_is_named_and_its_ticks_are_spooled(start: Sta
 
 
 def test_a_start_beside_a_reader_of_the_plain_file_waits_and_names_it(start: Start) -> None:
-    """After a clean stop somebody reads the file in a transaction: the next start collects into the spool, names the
-    reader, and stores all when it has gone.
+    """After a clean stop a reader has the file open in a transaction: the next start collects into the spool, names the
+    reader, and stores all ticks when it has ended.
     """
     # So slow that OpenD still has all that is made between the two runs, however long the second takes to start.
     opend = start.simulate("--rate", "40", "--wait")
@@ -87,7 +87,7 @@ def test_a_start_beside_a_reader_of_the_plain_file_waits_and_names_it(start: Sta
         assert line.fields["holder"].startswith(f"pid {other.pid} (")
         wait_until(lambda: spooled(second) > 100, "ticks in the spool")
     wait_until(lambda: second.events("writer_recovered") and not spooled(second), "everything stored")
-    second.outlive(opend)
+    second.read_all_from(opend)
     assert second.stop() == 0
     made = {(tick.symbol, tick.seq) for tick in opend.truth()}
     assert {(tick.symbol, tick.seq) for tick in second.ticks()} == made

@@ -117,10 +117,10 @@ def page_table() -> dict[str, str]:
     return dict(rows)
 
 
-def test_a_scrape_tells_the_truth(start: Start, page_table: dict[str, str]) -> None:
-    """It agrees with `status.json` and the day file; everything that page, rules and dashboard name is there.
+def test_a_scrape_agrees_with_status_and_the_day_file(start: Start, page_table: dict[str, str]) -> None:
+    """It agrees with `status.json` and the day file; every metric of the page, the rules and the dashboard exists.
 
-    It takes half a minute: the outage budget wants ticks of 20 seconds.
+    It takes half a minute: the outage budget needs ticks of 20 seconds.
     """
     opend_process = start.simulate("--rate", "200", "--total", "6000", "--wait")
     collector = start.run(opend_process.port, FREE)
@@ -168,14 +168,14 @@ def test_a_scrape_tells_the_truth(start: Start, page_table: dict[str, str]) -> N
     promtool("check", "metrics", stdin=text)
 
 
-def test_the_whole_of_the_metrics_is_on_the_dashboard_or_in_a_rule(page_table: dict[str, str]) -> None:
-    """A metric that nobody looks at need not exist; a few are for questions by hand."""
+def test_every_metric_is_on_the_dashboard_or_in_a_rule(page_table: dict[str, str]) -> None:
+    """A metric that is shown nowhere is not needed; a few exceptions are for queries by hand."""
     asked = _NAME.findall(" ".join([rules(), *expressions(dashboard())]))
     asked = [re.sub(r"_(bucket|count|sum)$", "", name) for name in asked]
     assert set(page_table) - set(asked) == SPARE
 
 
-def test_a_port_that_is_taken_costs_the_metrics_alone(start: Start) -> None:
+def test_a_port_that_is_taken_affects_only_the_metrics(start: Start) -> None:
     """A warning names the port and what to do; every tick is stored."""
     opend_process = start.simulate("--rate", "1000", "--total", "2000", "--wait")
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_costs_the_metrics_alone(start: Start) -> None:
 
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid:9108", "192.0.2.1:9108"])
-def test_an_address_that_is_not_ours_costs_the_metrics_alone(start: Start, address: str) -> None:
+def test_an_address_of_another_host_affects_only_the_metrics(start: Start, address: str) -> None:
     """An unknown host name, an address of another host: a warning."""
     opend_process = start.simulate("--rate", "1000", "--total", "500", "--wait")
     collector = start.run(opend_process.port, {"METRICS_ADDR": address})
@@ -230,7 +230,7 @@ def listening(pid: int) -> int:
     return sum(what in inodes for what in descriptors(pid).values())
 
 
-def test_hostile_scrapers_cost_no_tick(start: Start) -> None:
+def test_hostile_scrapers_lose_no_tick(start: Start) -> None:
     """400 connections that send an endless header, and scrapes at the same time, with 2,000 ticks a second."""
     opend_process = start.simulate("--rate", "2000", "--total", "10000", "--wait")
     collector = start.run(opend_process.port, FREE)
@@ -305,7 +305,7 @@ def test_the_findings_that_rules_name_exist() -> None:
         assert any(re.fullmatch(code, known) for known in codes), code
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_the_dashboard_is_complete() -> None:
     """Panels have their own numbers and do not overlap; each uses the data source that the reader chooses."""
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

@@ -102,7 +102,9 @@ def test_no_file_is_expected_of_a_saturday_that_follows_a_friday(start: Start) -
     assert collector.stop() == 0
 
 
-def test_a_bad_symbol_line_costs_itself_and_is_told_until_it_is_mended(start: Start, tmp_path: Path) -> None:
+def test_a_bad_symbol_line_affects_only_itself_and_is_reported_until_it_is_corrected(
+    start: Start, tmp_path: Path
+) -> None:
     """The good symbols of the file are collected; the log, `status` and its remedy name the bad line."""
     symbols = tmp_path / "hk.txt"
     symbols.write_text("HK.00700\nhk.00981\nHK.09988\n")

@@ -101,7 +101,7 @@ def small_disk(workdir: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
-def test_a_full_disk_is_named_and_outlived(start: Start, small_disk: Path) -> None:
+def test_a_full_disk_is_named_and_survived(start: Start, small_disk: Path) -> None:
     """When there is space again everything received is stored automatically; a full disk never ends the service."""
     opend = start.simulate("--rate", "4000", "--total", "8000", "--wait")
     filler = small_disk / "other-program.bin"

@@ -29,7 +29,7 @@ def closed(*redirections: str) -> tuple[str, ...]:
     return ("bash", "-c", f'exec "$@" {" ".join(redirections)}', "bash")
 
 
-# stderr is a pipe that is full and that nobody reads, as that of a supervisor that stands still.
+# stderr is a full pipe without an active reader, like that of a supervisor that hangs.
 UNREAD: Final = (
     sys.executable,
     "-c",
@@ -49,7 +49,7 @@ def finding_of(collector: Collector, code: str) -> bool:
 # --- signals ---
 
 
-def test_a_terminal_that_goes_away_costs_nothing(start: Start) -> None:
+def test_a_terminal_that_is_closed_loses_no_tick(start: Start) -> None:
     """SIGHUP flushes like SIGTERM: waiting rows are in the day file, and the last line says so."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, NO_COPY)
@@ -64,7 +64,7 @@ def test_a_terminal_that_goes_away_costs_nothing(start: Start) -> None:
     assert collector.wait_for("signal").fields["name"] == "SIGHUP"
 
 
-def test_a_log_that_nobody_reads_stops_nothing(start: Start) -> None:
+def test_a_log_that_is_not_read_stops_nothing(start: Start) -> None:
     """Ticks are stored while no line can be written, and SIGTERM works."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, {"HEALTH_INTERVAL_SEC": "1"}, wrapper=UNREAD)
@@ -88,7 +88,7 @@ def test_a_log_that_cannot_be_written_is_no_failure(start: Start, redirections: 
     assert collector.finish() == 0
 
 
-def test_nohup_is_obeyed(start: Start, free_port: int) -> None:
+def test_nohup_is_respected(start: Start, free_port: int) -> None:
     """Started with nohup, it continues when the terminal is closed."""
     collector = start.run(free_port, wrapper=("nohup",))
     collector.wait_for("health")
@@ -98,7 +98,7 @@ def test_nohup_is_obeyed(start: Start, free_port: int) -> None:
     assert [event.fields["name"] for event in collector.events("signal")] == ["SIGTERM"]
 
 
-def test_a_hangup_ends_the_simulator_well(start: Start) -> None:
+def test_a_hangup_ends_the_simulator_cleanly(start: Start) -> None:
     """Its last line is there, and its exit code is 0."""
     opend = start.simulate("--rate", "100")
     opend.signal(signal.SIGHUP)
@@ -122,8 +122,8 @@ def test_closed_streams_are_no_reason_to_abort(start: Start, redirections: tuple
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), *((verb, "--help") for verb in VERBS)])
-def test_every_verb_lives_without_standard_output(arguments: tuple[str, ...]) -> None:
-    """Nobody reads the answer, so there is none; that is no failure and no traceback."""
+def test_every_verb_works_without_standard_output(arguments: tuple[str, ...]) -> None:
+    """There is no reader, so there is no output; that is no failure and no traceback."""
     command = [*closed("<&-", ">&-"), *PROGRAM, *arguments]
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, timeout=CAP_S)
     assert (done.returncode, done.stderr) == (0, "")
@@ -152,7 +152,7 @@ def test_a_limit_of_file_size_is_named(start: Start) -> None:
     assert collector.alive
     resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, before)
     collector.wait_for("writer_recovered", cause="file_size_limit")
-    collector.outlive(opend)
+    collector.read_all_from(opend)
     assert collector.stop() == 0
     told = collector.shutdown()
     assert int(told["stored"]) + int(told["duplicate"]) == int(told["received"])

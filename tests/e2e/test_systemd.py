@@ -60,7 +60,7 @@ def test_systemctl_status_shows_the_health_line(start: Start, systemd: Systemd) 
     assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 40_000_000
 
 
-def test_ready_and_alive_with_opend_away(start: Start, systemd: Systemd, free_port: int) -> None:
+def test_ready_and_alive_without_opend(start: Start, systemd: Systemd, free_port: int) -> None:
     """The start is limited in time, the watchdog is served, and the status says why there is no connection."""
     start.run(free_port, {"NOTIFY_SOCKET": systemd.address})
     assert "STATUS=health connected=False" in systemd.wait_for('link="no TCP connection')
@@ -77,7 +77,7 @@ def test_ready_and_alive_with_opend_away(start: Start, systemd: Systemd, free_po
         ({"DATA_ROOT": "/nowhere/HK"}, "DATA_ROOT=/nowhere/HK"),
     ],
 )
-def test_a_start_that_cannot_work_leaves_its_reason(
+def test_a_start_that_cannot_work_reports_its_reason(
     start: Start, systemd: Systemd, settings: dict[str, str], why: str
 ) -> None:
     """Exit code 2, after which systemd does not try again, and the log's last line as status."""
@@ -87,7 +87,7 @@ def test_a_start_that_cannot_work_leaves_its_reason(
     assert why in collector.output
 
 
-def test_a_second_collector_leaves_its_reason(start: Start, systemd: Systemd) -> None:
+def test_a_second_collector_reports_its_reason(start: Start, systemd: Systemd) -> None:
     """The holder of DATA_ROOT is the status, and systemd may try again."""
     port = start.simulate().port
     first = start.run(port)

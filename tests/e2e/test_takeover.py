@@ -46,7 +46,7 @@ def verified(cli: Cli, opend: OpenD, root: Path) -> dict[str, Any]:
     return document
 
 
-def test_a_takeover_in_mid_session_loses_nothing(start: Start, workdir: Path, cli: Cli) -> None:
+def test_a_takeover_during_trading_loses_nothing(start: Start, workdir: Path, cli: Cli) -> None:
     """File renamed, new one created at once, imported, backfilled: every tick of the truth is stored or in a gap."""
     root = workdir / "HK"
     root.mkdir()
@@ -104,7 +104,7 @@ class _Killed:
         self._process.kill()
 
 
-def test_a_kill_in_the_middle_of_it_begins_anew(start: Start, workdir: Path, cli: Cli) -> None:
+def test_a_killed_takeover_is_completed_by_the_next_start(start: Start, workdir: Path, cli: Cli) -> None:
     """SIGKILL during the import: the next start completes it, and every tick is there once."""
     root = workdir / "HK"
     root.mkdir()

@@ -1,10 +1,10 @@
-"""A disk that fails when told to: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
+"""A disk that fails on request: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
 
-What SQLite sees is what os_unix.c makes of an errno, so that a test meets the error an operator would meet. Some of it
-surprises: a failing write may have written a part; a write to a file system that turned read-only is an I/O error; and
-a database that may not be opened for writing (EROFS, EACCES) is opened for reading, so that its first write says so.
+SQLite gets the errors that os_unix.c makes of an errno, so a test gets the same error as an operator. Some are not
+obvious: a failing write may have written a part; a write to a file system that became read-only is an I/O error; and a
+database that may not be opened for writing (EROFS, EACCES) is opened for reading, so its first write has the error.
 
-The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
+A VFS in Python does not control the `-shm` file: SQLite maps it into memory.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _KIND_OF_FLAG: Final = {
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong, from `inject` until it is lifted or used up. Raises ValueError for a word that is unknown.
+    """A fault, from `inject` until it is lifted or used up. Raises ValueError for an unknown name.
 
-    `delay_s` comes before the error, or before the operation where there is no error; `math.inf` is a gate: it blocks
+    `delay_s` comes before the error, or before the operation if there is no error; with `math.inf` the operation blocks
     until the fault is lifted, which also ends every other delay.
     """
 
@@ -80,7 +80,7 @@ class Fault:
 class FaultyDisk(apsw.VFS):
     """The VFS `name` on top of `base`. Safe to use from any thread; a context manager that lifts every fault.
 
-    `seed` decides which operations a chance hits, and how much of a failing write is written all the same.
+    `seed` decides which operations fail at random, and how much of a failing write is written.
     """
 
     def __init__(self, name: str, base: str = "unix", *, seed: int = 0, default: bool = False) -> None:
@@ -112,7 +112,7 @@ class FaultyDisk(apsw.VFS):
         for other in ended:
             other.lifted.set()
 
-    def meet(self, operation: str, kind: str) -> str:
+    def fault_of(self, operation: str, kind: str) -> str:
         """One operation passes here: delayed as a fault says, and the name of the errno it fails with, or nothing."""
         with self._lock:
             self.operations[operation, kind] += 1
@@ -152,7 +152,7 @@ class FaultyDisk(apsw.VFS):
         kind = next((kind for flag, kind in _KIND_OF_FLAG.items() if flags[0] & flag), "")
         if not kind:
             return apsw.VFSFile(self._base, name, flags)
-        error = self.meet("open", kind)
+        error = self.fault_of("open", kind)
         if kind != "db" or error not in _READABLE:
             _raise("open", error)
             return _File(self, kind, self._base, name, flags)
@@ -163,7 +163,7 @@ class FaultyDisk(apsw.VFS):
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
         """Deletes a journal or a WAL."""
-        _raise("delete", self.meet("delete", kind_of(name)))
+        _raise("delete", self.fault_of("delete", kind_of(name)))
         super().xDelete(name, syncdir)
 
 
@@ -178,22 +178,22 @@ class _File(QuietFile):
         self._kind = kind
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
-        _raise("read", self._disk.meet("read", self._kind))
+        _raise("read", self._disk.fault_of("read", self._kind))
         return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
-        error = self._disk.meet("write", self._kind)
+        error = self._disk.fault_of("write", self._kind)
         if error and (part := self._disk.written_part(offset, len(data))):
             super().xWrite(data[:part], offset)
         _raise("write", error)
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
-        _raise("truncate", self._disk.meet("truncate", self._kind))
+        _raise("truncate", self._disk.fault_of("truncate", self._kind))
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        _raise("sync", self._disk.meet("sync", self._kind))
+        _raise("sync", self._disk.fault_of("sync", self._kind))
         super().xSync(flags)
 
 

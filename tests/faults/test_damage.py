@@ -1,4 +1,4 @@
-"""Row 8 in the store: opening a damaged day file. Whatever it does, it must not change the damaged bytes."""
+"""Row 8 in the store: opening a damaged day file must never change the damaged bytes."""
 
 from __future__ import annotations
 
@@ -147,10 +147,11 @@ MISSING: Final[list[Any]] = [
 
 
 @pytest.mark.parametrize("damage", MISSING)
-def test_a_missing_wal_takes_only_what_it_held(path: Path, damage: Damage) -> None:
-    """The day as of its last checkpoint, whole; nothing says that more was there, and back-fill brings it once.
+def test_a_missing_wal_loses_only_its_own_ticks(path: Path, damage: Damage) -> None:
+    """The file is valid as of its last checkpoint. Nothing in it shows that it had more ticks; backfill stores them
+    once.
 
-    A frame whose checksum is wrong ends the WAL: a power cut in the middle of a commit leaves the very same.
+    A frame with a wrong checksum ends the WAL: a power cut during a commit has the same effect.
     """
     damage(killed(path))
     day = open_day(path, "after")
@@ -160,7 +161,7 @@ def test_a_missing_wal_takes_only_what_it_held(path: Path, damage: Damage) -> No
     assert sorted(verdict(path)) == sorted(ticks(0, BATCHES * BATCH))
 
 
-def test_a_value_that_changed_on_the_disk_stays_unseen(path: Path) -> None:
+def test_a_value_that_changed_on_the_disk_is_not_detected(path: Path) -> None:
     """SQLite's pages have no checksum: a changed price in a valid page cannot be detected. Documented, not solved."""
     stopped(path)
     data = path.read_bytes()

@@ -43,9 +43,9 @@ FAULTS: Final = [
 def test_a_failing_disk_is_named_and_the_batch_stored_once(
     disk: FaultyDisk, path: Path, operations: tuple[str], files: tuple[str], error: str, cause: str, passed: int
 ) -> None:
-    """Whichever write or sync fails: one cause, and once the disk works the reopened file takes the batch once.
+    """Whichever write or sync fails: one cause, and when the disk works again the reopened file stores the batch once.
 
-    `ledger.commits` tells whether the failed commit happened all the same, as it does when only the checkpoint failed.
+    `ledger.commits` shows whether the failed commit is in the file, as it is if only the checkpoint failed.
     """
     day = open_day(path, vfs=disk.name, wal_autocheckpoint_pages=OFTEN)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
@@ -118,7 +118,7 @@ def test_a_wal_that_cannot_be_created_is_named(disk: FaultyDisk, path: Path, err
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_faults_at_random_cost_and_repeat_nothing(disk: FaultyDisk, path: Path, seed: int) -> None:
+def test_random_faults_lose_and_repeat_no_tick(disk: FaultyDisk, path: Path, seed: int) -> None:
     """Rows 3 and 5: one operation in fifty fails with one errno or another, while files are opened anew too."""
     print(f"seed {seed}")
     with FaultyDisk(f"random-{seed}", seed=seed) as unreliable:
@@ -172,10 +172,11 @@ class FailedSync:
         return open_day(self.path, run_id, vfs=self.disk.name)
 
 
-def test_no_commit_builds_on_a_sync_that_failed(disk: FaultyDisk, tmp_path: Path) -> None:
-    """Row 5, FULL: a failed fsync may drop what it was to keep, and the next one says nothing of it.
+def test_no_commit_relies_on_a_failed_sync(disk: FaultyDisk, tmp_path: Path) -> None:
+    """Row 5, FULL: a failed fsync may lose the data that it should have stored, and the next fsync reports no error.
 
-    So the WAL is written anew before a commit found behind one counts: a power cut takes neither it nor those after.
+    So the WAL is written again before a commit that follows a failed fsync counts: a power cut loses neither that
+    commit nor later ones.
     """
     lost = {}
     for seed in range(20):
@@ -191,7 +192,7 @@ def test_no_commit_builds_on_a_sync_that_failed(disk: FaultyDisk, tmp_path: Path
     assert lost == {}, "rows lost, by seed"
 
 
-def test_a_power_cut_while_opening_behind_a_failed_sync_damages_nothing(disk: FaultyDisk, tmp_path: Path) -> None:
+def test_a_power_cut_while_opening_after_a_failed_sync_damages_nothing(disk: FaultyDisk, tmp_path: Path) -> None:
     """Rows 2 and 5: at whatever moment the power fails, the file is valid and has what was committed before."""
     wrong = {}
     for seed in range(20):
@@ -218,7 +219,7 @@ def cut_after(failed: FailedSync, changes: int) -> None:
     failed.disk.after_change = count
 
 
-def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDisk, tmp_path: Path) -> None:
+def test_after_a_failed_sync_the_next_run_is_safe_too(disk: FaultyDisk, tmp_path: Path) -> None:
     """Row 5: the process was restarted between the failed sync and the next commit, and does not know of it."""
     lost = {}
     for seed in range(20):
@@ -238,8 +239,10 @@ def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDis
 
 
 @pytest.mark.parametrize("kind", [FaultyDisk, PowerLossDisk])
-def test_a_reader_of_what_a_kill_left_closes_in_peace(path: Path, kind: type[FaultyDisk | PowerLossDisk]) -> None:
-    """As on the plain disk: the last one to close cannot lock the file, and that is no error."""
+def test_a_reader_of_a_killed_writers_file_closes_without_an_error(
+    path: Path, kind: type[FaultyDisk | PowerLossDisk]
+) -> None:
+    """The last connection to close cannot lock the file, and that is no error, as on a normal disk."""
     left = path.with_name("left.db")
     day = open_day(path)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
@@ -253,7 +256,7 @@ def test_a_reader_of_what_a_kill_left_closes_in_peace(path: Path, kind: type[Fau
     assert left.with_name("left.db-wal").exists()
 
 
-def test_a_fault_hits_what_it_names_and_no_more(disk: FaultyDisk, path: Path) -> None:
+def test_a_fault_affects_only_what_it_names(disk: FaultyDisk, path: Path) -> None:
     """After this many operations, this many times, for this kind of file; then it is gone."""
     day = open_day(path, vfs=disk.name)
     fault = disk.inject(Fault(operations=("sync",), files=("wal",), error="EIO", after=1, times=2))
@@ -270,7 +273,7 @@ def test_a_fault_hits_what_it_names_and_no_more(disk: FaultyDisk, path: Path) ->
     day.abandon()
 
 
-def test_a_gate_holds_writes_until_it_is_lifted(disk: FaultyDisk, path: Path) -> None:
+def test_a_blocked_disk_holds_writes_until_it_is_unblocked(disk: FaultyDisk, path: Path) -> None:
     """A blocked disk blocks only writers; lifting the fault lets them continue as if nothing had happened."""
     day = open_day(path, vfs=disk.name)
     gate = disk.inject(Fault(operations=("write",), delay_s=float("inf")))
@@ -293,6 +296,6 @@ def test_a_gate_holds_writes_until_it_is_lifted(disk: FaultyDisk, path: Path) ->
 
 @pytest.mark.parametrize("wrong", [{"operations": ("wrote",)}, {"files": ("shm",)}, {"error": "EFULL"}])
 def test_a_fault_that_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
-    """A misspelt word would be a fault that never happens."""
+    """Otherwise a misspelt name would be a fault that never happens."""
     with pytest.raises(ValueError, match="no such fault"):
         Fault(**wrong)  # type: ignore[arg-type]

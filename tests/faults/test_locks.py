@@ -1,4 +1,4 @@
-"""Row 7 in the store: other processes that lock the day file cost time and space, never a tick."""
+"""Row 7 in the store: other processes that lock the day file cause delays and use space, and no tick is lost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_file_that_another_holds_cannot_be_opened_yet(path: Path) -> None:
     assert open_day(path).close()
 
 
-def test_a_reader_that_stays_costs_space_and_no_tick(path: Path) -> None:
+def test_a_long_reader_costs_space_and_no_tick(path: Path) -> None:
     """While a reader holds its transaction the WAL grows and every batch is stored; afterwards the WAL is reused."""
     day = open_day(path, wal_autocheckpoint_pages=OFTEN)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)

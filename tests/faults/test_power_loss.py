@@ -36,9 +36,9 @@ class Cut(NamedTuple):
 
 
 class Day:
-    """A day of batches on a disk whose power is cut at moments drawn from `seed`; each cut is a directory of its own.
+    """A day of batches on a disk whose power is cut at moments chosen by `seed`; each cut is a separate directory.
 
-    The file is closed, left as a crash leaves it, and opened anew in between, and sealed in the end.
+    In between the file is closed, or left as after a crash, and opened again; at the end it is sealed.
     """
 
     def __init__(self, root: Path, synchronous: str, seed: int) -> None:
@@ -105,11 +105,11 @@ def there_after(cut: Cut, batches: list[list[TickRow]]) -> int:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
-def test_a_power_cut_takes_no_more_than_stated(tmp_path: Path, synchronous: str, seed: int) -> None:
+def test_a_power_cut_loses_no_more_than_documented(tmp_path: Path, synchronous: str, seed: int) -> None:
     """Row 2. FULL: every batch whose `write` returned is there. NORMAL: every one from before the last sync of the WAL.
 
-    Always whole batches in their order, the ledger and the counters equal to the rows, the integrity check ok; and what
-    is offered anew, as by back-fill, brings the rest exactly once.
+    There are always complete batches in order, the ledger and the counters agree with the rows, and the integrity check
+    is ok. The ticks that are written again, as by backfill, are then stored exactly once.
     """
     day = Day(tmp_path, synchronous, seed)
     day.run()
@@ -129,8 +129,8 @@ def test_a_power_cut_takes_no_more_than_stated(tmp_path: Path, synchronous: str,
         assert verdict(cut.path) == sorted(everything)
 
 
-def test_the_disk_does_forget(tmp_path: Path) -> None:
-    """With synchronous OFF such cuts lose batches and damage files: the test disk really forgets."""
+def test_the_test_disk_really_loses_data(tmp_path: Path) -> None:
+    """With synchronous OFF such cuts lose batches and damage files: the test disk really loses unsynced data."""
     day = Day(tmp_path, "OFF", 1)
     day.run()
     lost = damaged = 0

@@ -124,7 +124,7 @@ def feed_through(one: Collecting, disk: FaultyDisk, fault: Fault, cause: str) ->
         pytest.param(("open", "sync"), ("wal",), "EACCES", "cannot_open", id="row 4: no right to the WAL"),
     ],
 )
-def test_the_writer_waits_out_a_failing_disk(
+def test_the_writer_waits_until_a_failing_disk_works_again(
     collecting: Start, disk: FaultyDisk, operations: tuple[str, ...], files: tuple[str, ...], error: str, cause: str
 ) -> None:
     """The cause is in the log and in `writer_trouble` while rows keep coming; then all are stored once."""
@@ -146,7 +146,7 @@ def test_a_failed_checkpoint_repeats_no_batch(collecting: Start, disk: FaultyDis
     assert sorted(one.stop()) == sorted(put)
 
 
-def test_a_slow_disk_makes_batches_larger_and_the_queue_no_longer(collecting: Start, disk: FaultyDisk) -> None:
+def test_a_slow_disk_makes_batches_larger_and_loses_no_tick(collecting: Start, disk: FaultyDisk) -> None:
     """Row 6: an fsync of 3 s; rows that come meanwhile wait in memory, are counted, and are stored in one commit."""
     one = collecting()
     one.put(ticks(0, BATCH))
@@ -193,7 +193,7 @@ def test_a_stop_does_not_wait_for_a_blocked_disk(collecting: Start, disk: Faulty
     assert set(ticks(0, BATCH)) <= set(verdict(one.path)) <= set(ticks(0, 2 * BATCH))
 
 
-def test_a_foreign_write_lock_is_backed_off_from(collecting: Start) -> None:
+def test_the_writer_backs_off_from_a_foreign_write_lock(collecting: Start) -> None:
     """Row 7: `sqlite_busy_backoff`, repeats limited; the same batch is stored when the lock is released."""
     one = collecting()
     one.put(ticks(0, BATCH))

@@ -26,7 +26,7 @@ def source(threads: set[int], *, fails_at: int = -1) -> Generator[int, None, Non
         threads.add(threading.get_ident())
 
 
-def test_all_is_read_by_one_other_thread() -> None:
+def test_one_other_thread_reads_everything() -> None:
     """SQLite's and Arrow's readers are made, used and closed where they belong."""
     threads: set[int] = set()
     assert list(ahead(source(threads))) == [0, 1, 2, 3, 4]

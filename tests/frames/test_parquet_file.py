@@ -1,4 +1,4 @@
-"""Ticks of Parquet files: what is asked for and nothing else, older schemas, and damaged files by name."""
+"""Ticks of Parquet files: exactly the requested ones, older schemas, and damaged files by name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def table() -> pa.Table:
     )
 
 
-def test_what_is_asked_for_comes_whatever_the_row_groups(tmp_path: Path, table: pa.Table) -> None:
+def test_requested_ticks_are_complete_across_row_groups(tmp_path: Path, table: pa.Table) -> None:
     """Symbols and times at the ends of row groups and across them; the end of the time is not included."""
     for group in (1, 7, 1000, 5000):
         path = tmp_path / f"{group}.parquet"

@@ -1,4 +1,4 @@
-"""Models of a symbol's sequence, those included that do not follow the rule, and an OpenD that answers from a tape."""
+"""Models of a symbol's sequence, including those that do not follow the rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _steps(rng: random.Random) -> Iterator[int]:
 
 
 def _jumps(rng: random.Random) -> Iterator[int]:
-    yield from range(1, 6)  # a day that begins with a jump cannot be told from one that was not heard from its start
+    yield from range(1, 6)  # a day that begins with a jump looks like a day whose first ticks were missed
     counter = 5
     while True:
         counter += 1 if rng.random() < 0.95 else rng.randint(10, 900)

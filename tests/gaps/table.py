@@ -1,4 +1,4 @@
-"""The tracker, and the table `gaps` as its changes make it."""
+"""A tracker for tests, and the rows of `gaps` that its changes write."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refused(tick: TickRow) -> Rejected:
 
 
 class Table:
-    """the tracker as they are, and the table `gaps` as their changes make it."""
+    """The tracker, and the rows of `gaps` that its changes write."""
 
     def __init__(self, load: Callable[[int], Day | None] = Day, now_ms: int = TEN_MS) -> None:
         self.now_ms = now_ms
@@ -99,12 +99,12 @@ def assert_fits(gap: Gap) -> None:
 
 
 def odd(number: int, second: int = 0) -> TickRow:
-    """A tick whose sequence is only a number that grows."""
+    """A tick whose sequence is a number without the rule."""
     return row(number, TEN_MS + second * 1000)
 
 
 def heard(table: Table, *numbers: int) -> list[TickRow]:
-    """A symbol without the rule that was heard of, a tick a second; all of it is proved by an answer."""
+    """Pushes one tick a second of a symbol without the rule, which has no doubt."""
     table.tracker.end_interruption()
     ticks = [odd(number, second) for second, number in enumerate(numbers)]
     table.see(*ticks)

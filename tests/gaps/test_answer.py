@@ -1,4 +1,4 @@
-"""What an answer of OpenD's proves by itself."""
+"""What one answer of OpenD proves."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def answer(*counters: int, asked: int = 1000, newest_ms: int = 0) -> Answer:
     )
 
 
-def test_an_answer_that_lacks_the_newest_tick_we_know_is_not_fresh() -> None:
+def test_an_answer_without_the_newest_known_tick_is_not_fresh() -> None:
     """OpenD's answers may be three seconds behind its pushes, not more."""
     assert answer(1, 2, newest_ms=TEN_MS + 3_000).is_fresh
     assert not answer(1, 2, newest_ms=TEN_MS + 3_001).is_fresh
 
 
-def test_an_answer_as_long_as_was_asked_for_is_not_all_there_is() -> None:
-    """Only a shorter one says that OpenD has no more."""
+def test_only_an_answer_shorter_than_requested_shows_that_opend_has_no_more() -> None:
+    """An answer with all requested rows may have left out older ticks."""
     assert [answer(1, 2, asked=asked).complete for asked in (2, 3)] == [False, True]
 
 
-def test_an_answer_with_less_than_we_know_reaches_nothing() -> None:
-    """Where a stored tick between its first and last is missing in it, it says nothing of gaps."""
+def test_an_answer_that_lacks_a_stored_tick_does_not_reach_back() -> None:
+    """An answer without a stored tick between its first and last tick is not used for gaps."""
     day, track = Day(DAY), SymbolDay("HK.00700", next=6, last_seq=at(5)[1], last_ts_ms=at(5)[2])
     day.keep(track)
     whole, holed = answer(1, 2, 3, 4, 5), answer(1, 2, 4, 5)
@@ -62,8 +62,8 @@ def test_an_answer_with_less_than_we_know_reaches_nothing() -> None:
         ([8, 9, 1, 2], 0),  # too few on either side
     ],
 )
-def test_where_the_counter_falls_last(counters: list[int], index: int) -> None:
-    """Several rise, the next is lower, and they rise again from there."""
+def test_the_last_fall_of_the_counter_is_found(counters: list[int], index: int) -> None:
+    """Several counters rise, the next one is lower, and they rise again."""
     assert last_fall([at(counter, second)[1] for second, counter in enumerate(counters)]) == index
 
 
@@ -72,8 +72,8 @@ def ticks(*rows: tuple[int, int], asked: int = 1000, full: bool = False, now_s: 
     return Answer(list(rows), asked, full=full, newest_ms=0, now_s=now_s)
 
 
-def test_an_answer_is_parted_by_days() -> None:
-    """Each day has its own ticks, the oldest and newest of their times, and knows whether others are beside them."""
+def test_an_answer_is_divided_by_days() -> None:
+    """Each part has the ticks of one day, their oldest and newest time, and whether other days are before and after."""
     today = [at(counter, counter)[1:3] for counter in (3, 2, 5)]
     yesterday, tomorrow = at(9, 0, DAY - 1)[1:3], at(1, 0, DAY + 1)[1:3]
     both = ticks(yesterday, *today, (at(4)[1], 0), tomorrow)
@@ -86,8 +86,10 @@ def test_an_answer_is_parted_by_days() -> None:
 
 
 @pytest.mark.parametrize(("days", "beside"), [(-1, (True, False)), (1, (False, True))])
-def test_a_wrong_date_within_an_answer_says_nothing(days: int, beside: tuple[bool, bool]) -> None:
-    """Where the sequence does not confirm it, only the first tick can be of before, and only the last of after."""
+def test_a_wrong_date_within_an_answer_is_ignored(days: int, beside: tuple[bool, bool]) -> None:
+    """If the sequence does not confirm a date, only the first tick can be of an earlier day, and only the last of a
+    later one.
+    """
     wrong = (at(4)[1], TEN_MS + days * market.DAY_MS)
     ends = {
         place: part_of(ticks(*[wrong if n == place else at(n + 1)[1:3] for n in range(3)]), DAY)[3:]
@@ -102,9 +104,9 @@ def gap(first: int, last: int) -> OpenGap:
     return OpenGap(first, first, last, at(first)[1], at(last)[1], TEN_MS, TEN_MS, "push_lost", TEN_MS)
 
 
-def test_an_answer_speaks_of_the_counters_between_its_first_and_last() -> None:
-    """From the very first one on where it has ticks of the day before; a gap is contradicted where its neighbours are
-    in it, side by side.
+def test_an_answer_covers_the_counters_between_its_first_and_last() -> None:
+    """It covers all from the first counter of the day on if it has ticks of the day before. It contradicts a gap if
+    the two neighbours of the gap are adjacent in it.
     """
     day, track = Day(DAY), SymbolDay("HK.00700", next=12, last_seq=at(11)[1], gaps=[gap(4, 5), gap(8, 8)])
     day.keep(track)
@@ -122,8 +124,8 @@ def test_an_answer_speaks_of_the_counters_between_its_first_and_last() -> None:
     assert found == [False, True, True, False, False, False]
 
 
-def test_what_is_no_tick_of_this_run_is_left_out_of_an_answer() -> None:
-    """Ticks before the counter began anew, of another day, beyond what we know, strange ones, and a counter of 0."""
+def test_ticks_of_no_known_run_are_left_out_of_an_answer() -> None:
+    """Ticks before the counter restarted, of another day, after the last known one, strange ones, a counter of 0."""
     day = Day(DAY)
     track = SymbolDay("HK.00700", next=4, run_seq=at(1, 50)[1], last_seq=at(3, 50)[1], strange=[at(2, 60)[1]])
     day.keep(track)
@@ -136,9 +138,9 @@ def test_what_is_no_tick_of_this_run_is_left_out_of_an_answer() -> None:
         assert reached[1:] == (3, 2, 2), other
 
 
-def test_a_busy_symbol_has_no_second_word() -> None:
-    """Its ticks leave OpenD's window within seconds: an answer of a hundred neighbours and more is the last word on a
-    gap where it is full, or where the gap lies in its older half and OpenD says that it has no more.
+def test_for_a_busy_symbol_one_answer_decides() -> None:
+    """Its ticks leave OpenD's window within seconds. So one answer with a hundred ticks or more decides about a gap if
+    it is full, or if the gap is in its older half and OpenD has no more ticks.
     """
     full, complete = ticks(full=True), ticks(asked=1)
     large, small = Reach(1, 200, 100, 90), Reach(1, 200, 99, 90)
@@ -151,8 +153,8 @@ def test_a_busy_symbol_has_no_second_word() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "pairs", "ends"), [(5, 50, True), (4, 5, False), (5, 51, False), (6, 60, True)])
-def test_many_jumps_that_are_contradicted_at_once_end_the_rule(wrong: int, pairs: int, *, ends: bool) -> None:
-    """Five and more, and one in ten neighbours; each for the second time."""
+def test_many_gaps_contradicted_at_once_end_the_rule(wrong: int, pairs: int, *, ends: bool) -> None:
+    """At least five, and one in ten pairs of neighbours; each for the second time."""
     gaps = [gap(counter, counter) for counter in range(2, 2 + 2 * wrong, 2)]
     first = steps(Reach(0, 99, pairs, 50), gaps)
     for each in gaps:
@@ -160,8 +162,8 @@ def test_many_jumps_that_are_contradicted_at_once_end_the_rule(wrong: int, pairs
     assert (first, steps(Reach(0, 99, pairs, 50), gaps)) == (False, ends)
 
 
-def test_the_whole_day_is_told_by_ticks_of_the_day_before() -> None:
-    """At once. An answer that stops within the day, or that was asked for no more, tells nothing of its beginning."""
+def test_ticks_of_the_day_before_show_that_an_answer_has_the_whole_day() -> None:
+    """Already with one answer. An answer that begins within the day, or for few rows, does not show how it began."""
     track = SymbolDay("HK.00700")
     today = [at(counter, counter)[1:3] for counter in (3, 4, 5)]
     before = ticks(at(80, 0, DAY - 1)[1:3], *today, asked=4)
@@ -180,17 +182,15 @@ def test_the_whole_day_is_told_by_ticks_of_the_day_before() -> None:
         ([0.0, 10.0, 15.0, 20.0], [False, False, False, True]),
     ],
 )
-def test_that_opend_has_no_more_must_be_said_three_times_in_twenty_seconds(
-    times_s: list[float], whole: list[bool]
-) -> None:
-    """With the same oldest tick: right after a reconnect it says so of a few ticks."""
+def test_three_answers_in_twenty_seconds_show_that_opend_has_no_more(times_s: list[float], whole: list[bool]) -> None:
+    """With the same oldest tick: right after a reconnect OpenD may answer with only a few ticks."""
     track = SymbolDay("HK.00700")
     answers = [ticks(*[at(counter, counter)[1:3] for counter in (3, 4)], now_s=at_s) for at_s in times_s]
     assert [is_whole_day(track, part_of(each, DAY), each) for each in answers] == whole
 
 
 def test_an_answer_that_grows_from_the_same_oldest_tick_is_the_whole_day() -> None:
-    """After two seconds; one that begins with another tick begins the count anew, and so does one that is cut short."""
+    """After two seconds. An answer that begins with another tick, or that is cut short, restarts the count."""
     track = SymbolDay("HK.00700")
 
     def said(first: int, last: int, now_s: float, asked: int = 1000) -> bool:
@@ -207,9 +207,9 @@ def test_an_answer_that_grows_from_the_same_oldest_tick_is_the_whole_day() -> No
     assert said(2, 7, 11.5)
 
 
-def test_without_the_rule_an_answer_must_have_all_that_we_know_of_its_time() -> None:
-    """Ticks of its first second and of its last three may be in any order. One of a few ticks proves nothing, unless
-    no more are known.
+def test_without_the_rule_an_answer_must_have_every_known_tick_of_its_time() -> None:
+    """Ticks of its first second and of its last three may be in any order. An answer with a few ticks proves nothing,
+    unless no more are known.
     """
     track = SymbolDay("HK.00700", next=-1)
     known = [(number, TEN_MS + number * 1000) for number in range(1, 201)]
@@ -232,8 +232,8 @@ def test_without_the_rule_an_answer_must_have_all_that_we_know_of_its_time() -> 
     assert not has_all(*known[:195], *known[196:])
 
 
-def test_a_witness_is_a_tick_from_before_ticks_passed_us_by() -> None:
-    """Of this day, not beyond what was known, with a counter that was, and no strange one."""
+def test_an_answer_reaches_back_if_it_has_a_tick_from_before_the_interruption() -> None:
+    """The tick must be of this day, not after the last known one, with a known counter, and not a strange one."""
     day = Day(DAY)
     track = SymbolDay("HK.00700", next=9, strange=[at(3, 3)[1]])
     before = Unconfirmed(6, at(5, 5)[1], at(5, 5)[2], "disconnected")

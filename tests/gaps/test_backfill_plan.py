@@ -1,4 +1,4 @@
-"""Whom to ask next: the most urgent first, nobody twice at once, and never for ever."""
+"""Which symbol is requested next: the most urgent first, none twice at once, and none without end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OpenD:
         self.tracker = GapTracker(Day, lambda: TEN_S * 1000)
         self.plan = BackfillPlan(self.tracker)
         self.tapes: dict[str, list[TickRow]] = {}
-        self.leapt: dict[str, int] = {}
+        self.skipped: dict[str, int] = {}
         self.patterned = patterned
         self.now_s = 100.0
         self.asked: list[TickRequest] = []
@@ -42,7 +42,7 @@ class OpenD:
         tape = self.tapes.setdefault(symbol, [])
         made: list[TickRow] = []
         for _ in range(ticks):
-            counter = len(tape) + 1 + self.leapt.get(symbol, 0)
+            counter = len(tape) + 1 + self.skipped.get(symbol, 0)
             second = TEN_S + (len(tape) + 1) // 100
             seq = second << 32 | counter if self.patterned else counter * 10
             made.append(Tick(symbol, seq, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
@@ -50,9 +50,9 @@ class OpenD:
         if pushed:
             self.tracker.see(made)
 
-    def leap(self, symbol: str, numbers: int) -> None:
-        """The symbol's counter leaves numbers out: no tick has them."""
-        self.leapt[symbol] = self.leapt.get(symbol, 0) + numbers
+    def skip(self, symbol: str, numbers: int) -> None:
+        """The symbol's counter skips numbers: no tick has them."""
+        self.skipped[symbol] = self.skipped.get(symbol, 0) + numbers
 
     def reply(self, ask: TickRequest) -> list[TickRow]:
         """What OpenD would answer now."""
@@ -60,14 +60,14 @@ class OpenD:
         return [tick for tick in tape if tick[1] & 0xFFFF_FFFF not in self.missing_for_ever]
 
     def answer(self, ask: TickRequest, reply: list[TickRow] | None = None) -> int:
-        """The answer arrives; returns how many missing ticks it left without hope."""
+        """The answer arrives; returns how many missing ticks are lost because of it."""
         rows = self.reply(ask) if reply is None else reply
         self.tracker.see(rows)
         lost = self.plan.answered(ask, [(row[1], row[2]) for row in rows], self.now_s)
         return sum(gap.missing or 1 for gap in lost)
 
-    def heal(self, requests: int = 50) -> int:
-        """Asks and answers until nothing is due any more, time passing as it must; returns what was lost."""
+    def backfill(self, requests: int = 50) -> int:
+        """Requests and answers until nothing is due any more, while time passes; returns how many ticks were lost."""
         lost = 0
         for _ in range(requests):
             asks = self.plan.due(self.now_s, 4)
@@ -81,12 +81,12 @@ class OpenD:
 
 
 def names(asks: list[TickRequest]) -> list[str]:
-    """The symbols that are asked for."""
+    """The symbols that are requested."""
     return [ask.symbol for ask in asks]
 
 
-def test_a_hole_heals_with_one_request_of_its_size() -> None:
-    """The request covers the oldest missing tick and a little more, for what trades meanwhile."""
+def test_a_gap_is_filled_with_one_request_of_its_size() -> None:
+    """The request reaches back to the oldest missing tick, with a reserve for ticks that are traded meanwhile."""
     opend = OpenD()
     opend.make(A, 50)
     opend.make(A, 5, pushed=False)
@@ -101,15 +101,15 @@ def test_a_hole_heals_with_one_request_of_its_size() -> None:
 
 
 @pytest.mark.parametrize("trades_meanwhile", [0, 1, 500])
-def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: int) -> None:
-    """5,000 ticks missed: 4,000 are lost exactly, and one more for each tick between the last one and the answer."""
+def test_a_gap_larger_than_the_window_is_filled_in_part(trades_meanwhile: int) -> None:
+    """Of 5,000 missed ticks exactly 4,000 are lost, and one more for each tick that is traded before the answer."""
     opend = OpenD()
     opend.make(A, 100)
     opend.make(A, 5000, pushed=False)
     opend.plan.request_checks([A])
-    (look,) = opend.plan.due(opend.now_s, 4)
-    assert look.rows < 100
-    opend.answer(look)
+    (check,) = opend.plan.due(opend.now_s, 4)
+    assert check.rows < 100
+    opend.answer(check)
     (ask,) = opend.plan.due(opend.now_s, 4)
     assert ask == (A, WINDOW_ROWS)
     opend.make(A, trades_meanwhile)
@@ -121,8 +121,8 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     assert [(gap.missing, gap.final) for _, gap in opend.tracker.known.lost_gaps()] == [(lost, True)]
 
 
-def test_the_symbol_closest_to_overflow_comes_first() -> None:
-    """Of two gaps of one age the busier symbol's; of two rates the older gap; what is lost already does not wait."""
+def test_the_gap_that_leaves_the_window_first_is_requested_first() -> None:
+    """Of two gaps of one age that of the busier symbol; of two equal rates the older gap."""
     opend = OpenD()
     for _ in range(3):
         opend.make(A, 10)
@@ -138,8 +138,8 @@ def test_the_symbol_closest_to_overflow_comes_first() -> None:
     assert names(opend.plan.due(opend.now_s, 9)) == [A]
 
 
-def test_never_more_than_allowed_and_nobody_twice() -> None:
-    """Whatever is to be looked at and healed at once, and however often it is asked for more."""
+def test_no_more_requests_than_allowed_and_no_symbol_twice_at_once() -> None:
+    """However many symbols are to be checked and backfilled, and however often the plan is asked for more requests."""
     opend = OpenD()
     everybody = [f"HK.{n:05d}" for n in range(1, 31)]
     for symbol in everybody[:20]:
@@ -173,10 +173,10 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
     ),
     busy=st.integers(0, 60),
 )
-def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
+def test_missed_ticks_are_filled_or_lost_after_a_few_requests(
     story: list[tuple[str, int, int, bool]], busy: int
 ) -> None:
-    """All that OpenD still had is stored, all else is a final gap; and then nothing more is asked."""
+    """Every tick that OpenD still had is stored, every other one is in a lost gap; then nothing more is requested."""
     opend = OpenD()
     for symbol, missed, seen, reconnects in story:
         opend.make(symbol, missed, pushed=False)
@@ -202,8 +202,8 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
     assert not any(opend.tracker.known.missing(symbol) for symbol in opend.tapes)
 
 
-def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> None:
-    """A symbol that trades faster than anybody knew yet: not the same question for ever."""
+def test_a_request_that_did_not_reach_the_gap_is_followed_by_one_for_the_window() -> None:
+    """A symbol trades faster than its known rate: the same request is not repeated without end."""
     opend = OpenD()
     opend.make(A, 10)
     opend.make(A, 1, pushed=False)
@@ -218,8 +218,8 @@ def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> Non
     assert opend.tracker.known.missing(A) == 0
 
 
-def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
-    """Its counters say nothing of how many ticks of today come before it: everything is asked for, a few times."""
+def test_a_gap_of_yesterday_is_not_requested_without_end() -> None:
+    """Its counters do not show how many ticks of today follow it: the whole window is requested, a few times."""
     opend = OpenD()
     opend.make(A, 5)
     opend.make(A, 1, pushed=False)
@@ -231,14 +231,14 @@ def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
     ]
     opend.tracker.see(list(today))
     opend.tapes[A] += today
-    opend.heal(20)
+    opend.backfill(20)
     assert len(opend.asked) <= 2
     assert [(gap.first, gap.last, gap.final) for _, gap in opend.tracker.known.lost_gaps()] == [(6, 6, True)]
 
 
 @pytest.mark.parametrize("kind", ["empty", "older"])
-def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
-    """No tick at all, or only older ones: OpenD may have them a minute later, so the gap is not lost."""
+def test_after_useless_answers_requests_become_less_frequent(kind: str) -> None:
+    """An answer without ticks, or with older ones only: OpenD may have them a minute later, so the gap is not lost."""
     opend = OpenD()
     opend.make(A, 10)
     opend.make(A, 1, pushed=False)
@@ -257,12 +257,12 @@ def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
     assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0]
     assert [gap.final for _, gap in opend.tracker.known.open_gaps()] == [False]
     opend.now_s += 300
-    opend.heal()
+    opend.backfill()
     assert opend.tracker.known.missing(A) == 0
 
 
-def test_a_gap_that_stays_does_not_delay_the_others() -> None:
-    """A number that OpenD's answers leave out; ticks that are missed meanwhile are asked for at once."""
+def test_a_gap_that_stays_open_does_not_delay_other_gaps() -> None:
+    """OpenD's answers leave out one number; ticks that are missed meanwhile are requested at once."""
     opend = OpenD()
     opend.make(A, 10)
     opend.missing_for_ever = {11}
@@ -281,11 +281,11 @@ def test_a_gap_that_stays_does_not_delay_the_others() -> None:
         for ask in opend.plan.due(opend.now_s, 4):
             opend.answer(ask)
         opend.now_s += 0.5
-    assert list(opend.tracker.known.open_gaps()) == [], "the answers have shown its neighbours side by side, twice"
+    assert list(opend.tracker.known.open_gaps()) == [], "two answers have shown its neighbours as adjacent"
 
 
-def test_failures_back_off_and_an_answer_forgives_them() -> None:
-    """Half a second, one, two, five, ten, thirty, a minute, two, then every five; each symbol by itself."""
+def test_after_failures_requests_back_off_until_an_answer_arrives() -> None:
+    """Delays of 0.5, 1, 2, 5, 10, 30, 60, 120 s, then 300 s; separately for each symbol."""
     opend = OpenD()
     for symbol in (A, B):
         opend.make(symbol, 1)
@@ -307,22 +307,22 @@ def test_failures_back_off_and_an_answer_forgives_them() -> None:
     assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
-def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
-    """A symbol that OpenD answers with an error is looked at three times; then a look no longer holds others up."""
+def test_a_failed_check_is_repeated_three_times_at_most() -> None:
+    """A symbol that OpenD answers with an error is checked three times; then its check no longer delays others."""
     opend = OpenD()
     opend.plan.request_checks([A])
-    looks = 0
+    checks = 0
     for _ in range(1000):
         for ask in opend.plan.due(opend.now_s, 4):
-            looks += 1
+            checks += 1
             opend.plan.failed(ask, opend.now_s)
         opend.now_s += 0.1
-    assert looks == 3
+    assert checks == 3
     assert not opend.plan.checking
 
 
-def test_a_new_connection_asks_anew() -> None:
-    """What was under way or put off is due at once; what was given up within OpenD's window gets another chance."""
+def test_a_new_connection_repeats_all_requests_at_once() -> None:
+    """Unanswered and delayed requests are due at once; lost gaps within OpenD's window are requested again."""
     opend = OpenD()
     opend.make(A, 10)
     opend.make(A, 1, pushed=False)
@@ -336,7 +336,7 @@ def test_a_new_connection_asks_anew() -> None:
     assert opend.plan.due(opend.now_s, 4) == []
     opend.plan.reset()
     opend.plan.request_checks([A])
-    opend.heal()
+    opend.backfill()
     assert list(opend.tracker.known.open_gaps()) == []
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
@@ -345,20 +345,20 @@ def test_a_new_connection_asks_anew() -> None:
     assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
-def test_looking_brings_to_light_what_no_push_has_shown() -> None:
-    """A quiet symbol goes on without us: the look shows the jump, the next request heals it."""
+def test_a_check_finds_missing_ticks_that_no_push_has_shown() -> None:
+    """A quiet symbol trades without pushes: the check shows the jump, the next request fills the gap."""
     opend = OpenD()
     opend.tracker.end_interruption()
     opend.make(A, 10)
     opend.make(A, 40, pushed=False)
     opend.plan.request_checks([A])
-    assert opend.heal() == 0
+    assert opend.backfill() == 0
     assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
     assert list(opend.tracker.known.open_gaps()) == []
 
 
-def test_without_the_pattern_everything_is_asked_for() -> None:
-    """Nothing while OpenD is is_interrupted; then healed when the answer reaches back, and final when it cannot."""
+def test_without_the_rule_the_whole_window_is_requested() -> None:
+    """No request during the interruption; then the doubt ends if the answer reaches back, and is lost if it cannot."""
     for missed, left in ((900, 0), (1200, 1)):
         opend = OpenD(patterned=False)
         opend.tracker.end_interruption()
@@ -368,13 +368,13 @@ def test_without_the_pattern_everything_is_asked_for() -> None:
         opend.make(A, missed, pushed=False)
         opend.tracker.resume_receiving()
         opend.plan.request_checks([A])
-        assert opend.heal() == left
+        assert opend.backfill() == left
         assert opend.asked == [(A, WINDOW_ROWS)]
         assert len(list(opend.tracker.known.open_gaps())) == left
 
 
-def test_rates_follow_the_busiest_and_forget_slowly() -> None:
-    """The outage budget rests on a symbol's recent best, not on a quiet moment; a new day begins a new count."""
+def test_the_rate_rises_at_once_and_falls_slowly() -> None:
+    """The outage budget uses a symbol's recent highest rate, not that of a quiet moment."""
     opend = OpenD()
     assert opend.plan.busiest() is None
     opend.make(A, 1)
@@ -390,8 +390,8 @@ def test_rates_follow_the_busiest_and_forget_slowly() -> None:
 
 
 @pytest.mark.parametrize("patterned", [True, False])
-def test_ticks_of_hours_that_come_at_once_are_no_rate(patterned: bool) -> None:
-    """A predecessor's file is imported within seconds: the outage budget still rests on what the market trades."""
+def test_an_import_of_many_ticks_does_not_raise_the_rate(patterned: bool) -> None:
+    """A predecessor's file is imported within seconds: the outage budget still uses the rate of the market."""
     opend = OpenD(patterned=patterned)
     opend.make(A, 5)
     opend.plan.measure(opend.now_s)
@@ -403,8 +403,8 @@ def test_ticks_of_hours_that_come_at_once_are_no_rate(patterned: bool) -> None:
     assert round(rate) <= 101
 
 
-def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
-    """Answers that are always as long and move on: what is older is lost, once that has been so for a while."""
+def test_a_window_smaller_than_documented_is_recognised() -> None:
+    """Answers always have the same length and newer ticks: after some seconds older missing ticks are lost."""
     opend = OpenD()
     opend.make(A, 50)
     opend.make(A, 400, pushed=False)
@@ -429,13 +429,13 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
     [(1000, 20), (1000, 150), (1000, 300), (1000, 600), (150, 60)],
     ids=["20/s", "150/s", "300/s", "600/s", "60/s and a small window"],
 )
-def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> None:
-    """Two answers show that nothing lies within a leap, before the busy symbol's window has moved past it."""
+def test_a_counter_that_skips_numbers_ends_the_rule_at_any_rate(window: int, rate: int) -> None:
+    """Two answers show that no tick lies between two counters, before both have left the busy symbol's window."""
     opend = OpenD()
     opend.make(A, 2000)
     for tenth in range(200):
         if tenth % 20 == 7:
-            opend.leap(A, 500)
+            opend.skip(A, 500)
         opend.make(A, rate // 10)
         opend.now_s += 0.1
         opend.plan.measure(opend.now_s)
@@ -445,8 +445,8 @@ def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> 
     assert list(opend.tracker.known.lost_gaps()) == []
 
 
-def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
-    """The counter began anew while ticks were missing: its earlier numbers say nothing of how many to ask for."""
+def test_after_a_counter_restart_earlier_gaps_are_requested_with_the_whole_window() -> None:
+    """The counter restarted while ticks were missing: the earlier counters do not show how many ticks to request."""
     opend = OpenD()
     opend.make(A, 300)
     opend.tracker.interrupt("disconnected")
@@ -454,10 +454,10 @@ def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> 
     opend.make(A, 5, pushed=False)
     opend.tracker.resume_receiving()
     opend.plan.request_checks([A])
-    (look,) = opend.plan.due(opend.now_s, 4)
-    opend.plan.failed(look, opend.now_s)
+    (check,) = opend.plan.due(opend.now_s, 4)
+    opend.plan.failed(check, opend.now_s)
     opend.make(A, 94)
-    opend.leap(A, -399)  # with the next second
+    opend.skip(A, -399)  # with the next second
     opend.make(A, 10)
     opend.now_s += 2.0
     for _ in range(10):

@@ -1,12 +1,12 @@
-"""The rows of `gaps` that a transaction writes: one for a gap, none for what nobody could see."""
+"""The rows of `gaps` that a transaction writes: one for a gap, none for a gap that closed before the transaction."""
 
 from __future__ import annotations
 
 from .table import SYMBOL, Table, at, heard, odd, unknown
 
 
-def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
-    """A gap that opens and closes before anybody could see it is no row of `gaps`."""
+def test_ticks_out_of_order_within_a_chunk_write_no_gap() -> None:
+    """A gap that opens and closes within one transaction is no row of `gaps`."""
     table = Table()
     assert table.see(at(1), at(5), at(3), at(4), at(2)) == []
     assert table.see(at(9), at(7)) != []
@@ -14,8 +14,8 @@ def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
     assert table.open() == []
 
 
-def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
-    """Dropped ticks behind a gap that is lost: one contiguous gap, one row."""
+def test_a_lost_gap_that_grows_stays_one_row_and_can_be_filled_again() -> None:
+    """Dropped ticks right after a lost gap: one contiguous gap, one row."""
     table = Table()
     table.see(at(1))
     table.tracker.lose([at(2)])
@@ -33,8 +33,8 @@ def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
     assert not open_gap.final
 
 
-def test_a_doubt_after_a_final_one_is_a_row_of_its_own() -> None:
-    """The first is lost; what comes later is judged by itself."""
+def test_a_doubt_after_a_lost_one_is_a_separate_row() -> None:
+    """The first is lost; later answers decide about the second one only."""
     table = Table()
     heard(table, 7, 90, 3)
     for start in (100, 200):

@@ -1,8 +1,8 @@
-"""Whatever the sequence means: what is missing is told, and nothing is invented.
+"""For any model of the sequence: every missing tick is in a gap, and no gap is false.
 
-An exchange makes ticks by a model of the sequence; pushes are lost, connections end, OpenD is restarted and answers
-honestly or not. All ticks of the truth that are not stored must lie in an open gap, at any moment after an answer; at
-the end, when OpenD has answered honestly for a while, a gap with a number must tell it exactly.
+An exchange makes ticks by a model of the sequence; pushes are lost, connections end, OpenD is restarted and its answers
+are correct or not. After each answer every tick of the truth that is not stored must be in an open gap. At the end,
+when OpenD has answered correctly for a while, a gap of known size must have the exact size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAME: Final = market.day_name(DAY)
 
 
 class Story:
-    """One symbol of a model, a lossy way to us, and the day file that our gaps are written to."""
+    """One symbol of a model, a connection that loses ticks, and the day file with our gaps."""
 
     def __init__(self, root: Path, model: str, seed: int, rate: float, window: int = WINDOW_ROWS) -> None:
         self.root = root
@@ -52,14 +52,14 @@ class Story:
         self.begin()
 
     def begin(self) -> None:
-        """The service starts, or starts anew after a kill."""
+        """The service starts, or starts again after a kill."""
         self.tracker = GapTracker(partial(load_day, self.root), lambda: self.now_ms)
         self.plan = BackfillPlan(self.tracker)
         self.tracker.resume(DAY)
         self.connect()
 
     def connect(self) -> None:
-        """A connection begins: every symbol is looked at."""
+        """A connection begins: every symbol is checked."""
         self.plan.reset()
         self.tracker.resume_receiving()
         self.plan.request_checks([SYMBOL])
@@ -77,7 +77,7 @@ class Story:
                 self.arrive([tick])
 
     def arrive(self, rows: list[TickRow]) -> None:
-        """Rows reach us and are committed with what they change."""
+        """Rows arrive and are committed with their changes of gaps."""
         self.tracker.see(rows)
         self.stored |= {row[1] for row in rows}
         self.commit(rows)
@@ -88,7 +88,7 @@ class Story:
         self.file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), self.now_ms)
 
     def reply(self, ask: TickRequest) -> list[TickRow]:
-        """What OpenD answers, honestly or not."""
+        """What OpenD answers, correct or not."""
         honest = self.made[-min(ask.rows, self.window) :]
         match self.hostile:
             case "partial":
@@ -102,8 +102,8 @@ class Story:
             case _:
                 return honest
 
-    def heal(self, seconds: float) -> None:
-        """OpenD is asked what is due while so much time passes; the symbol goes on trading, rarely."""
+    def backfill(self, seconds: float) -> None:
+        """Due requests are sent while this much time passes; the symbol trades rarely."""
         until_ms = self.now_ms + int(seconds * 1000)
         while self.now_ms < until_ms:
             for ask in self.plan.due(self.now_ms / 1000, 4):
@@ -124,7 +124,7 @@ class Story:
         return [tick for tick in self.made if tick[1] not in self.stored]
 
     def check(self, *, numbers: bool) -> None:
-        """Every missing tick lies in an open gap; with `numbers`, those that have one tell it exactly."""
+        """Every missing tick is in an open gap; with `numbers`, the sizes of gaps of known size are exact."""
         missing, gaps = self.missing(), self.gaps()
         untold = [tick for tick in missing if not any(covers(gap, tick) for gap in gaps)]
         assert untold == [], (len(untold), len(missing), gaps)
@@ -169,13 +169,13 @@ def play(story: Story, step: tuple[object, ...]) -> None:
             story.trade(3)
         case ("hostile", str(kind), int(seconds)):
             story.hostile = kind
-            story.heal(seconds)
+            story.backfill(seconds)
             story.hostile = ""
         case ("pause", int(seconds)):
-            story.heal(seconds)
+            story.backfill(seconds)
         case ("kill",):
             story.begin()
-    story.heal(1.0)
+    story.backfill(1.0)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -186,10 +186,10 @@ def play(story: Story, step: tuple[object, ...]) -> None:
     rate=st.sampled_from([1, 20, 200]),
     window=st.sampled_from([200, 400, WINDOW_ROWS]),
 )
-def test_loss_is_told_and_nothing_is_invented(
+def test_every_missing_tick_is_in_a_gap_and_no_gap_is_false(
     model: str, steps: list[tuple[object, ...]], seed: int, rate: float, window: int
 ) -> None:
-    """For every model of the sequence, over lost pushes, outages, kills and dishonest answers."""
+    """For every model of the sequence, with lost pushes, outages, kills and wrong answers."""
     with tempfile.TemporaryDirectory() as directory:
         story = Story(Path(directory), model, seed, rate, window)
         try:
@@ -197,10 +197,10 @@ def test_loss_is_told_and_nothing_is_invented(
             for step in steps:
                 play(story, step)
             for _ in range(6):
-                story.heal(25.0)
+                story.backfill(25.0)
                 story.trade(3)
-            story.heal(25.0)
-            # A counter that began anew while nobody heard it is not always seen: the number of a gap may be wrong then.
+            story.backfill(25.0)
+            # A counter that restarted during an outage is not always recognised: the size of a gap may be wrong then.
             story.check(numbers=model != "restarts")
         finally:
             story.file.abandon()
@@ -209,20 +209,20 @@ def test_loss_is_told_and_nothing_is_invented(
 @pytest.mark.parametrize("window", [200, 400, WINDOW_ROWS])
 @pytest.mark.parametrize("model", ["random", "negative", "time", "small", "shared"])
 @pytest.mark.parametrize("rate", [3, 40])
-def test_pushes_lost_beyond_a_small_window_are_told(tmp_path: Path, model: str, window: int, rate: int) -> None:
-    """Without the rule, on a connection that lives: an answer that does not overlap the one before is a gap. As long as
-    each overlaps, none is told of.
+def test_pushes_lost_outside_a_small_window_open_a_gap(tmp_path: Path, model: str, window: int, rate: int) -> None:
+    """Without the rule, on an open connection: an answer that does not overlap the one before opens a gap. As long as
+    each overlaps, no gap is open.
     """
     story = Story(tmp_path, model, 7, rate, window)
     try:
         for _ in range(60):
             story.trade(2 * rate)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.gaps() == []
         story.trade(window + 60, pushed=False)
         for _ in range(20):
             story.trade(2 * rate)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.missing()
         story.check(numbers=False)
         at_most = [gap for gap in story.gaps() if gap.missing is None and (gap.to_ts_ms or 0) < story.now_ms]
@@ -232,21 +232,21 @@ def test_pushes_lost_beyond_a_small_window_are_told(tmp_path: Path, model: str, 
         story.file.abandon()
 
 
-def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: Path) -> None:
-    """Pushes lost within OpenD's window come with the next answer, and the connection's doubt ends with it."""
+def test_with_a_small_window_a_symbol_without_the_rule_becomes_complete_again(tmp_path: Path) -> None:
+    """Pushes lost within OpenD's window arrive with the next answer, which also ends the doubt of the connection."""
     story = Story(tmp_path, "random", 7, 3, 200)
     try:
         for _ in range(60):
             story.trade(6)
-            story.heal(1.0)
+            story.backfill(1.0)
         story.trade(100, pushed=False)
         for _ in range(20):
             story.trade(6)
-            story.heal(1.0)
+            story.backfill(1.0)
         assert story.missing() == []
         assert story.gaps() == []
         play(story, ("outage", 100))
-        story.heal(25.0)
+        story.backfill(25.0)
         assert (story.missing(), story.gaps()) == ([], [])
     finally:
         story.file.abandon()
@@ -255,26 +255,26 @@ def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: 
 @pytest.mark.parametrize(
     ("model", "window", "steps"),
     [
-        # OpenD gives all that it has, and the same again and again; what is known is more than that.
+        # OpenD returns all that it has, the same ticks each time; more ticks than these are known.
         ("small", 400, [("outage", 401), ("kill",), ("pause", 22)]),
-        # The ticks that its answers lack were known before the rule ended.
+        # The ticks that its answers lack were known before the rule broke.
         ("steps", 200, [("outage", 201), ("pause", 23)]),
         ("jumps", 200, [("outage", 201), ("trade", 20), ("pause", 23)]),
-        # A gap with sequences as bounds becomes one with times alone, and a kill has it read from the file.
+        # A gap with sequences as bounds becomes one with times only, and after a kill it is read from the file.
         ("jumps", 200, [("outage", 201), ("trade", 1), ("outage", 0), ("kill",)]),
     ],
 )
-def test_all_that_opend_has_is_not_all_of_the_day(
+def test_opend_may_hold_fewer_ticks_than_the_day_had(
     tmp_path: Path, model: str, window: int, steps: list[tuple[object, ...]]
 ) -> None:
-    """OpenD keeps fewer ticks of a quiet symbol than it says: one tick is lost, and told for as long as it is."""
+    """OpenD keeps fewer ticks of a quiet symbol than documented: one tick is lost, and its gap stays open."""
     story = Story(tmp_path, model, 0, 1, window)
     try:
         story.trade(5)
         for step in steps:
             play(story, step)
         for _ in range(6):
-            story.heal(25.0)
+            story.backfill(25.0)
             story.trade(3)
         assert story.missing()
         story.check(numbers=False)

@@ -1,4 +1,4 @@
-"""What follows from OpenD's answers: gaps that are lost, that are none, a rule that breaks."""
+"""What follows from OpenD's answers: gaps that are lost, false gaps, a rule that breaks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @given(st.integers(1, 12))
-def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
-    """Wherever it begins: gaps before it are lost, those after it stay open."""
+def test_gaps_before_a_full_answer_are_lost(oldest: int) -> None:
+    """Wherever the answer begins: gaps before it are lost, those after it stay open."""
     table = Table()
     table.see(at(1), at(5), at(9), at(12))  # missing 2-4, 6-8, 10-11
     known = [at(counter) for counter in (1, 5, 9, 12) if counter >= oldest]
@@ -33,10 +33,10 @@ def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
 @pytest.mark.parametrize(
     "ticks",
     [[], [at(1)], [at(9)], [at(5), at(9)]],
-    ids=["nothing", "only old ones", "only the newest", "not all that we know"],
+    ids=["nothing", "only old ones", "only the newest", "not all known ones"],
 )
-def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow]) -> None:
-    """After a reconnect OpenD may give few ticks, old ones or none for a while: the gap stays, and is asked for again.
+def test_an_incomplete_answer_loses_no_gap(ticks: list[TickRow]) -> None:
+    """After a reconnect OpenD may return few ticks, old ones or none for a while: the gap stays and is requested again.
 
     However often that is so.
     """
@@ -49,9 +49,9 @@ def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow
     assert table.open() == []
 
 
-def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
-    """OpenD's answer shows it twice, some seconds apart: no tick was missing, the counter left a number out. From then
-    on no number is believed.
+def test_a_gap_whose_neighbours_are_adjacent_in_two_answers_is_removed() -> None:
+    """OpenD's answer shows it twice, some seconds apart: no tick was missing, the counter skipped a number. From then
+    on the rule does not apply.
     """
     table = Table()
     table.see(*[at(counter) for counter in range(1, 30) if counter != 20])
@@ -66,8 +66,8 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == []
 
 
-def test_an_answer_that_lacks_what_we_have_contradicts_nothing() -> None:
-    """It shows two neighbours side by side because it leaves out ticks."""
+def test_an_answer_that_lacks_stored_ticks_removes_no_gap() -> None:
+    """It shows two neighbours as adjacent because it leaves out ticks."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 30) if counter != 20])
     for _ in range(5):
@@ -76,7 +76,7 @@ def test_an_answer_that_lacks_what_we_have_contradicts_nothing() -> None:
 
 
 def test_a_rejected_tick_need_not_be_in_an_answer() -> None:
-    """OpenD may not keep what it cannot send: its answers are honest all the same."""
+    """OpenD may not keep a tick that it cannot send: its answers are used all the same."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 30) if counter not in (17, 20)])
     table.tracker.reject([refused(at(17))])
@@ -86,8 +86,8 @@ def test_a_rejected_tick_need_not_be_in_an_answer() -> None:
     assert table.open() == []
 
 
-def test_what_opend_never_had_is_lost() -> None:
-    """Its own connection was away: the gap keeps its size although the answer shows nothing between."""
+def test_ticks_that_opend_never_had_are_lost() -> None:
+    """OpenD had no connection: the gap keeps its size although the answer shows its neighbours as adjacent."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
     table.tracker.interrupt("quote_link_lost")
@@ -100,9 +100,9 @@ def test_what_opend_never_had_is_lost() -> None:
 
 
 def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> None:
-    """OpenD says again and again that it has nothing before counter 900: the counter may have begun there, or OpenD.
+    """OpenD's answers repeatedly begin with counter 900: the counter may have begun there, or OpenD was started then.
 
-    The gap stays open, without a number.
+    The gap stays open, without a size.
     """
     table = Table()
     ticks = [at(counter, counter) for counter in range(900, 905)]
@@ -117,7 +117,7 @@ def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> N
 
 
 def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
-    """Its first tick does not follow the rule, which its next ones do: the counter tells that nothing is missing."""
+    """Its first tick does not follow the rule, the next ones do: the counter shows that no tick is missing."""
     for settled in (True, False):
         table = Table()
         if settled:
@@ -130,8 +130,8 @@ def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
         assert table.open() == [(4, "push_lost")]
 
 
-def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
-    """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
+def test_an_answer_that_does_not_reach_back_loses_no_gap() -> None:
+    """Fewer ticks were requested than OpenD has: a larger request may still fill the gap."""
     table = Table()
     table.see(at(1), at(3), at(9))
     for _ in range(9):
@@ -140,8 +140,8 @@ def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) -> None:
-    """Nothing was known before the first of them: it has all that we hold, and contradicts a hundred gaps."""
+def test_answers_without_half_of_the_ticks_remove_no_gap(seed: int) -> None:
+    """No tick was known before the first of them: it has all known ticks, and contradicts a hundred gaps."""
     table, chance = Table(), random.Random(seed)
     table.see(at(201))
     known: set[int] = set()
@@ -153,8 +153,8 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
     assert table.tracker.known.missing(SYMBOL) == 200 - len(known)
 
 
-def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
-    """A full answer that does not reach the run before: how many ticks are missing between them is not known."""
+def test_a_counter_that_restarts_outside_the_window_leaves_a_doubt() -> None:
+    """A full answer does not reach the run before: the number of ticks missing between the runs is unknown."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 9)])
     table.see(*[at(counter, 60 + counter) for counter in range(4, 8)])
@@ -164,7 +164,7 @@ def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
 
 
 def test_an_answer_that_does_not_reach_the_new_run_ends_no_doubt() -> None:
-    """It was asked for before the counter began anew, or lacks the newest ticks: it says nothing of the new run."""
+    """It was requested before the counter restarted, or lacks the newest ticks: it does not cover the new run."""
     table = Table()
     known = [at(counter, counter) for counter in range(1, 17)]
     table.see(*known)
@@ -183,15 +183,15 @@ def test_an_answer_that_does_not_reach_the_new_run_ends_no_doubt() -> None:
     [
         ((500, 3, 400), False, []),  # a known tick is in the answer
         ((500, 3, 400), True, []),
-        ((500, 400, 600), True, [True]),  # all that OpenD has begins later: how many are missing is not known
-        ((500, 400, 600), False, [False]),  # few ticks, none of them known: asked for again
+        ((500, 400, 600), True, [True]),  # OpenD's ticks begin later: the number of missing ones is unknown
+        ((500, 400, 600), False, [False]),  # few ticks, none of them known: requested again
         ((), False, [False]),
     ],
 )
 def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     numbers: tuple[int, ...], full: bool, left: list[bool]
 ) -> None:
-    """Whatever the order of the numbers is."""
+    """For any order of the sequences."""
     table = Table()
     known = {tick[1]: tick for tick in heard(table, 7, 90, 3)}
     table.tracker.interrupt("disconnected")
@@ -200,8 +200,8 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     assert [bool(lost) for _ in unknown(table)] == left
 
 
-def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
-    """OpenD without its own connection has what we have: only once it hears again an answer tells."""
+def test_an_answer_during_an_interruption_ends_no_doubt() -> None:
+    """OpenD without its own connection has no newer ticks: only an answer after the interruption counts."""
     table = Table()
     ticks = heard(table, 7, 90, 3)
     table.tracker.interrupt("quote_link_lost")
@@ -213,7 +213,7 @@ def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
 
 
 def test_without_the_rule_answers_must_overlap() -> None:
-    """Pushes are lost and nobody notices: an answer that no longer reaches the one before is a doubt, and lost."""
+    """Pushes are lost unnoticed: if an answer does not overlap the one before, there is a doubt, and it is lost."""
     table = Table()
     ticks = heard(table, 7, 90, 3, 44, 21)
     table.answer(*ticks)
@@ -226,8 +226,8 @@ def test_without_the_rule_answers_must_overlap() -> None:
 
 
 def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
-    """It began anew while nobody heard, and has just reached the number that comes next: a full answer that does not
-    reach what was known leaves a doubt although the counter tells of no gap.
+    """The counter restarted during the interruption, and has just reached the next expected number. A full answer that
+    does not reach a known tick leaves a doubt, although the counter shows no gap.
     """
     table = Table()
     table.see(at(1), at(2), at(3))
@@ -240,7 +240,7 @@ def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
 
 
 def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
-    """As after nearly every reconnect."""
+    """This is the usual case after a reconnect."""
     table = Table()
     table.see(at(1), at(2), at(3))
     table.tracker.interrupt("disconnected")
@@ -252,8 +252,8 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
 
 
 def test_an_answer_that_reaches_nothing_from_before_an_outage_leaves_a_doubt() -> None:
-    """The counter goes on as if nothing had happened, and OpenD has no tick from before: it may have begun anew
-    meanwhile. Said twice it is a doubt from the second of the last known tick on; a full answer says that it is lost.
+    """The counter continues without a jump, but OpenD has no tick from before: it may have restarted meanwhile.
+    Two such answers open a doubt from the second of the last known tick on; a full answer shows that it is lost.
     """
     table = Table()
     table.see(*[at(counter) for counter in range(1, 6)])
@@ -273,8 +273,8 @@ def test_an_answer_that_reaches_nothing_from_before_an_outage_leaves_a_doubt() -
 
 @pytest.mark.parametrize("cause", ["push_lost", "disconnected"])
 def test_a_counter_that_falls_within_an_answer_ends_the_rule(cause: str) -> None:
-    """After an outage or without one: how many ticks are missing since the last known one is not known any more, and
-    the doubt reaches to the oldest tick of the answer.
+    """After an outage or without one: the number of ticks missing since the last known one is then unknown, and the
+    doubt ends with the oldest tick of the answer.
     """
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])

@@ -1,4 +1,4 @@
-"""What was found to be lost: summed, told lately, never told twice."""
+"""Lost gaps: summed by second, reported for an hour, never counted twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def gap(first: int, last: int, cause: str = CAUSE_PUSH_LOST, **more: Any) -> Ope
 
 
 def test_gaps_of_one_second_are_one_sum() -> None:
-    """Of known size; those of unknown size are counted apart."""
+    """Those of known size; those of unknown size are counted separately."""
     losses = Losses()
     losses.add([gap(1, 5), gap(7, 8), gap(0, 0)], NOW_MS)
     lost = losses.since(NOW_MS - 1_000)
@@ -26,8 +26,8 @@ def test_gaps_of_one_second_are_one_sum() -> None:
     assert losses.since(NOW_MS + 1_000).gaps == 0
 
 
-def test_what_was_traded_before_the_start_is_no_loss_unless_we_should_have_run() -> None:
-    """However it comes to be counted: found now, recalled from the file, or counted again."""
+def test_ticks_before_the_start_are_lost_only_if_the_service_should_have_run() -> None:
+    """The same for a gap that is found now, read from the file, or counted again."""
     for late, expected in ((False, 0), (True, 3)):
         losses = Losses()
         losses.late_start = late
@@ -38,36 +38,36 @@ def test_what_was_traded_before_the_start_is_no_loss_unless_we_should_have_run()
         assert losses.since(0).gaps == expected
 
 
-def test_a_gap_that_was_asked_for_again_is_lost_as_before() -> None:
-    """After a reconnect it is found again, and is no new loss."""
+def test_a_lost_gap_that_was_requested_again_is_no_new_loss() -> None:
+    """After a reconnect it is found again, and does not count a second time."""
     losses = Losses()
     losses.add([gap(1, 2, lost_ms=NOW_MS - 60_000)], NOW_MS)
     assert losses.ticks == 0
 
 
-def test_what_was_filled_from_elsewhere_was_not_lost_but_stays_counted() -> None:
-    """The sums of the last hour are made anew; the counter of all never falls."""
+def test_a_gap_filled_later_leaves_the_last_hour_and_stays_in_the_total() -> None:
+    """The sums of the last hour are computed again; the total since the start never falls."""
     losses = Losses()
     losses.add([gap(1, 5), gap(7, 8)], NOW_MS)
     losses.recount([gap(7, 8, lost_ms=NOW_MS)])
     assert (losses.ticks, losses.since(0).ticks) == (7, 2)
 
 
-def test_the_moment_of_a_loss_is_when_it_was_found() -> None:
-    """Not when it was taken note of; from then on it counts for whoever asks, and with it the time that it spans."""
+def test_the_time_of_a_loss_is_when_it_was_found() -> None:
+    """Not when it was added. From that time on it is in the sums, with the time range that it covers."""
     losses = Losses()
     early = gap(1, 5, lost_ms=NOW_MS - 900)
     early.from_ts_ms, early.to_ts_ms = NOW_MS - 9_000, NOW_MS - 8_000
     losses.add([gap(7, 8, lost_ms=NOW_MS - 100), early, gap(10, 10, lost_ms=NOW_MS - 3_000)], NOW_MS)
     losses.add([gap(20, 29)], NOW_MS + 5_000)
-    assert losses.ticks == 17, "the third was asked for again, more than a second after it was found"
+    assert losses.ticks == 17, "the third was added again, more than a second after it was found"
     assert losses.since(NOW_MS - 2_000) == Lost(3, 17, NOW_MS - 900, NOW_MS - 9_000, NOW_MS - 4_000)
     assert losses.since(NOW_MS) == Lost(1, 10, NOW_MS + 5_000, NOW_MS - 5_000, NOW_MS - 4_000)
     assert losses.since(NOW_MS + 5_000) == Lost(0, 0, 0, 0, 0)
 
 
-def test_a_gap_is_lost_anew_within_a_second() -> None:
-    """The same answer may find and note it; what was found longer ago is asked for again, and lost as before."""
+def test_a_loss_found_less_than_a_second_ago_is_new() -> None:
+    """One answer finds and adds it; a gap that was found longer ago was requested again, and is no new loss."""
     losses = Losses()
     losses.add([gap(1, 1, lost_ms=NOW_MS - 1_000)], NOW_MS)
     assert losses.ticks == 1
@@ -75,8 +75,8 @@ def test_a_gap_is_lost_anew_within_a_second() -> None:
     assert losses.ticks == 1
 
 
-def test_losses_are_told_for_an_hour() -> None:
-    """What was found an hour before the newest loss is told no more; the sum since the start has it for ever."""
+def test_losses_are_reported_for_an_hour() -> None:
+    """A loss found an hour before the newest one is no longer reported; the total since the start still has it."""
     losses = Losses()
     for at_s in (0, 1, 2, 3_601):
         losses.add([gap(1, 10)], NOW_MS + at_s * 1_000)
@@ -84,9 +84,9 @@ def test_losses_are_told_for_an_hour() -> None:
     assert (losses.since(0).gaps, losses.ticks) == (2, 40)
 
 
-def test_what_an_earlier_run_lost_is_told_again_if_it_was_lately() -> None:
-    """From a day's file, at the moment when it opened; what this run found itself is known, and nothing is added to
-    what this run has lost.
+def test_recent_losses_of_an_earlier_run_are_reported_again() -> None:
+    """They come from a day's file, with the time when the gap opened. Losses that this run found are not added again,
+    and the total of this run does not change.
     """
     losses = Losses()
     old, new, ours = gap(1, 5), gap(7, 8), gap(10, 19, lost_ms=NOW_MS)
@@ -96,8 +96,8 @@ def test_what_an_earlier_run_lost_is_told_again_if_it_was_lately() -> None:
     assert (losses.ticks, losses.unknown) == (0, 0)
 
 
-def test_a_recount_tells_each_loss_at_its_own_moment() -> None:
-    """In whatever order they are counted: by when it was found, or when it opened where that was in an earlier run."""
+def test_a_recount_reports_each_loss_at_its_own_time() -> None:
+    """In any order: the time is when the loss was found, or, if an earlier run found it, when the gap opened."""
     losses = Losses()
     found, opened, unknown = gap(1, 5, lost_ms=NOW_MS - 7_000), gap(7, 8), gap(0, 0, lost_ms=NOW_MS - 5_200)
     opened.opened_ms = NOW_MS - 5_100

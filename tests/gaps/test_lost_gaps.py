@@ -1,4 +1,4 @@
-"""Gaps that nobody asks for any more."""
+"""Gaps that are no longer requested."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def gap(first: int, last: int) -> OpenGap:
     return OpenGap(first, first, last, at(first)[1], at(last)[1], TEN_MS, TEN_MS, "push_lost", TEN_MS)
 
 
-def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
-    """From the spool of an earlier run, for example: its row shrinks, splits and closes as any other."""
+def test_a_lost_gap_is_filled_if_its_ticks_still_arrive() -> None:
+    """From the spool of an earlier run, for example: its row shrinks, splits and closes like any other."""
     table = Table()
     table.see(at(1), at(9))
     table.answer(at(9), full=True)
@@ -30,8 +30,8 @@ def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
     assert table.open() == []
 
 
-def test_a_gap_that_is_taken_is_the_one_that_was_added() -> None:
-    """All of it comes back, by any counter in it; the others stay in order."""
+def test_a_gap_is_taken_out_as_it_was_added() -> None:
+    """Any counter in it returns the whole gap; the others stay in order."""
     gaps, lost = [gap(10, 19), gap(30, 39), gap(1, 5)], LostGaps()
     for each in gaps:
         lost.add(each)
@@ -47,8 +47,8 @@ def test_a_gap_that_is_taken_is_the_one_that_was_added() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_lost_gaps_are_as_a_plain_list_of_them(seed: int) -> None:
-    """Added in any order, taken by any counter: what is held, where and how much is missing, is what a list says."""
+def test_lost_gaps_act_like_a_plain_list(seed: int) -> None:
+    """Added in any order, taken by any counter: gaps, their places and the number of missing ticks equal a list's."""
     random, lost, plain = Random(seed), LostGaps(), dict[int, OpenGap]()
     for step in range(60):
         first = random.randrange(1, 90)

@@ -1,4 +1,4 @@
-"""Where a tick belongs: next, missing until now, of a new run, or not of the rule."""
+"""What a tick is: the next one, one that was missing, the first of a new run, or one that breaks the rule."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, TickRow
 from .table import COUNTER, DAY, SYMBOL, TEN_MS, Table, assert_fits, at, odd, row, unknown
 
 
-def test_the_hole_before_the_first_tick_begins_with_the_day() -> None:
-    """From counter 1 in the first second of the Hong Kong day."""
+def test_the_gap_before_the_first_tick_starts_with_the_day() -> None:
+    """It begins with counter 1 in the first second of the Hong Kong day."""
     table = Table()
     table.see(at(4, 7))
     (gap,) = table.rows.values()
@@ -22,8 +22,8 @@ def test_the_hole_before_the_first_tick_begins_with_the_day() -> None:
 
 
 @given(st.permutations(range(2, 9)), st.integers(0, 7))
-def test_a_hole_shrinks_and_splits_to_what_is_left(order: list[int], filled: int) -> None:
-    """Whichever of its ticks come, in whatever order: rows of contiguous counters, bounds between neighbours."""
+def test_a_gap_shrinks_and_splits_as_its_ticks_arrive(order: list[int], filled: int) -> None:
+    """Whichever ticks arrive, in any order: one row for each contiguous range, with bounds between neighbours."""
     table = Table()
     table.see(at(1, 1), at(9, 9))
     for counter in order[:filled]:
@@ -40,8 +40,8 @@ def test_a_hole_shrinks_and_splits_to_what_is_left(order: list[int], filled: int
         assert (gap.from_ts_ms, gap.to_ts_ms) == (at(1, first - 1)[2], at(1, last + 1)[2])
 
 
-def test_a_report_with_an_older_second_leaves_bounds_in_order() -> None:
-    """A trade reported late has the next counter and an older second: the pattern stays, no bound passes the other."""
+def test_a_late_report_leaves_the_bounds_of_a_gap_in_order() -> None:
+    """A trade reported late has the next counter and an older second: the rule holds, and bounds are in order."""
     table = Table()
     table.see(at(1, 100), at(2, 40), at(4, 50), at(6, 160))
     assert table.counters() == [(3, 3), (5, 5)]
@@ -51,8 +51,8 @@ def test_a_report_with_an_older_second_leaves_bounds_in_order() -> None:
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30), st.sampled_from(["see", "lose"]))
-def test_ids_of_another_kind_never_make_a_hole_of_known_size(seqs: list[int], what: str) -> None:
-    """Whatever the numbers are; nothing raises, and every bound fits into SQLite."""
+def test_sequences_of_another_kind_never_open_a_gap_of_known_size(seqs: list[int], what: str) -> None:
+    """For any numbers; no error, and every bound fits into SQLite."""
     table = Table()
     for number, seq in enumerate(seqs):
         if what == "see" or number % 2:
@@ -66,8 +66,8 @@ def test_ids_of_another_kind_never_make_a_hole_of_known_size(seqs: list[int], wh
         assert_fits(gap)
 
 
-def test_a_rule_that_breaks_takes_its_sizes_back() -> None:
-    """Several ticks of another kind in a row: the gaps it seemed to show become one doubt."""
+def test_when_the_rule_breaks_its_gaps_become_one_doubt() -> None:
+    """After several ticks of another kind in a row the gaps by the rule become one doubt."""
     table = Table()
     table.see(at(1), at(3), at(7))
     assert table.open() == [(1, "push_lost"), (3, "push_lost")]
@@ -78,8 +78,8 @@ def test_a_rule_that_breaks_takes_its_sizes_back() -> None:
     assert table.open() == [(None, "push_lost")]
 
 
-def test_a_counter_that_begins_anew_is_a_new_run() -> None:
-    """OpenD was restarted: the next of its ticks count from one, the whole window is asked for, and it is told."""
+def test_a_counter_that_restarts_starts_a_new_run() -> None:
+    """OpenD was restarted: its next ticks count from one, the whole window is requested, and it is reported."""
     table = Table()
     table.see(at(1), at(2), at(3), at(5), at(6))
     table.see(at(1, 60), at(2, 60), at(3, 61), at(5, 62))
@@ -90,9 +90,9 @@ def test_a_counter_that_begins_anew_is_a_new_run() -> None:
     assert table.open() == []
 
 
-def test_a_new_run_that_goes_on_where_the_one_before_ended_is_seen() -> None:
-    """An outage, and the next tick has a higher counter: the gap seems to have a size. An answer has ticks of lower
-    counters from after its beginning: the counter began anew meanwhile, and how many are missing is not known.
+def test_an_answer_reveals_a_new_run_with_higher_counters() -> None:
+    """After an outage the next tick has a higher counter, so the gap seems to have a size. An answer has later ticks
+    with lower counters: the counter restarted meanwhile, and the number of missing ticks is unknown.
     """
     table = Table()
     table.see(*[at(counter, 17) for counter in range(1, 97)])
@@ -107,7 +107,7 @@ def test_a_new_run_that_goes_on_where_the_one_before_ended_is_seen() -> None:
 
 
 def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
-    """The counter began anew seconds after a gap: an older tick of the new run has the counter of a missing one."""
+    """The counter restarted seconds after a gap: an older tick of the new run has the counter of a missing tick."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 21)], *[at(counter, 5) for counter in range(26, 61)])
     assert table.counters() == [(21, 25)]
@@ -117,9 +117,9 @@ def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
     assert (5, "push_lost") in table.open()
 
 
-def test_a_late_report_behind_a_leap_leaves_answers_honest() -> None:
-    """A late report whose counter has leapt is no next tick when it comes, and has its place with the tick after it.
-    OpenD's answers contradict the leap as any other: no gap is invented for good.
+def test_a_late_report_after_skipped_counters_leaves_no_false_gap() -> None:
+    """A late report after skipped counters is not the next tick when it arrives; the tick after it confirms its place.
+    OpenD's answers contradict the gap like any other, so no false gap stays.
     """
     table = Table()
     late = row(at(4091, 30)[1], at(4091, 30)[2] - 300_000)
@@ -135,8 +135,8 @@ def test_a_late_report_behind_a_leap_leaves_answers_honest() -> None:
     [row(at(6)[1], at(6)[2] - 300_000), row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
     ids=["a late report", "another kind of sequence", "a leap"],
 )
-def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
-    """The ticks after it are judged as those before, and the gaps among them are seen."""
+def test_one_outlier_affects_no_other_tick(outlier: TickRow) -> None:
+    """The ticks after it are placed like those before it, and gaps among them are found."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 6)], outlier)
     table.see(*[at(counter, 20) for counter in range(6 + (outlier[1] == at(6)[1]), 20)])
@@ -147,8 +147,8 @@ def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
 
 @pytest.mark.parametrize("ahead_s", [-200, 40, 200, 590, 3_000])
 @pytest.mark.parametrize("counters", [1, 5, 500, 20_000, 60_000])
-def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, counters: int) -> None:
-    """Its own time is right. No gap is opened for it, and the next lost ticks are told to the tick."""
+def test_a_sequence_wrong_in_second_and_counter_affects_no_other_tick(ahead_s: int, counters: int) -> None:
+    """Its own time is right. No gap is opened for it, and the next lost ticks are a gap of exact size."""
     table = Table()
     wrong = row(at(6 + counters, 10 + ahead_s)[1], at(1, 10)[2])
     table.see(*[at(counter) for counter in range(1, 6)], wrong, *[at(counter, 12) for counter in (6, 7, 8)])
@@ -157,8 +157,8 @@ def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, 
     assert [gap for gap in table.open() if gap[0] is not None] == [(3, "push_lost")]
 
 
-def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
-    """Their own time does not confirm their counters; the tick after them does, or the next late report."""
+def test_late_reports_after_a_loss_are_not_counted_as_lost() -> None:
+    """Their own time does not confirm their counters; the next tick does, or the next late report."""
     late = [row(at(counter, 9)[1], at(counter, 9)[2] - 900_000) for counter in (8, 9, 10)]
     for heard in (late[:1], late):
         table = Table()
@@ -169,7 +169,7 @@ def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
 
 
 def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
-    """A tick dated yesterday whose sequence is in order: it is in yesterday's file, and today misses nothing."""
+    """A tick dated yesterday whose sequence is in order is in yesterday's file, and no tick of today is missing."""
     table = Table()
     table.see(at(1), at(2))
     table.see(row(at(3)[1], at(3)[2] - market.DAY_MS))
@@ -180,8 +180,8 @@ def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
     assert {day for day, _ in table.rows} == {DAY}
 
 
-def test_counters_in_steps_are_no_rule() -> None:
-    """Two answers of OpenD's show it: the gaps are taken back, and nothing is invented from then on."""
+def test_counters_in_steps_end_the_rule() -> None:
+    """Two answers of OpenD show it: the gaps are removed, and no false gap opens from then on."""
     table = Table()
     counters = [1, 3, 4, 7, 9, 12, 14, 15, 17]
     table.see(*[at(counter) for counter in counters])
@@ -195,12 +195,12 @@ def test_counters_in_steps_are_no_rule() -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
-    """Every second counter, whatever OpenD means by it: memory has an end, it is told once, and the gap stays open."""
+def test_too_many_gaps_of_a_symbol_become_one_of_unknown_size(backwards: bool) -> None:
+    """Only every second counter has a tick: memory is bounded, it is reported once, and the gap stays open."""
     table = Table()
     ticks = [at(2 * number, number // 100) for number in range(1, 8_001)]
     table.see(at(1))
-    if backwards:  # the newest comes first, and one gap is split again and again
+    if backwards:  # the newest arrives first, and one gap is split again and again
         table.see(at(16_001, 100), *reversed(ticks))
     else:
         table.see(*ticks)
@@ -214,7 +214,7 @@ def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
     assert max(gap.to_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) > ticks[-1][2]
 
 
-def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_gaps_of_all_symbols_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
     monkeypatch.setattr("hk_tick_collector.gaps.symbol_days.ASKED_MOST", 1_000)
     table = Table()
@@ -236,8 +236,8 @@ def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> No
         assert [gap.missing for gap in found] == [None]
 
 
-def test_a_leap_beyond_belief_is_no_gap() -> None:
-    """A million ticks at once, or a counter beyond what any symbol has in a day."""
+def test_an_impossible_jump_opens_no_gap() -> None:
+    """A million ticks at once, or a counter above that of any symbol in a day."""
     for counter in (1_000_100, 10_000_001, COUNTER, 0):
         table = Table()
         table.see(at(1), row(at(1)[1] & ~COUNTER | counter))
@@ -245,8 +245,8 @@ def test_a_leap_beyond_belief_is_no_gap() -> None:
         assert [gap for gap in table.open() if gap[0] is not None] == []
 
 
-def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
-    """The second needs the sign bit then: ticks are told by time, nothing raises."""
+def test_after_2038_sequences_are_negative_and_follow_no_rule() -> None:
+    """The second then needs the sign bit: ticks are placed by time, without an error."""
     table = Table()
     moment_s = 2**31 + 50_000
     for counter in (1, 2, 5):
@@ -258,8 +258,8 @@ def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
         assert_fits(gap)
 
 
-def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
-    """Of the year 2090, where seconds no longer fit into the sequence."""
+def test_a_tick_of_the_year_2090_overflows_nothing() -> None:
+    """Then seconds no longer fit into the sequence."""
     table = Table()
     table.see(at(1), row(7, 3_800_000_000_000))
     table.tracker.interrupt("disconnected")
@@ -271,8 +271,8 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     assert track.patterned
 
 
-def test_a_leap_that_the_next_tick_confirms_is_a_gap_of_known_size() -> None:
-    """The first tick beyond belief leaves a doubt, which the second one turns into a gap up to the first."""
+def test_a_jump_that_the_next_tick_confirms_is_a_gap_of_known_size() -> None:
+    """The first tick after an impossible jump leaves a doubt; the second one turns it into a gap up to the first."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
     table.see(at(50_000, 1))
@@ -283,8 +283,8 @@ def test_a_leap_that_the_next_tick_confirms_is_a_gap_of_known_size() -> None:
     assert table.tracker.known.symbols_without_rule() == []
 
 
-def test_a_start_is_blamed_once() -> None:
-    """The first tick does not follow the rule, so all before it is in doubt; what the next ones skip was lost later."""
+def test_only_the_first_gap_after_a_start_has_the_start_as_its_cause() -> None:
+    """The first tick does not follow the rule, so there is a doubt before it; later gaps are lost pushes."""
     table = Table()
     table.see(odd(5, 1))
     assert table.open() == [(None, "before_start")]
@@ -292,8 +292,8 @@ def test_a_start_is_blamed_once() -> None:
     assert sorted(table.open(), key=str) == [(2, "push_lost"), (None, "before_start")]
 
 
-def test_a_dropped_tick_without_a_rule_is_a_doubt_in_time_alone() -> None:
-    """Its sequence says nothing: the doubt begins ten seconds before its time."""
+def test_a_dropped_tick_without_the_rule_opens_a_doubt_without_sequences() -> None:
+    """Its sequence has no meaning: the doubt begins ten seconds before its time."""
     table = Table()
     table.tracker.end_interruption()
     table.tracker.lose([odd(70, 1)])

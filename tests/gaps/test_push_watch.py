@@ -1,4 +1,4 @@
-"""Which symbols OpenD has stopped pushing: a simulated OpenD in simulated time, nothing waits."""
+"""Which symbols OpenD has stopped pushing: a simulated OpenD in simulated time, no test waits."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 STEP_S: Final = 0.05
 LOOK_ROWS: Final = 10
-FEW_A_SECOND: Final = 4.5  # questions of symbols that are only silent
+FEW_A_SECOND: Final = 4.5  # requests for symbols that are only quiet
 WITHIN_S: Final = 20.0
 RATES: Final = (0.5, 1.0, 2.0, 5.0, 12.0, 33.0, 50.0, 150.0, 500.0)
 
 
 class World:
-    """An exchange, an OpenD that pushes what it is subscribed to, and a collector that does as the watch says."""
+    """An exchange, an OpenD that pushes subscribed symbols, and a collector that does what the push watch says."""
 
     def __init__(self, rates: dict[str, float], *, ordered: bool = True, seed: int = 1) -> None:
         self.random = random.Random(seed)
@@ -122,7 +122,7 @@ class World:
         comparison = self.watch.answered(symbol, answer, before, self.now_s)
         self.ahead += bool(comparison.new and symbol in self.pushed)
         if self.ordered and (gap := set(tape[-WINDOW_ROWS:]) - known):
-            known |= gap  # the jump shows a gap, which is backfilled by itself
+            known |= gap  # the jump shows a gap, which is backfilled
 
     def _subscribe(self, batch: list[str]) -> None:
         if self.refuses(batch):
@@ -138,8 +138,8 @@ class World:
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("rate", RATES)
-def test_at_any_rate_it_is_subscribed_again_within_20_s(rate: float, ordered: bool) -> None:
-    """And nothing is lost: it is asked about often enough for OpenD's window, also while pushes do not come back."""
+def test_a_stopped_symbol_is_subscribed_again_within_20_s_at_any_rate(rate: float, ordered: bool) -> None:
+    """No tick is lost: it is requested often enough for OpenD's window, also while pushes do not return."""
     world = World({"HK.00001": rate, "HK.00002": 1.0}, ordered=ordered)
     world.run(8.0 if rate >= 1 else 20.0)
     since_s = world.stop("HK.00001")
@@ -155,8 +155,8 @@ def test_at_any_rate_it_is_subscribed_again_within_20_s(rate: float, ordered: bo
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("rate", [1.0, 50.0, 500.0])
-def test_pushes_that_stay_away_cost_no_tick(rate: float, ordered: bool) -> None:
-    """Subscribed again more and more slowly, told once, backfilled all the time; the finding stays until they are back.
+def test_pushes_that_do_not_return_lose_no_tick(rate: float, ordered: bool) -> None:
+    """Subscribed again with growing delay, logged once, backfilled all the time; the finding lasts until they return.
 
     The cached tick that OpenD sends after each subscription is not taken for a push.
     """
@@ -180,8 +180,8 @@ def test_pushes_that_stay_away_cost_no_tick(rate: float, ordered: bool) -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_a_symbol_that_only_rests_is_left_alone(ordered: bool) -> None:
-    """Nothing newer at OpenD: asked once in half a minute in the end, never subscribed again."""
+def test_a_quiet_symbol_is_not_subscribed_again(ordered: bool) -> None:
+    """OpenD has no newer tick: requested at last once in half a minute, never subscribed again."""
     world = World({"HK.00001": 12.0, "HK.00002": 1.0}, ordered=ordered)
     world.run(10.0)
     world.rates["HK.00001"] = 0.0
@@ -192,8 +192,8 @@ def test_a_symbol_that_only_rests_is_left_alone(ordered: bool) -> None:
     assert (world.found, world.subs) == ([], [])
 
 
-def test_a_push_that_was_under_way_is_no_finding() -> None:
-    """OpenD's answers are two seconds ahead of its pushes, for an hour."""
+def test_a_push_that_arrives_after_the_answer_is_no_finding() -> None:
+    """OpenD's answers have ticks two seconds before its pushes, for an hour."""
     world = World({f"HK.{n:05d}": 1 / (29 + n) for n in range(1, 20)})
     world.delay_s = 2.0
     world.run(3600.0)
@@ -201,8 +201,8 @@ def test_a_push_that_was_under_way_is_no_finding() -> None:
     assert (world.found, world.subs) == ([], [])
 
 
-def test_a_push_that_is_rejected_is_a_push() -> None:
-    """What cannot be stored was pushed all the same."""
+def test_a_rejected_push_counts_as_a_push() -> None:
+    """A tick that cannot be stored shows that OpenD still pushes the symbol."""
     watch = PushWatch()
     watch.begin(["HK.00001"], 0.0)
     now_s = 0.0
@@ -213,8 +213,8 @@ def test_a_push_that_is_rejected_is_a_push() -> None:
         assert not watch.due(now_s, 2, lambda _: True, trading=True)
 
 
-def test_silence_while_the_market_rests_is_not_looked_into() -> None:
-    """At lunch nobody is asked."""
+def test_no_symbol_is_checked_while_the_market_is_closed() -> None:
+    """At lunch no request is sent."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
     world.rates["HK.00001"], world.trading = 0.0, False
@@ -222,8 +222,8 @@ def test_silence_while_the_market_rests_is_not_looked_into() -> None:
     assert world.questions == []
 
 
-def test_a_question_without_an_answer_is_asked_again() -> None:
-    """Neither quiet nor stopped: asked again after some seconds."""
+def test_a_request_without_an_answer_is_repeated() -> None:
+    """The symbol counts neither as quiet nor as stopped: the request is repeated after some seconds."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
     world.stop("HK.00001")
@@ -235,8 +235,8 @@ def test_a_question_without_an_answer_is_asked_again() -> None:
     assert len(world.subs) == 1
 
 
-def test_hundreds_of_slow_symbols_are_asked_a_few_a_second() -> None:
-    """The busy one that stops is found within 20 s among them: the most suspicious is asked first."""
+def test_hundreds_of_slow_symbols_are_checked_a_few_per_second() -> None:
+    """A busy symbol among them that stops is found within 20 s: the symbol silent for the most ticks comes first."""
     rates = {f"HK.{n:05d}": 0.01 for n in range(2, 601)} | {"HK.00001": 5.0}
     world = World(rates)
     world.run(40.0)
@@ -248,8 +248,8 @@ def test_hundreds_of_slow_symbols_are_asked_a_few_a_second() -> None:
     assert world.subs[0][0] - since_s <= WITHIN_S
 
 
-def test_when_all_stop_at_once_all_are_subscribed_again_within_20_s() -> None:
-    """A few are asked, then all that are silent are subscribed again in batches of 100, with few lines to tell it."""
+def test_when_all_stop_together_all_are_subscribed_again_within_20_s() -> None:
+    """A few are requested, then all silent ones are subscribed again in batches of 100, with few log lines."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(500)})
     world.run(5.0)
     since_s = world.stop(*world.rates)
@@ -266,7 +266,7 @@ def test_when_all_stop_at_once_all_are_subscribed_again_within_20_s() -> None:
 
 
 def test_slow_symbols_are_subscribed_again_with_the_busy_ones() -> None:
-    """Where most of the busy ones have stopped, the slow ones are not found one by one, and get no finding."""
+    """If most busy symbols have stopped, the slow ones are not checked one by one, and get no finding."""
     busy = {f"HK.{n:05d}": 5.0 for n in range(100)}
     slow = {f"HK.{n:05d}": 0.02 for n in range(100, 400)}
     world = World(busy | slow)
@@ -280,8 +280,8 @@ def test_slow_symbols_are_subscribed_again_with_the_busy_ones() -> None:
         assert within <= SUB_BURST + 30.0 / SUB_EVERY_S + 1
 
 
-def test_a_symbol_that_is_refused_does_not_keep_others_from_being_subscribed() -> None:
-    """A refused batch is halved until the culprit stands alone; the others get their pushes back."""
+def test_a_refused_symbol_does_not_prevent_other_subscriptions() -> None:
+    """A refused batch is halved until the refused symbol is alone; the pushes of the others return."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(100)})
     world.run(10.0)
     world.refuses = lambda batch: "HK.00007" in batch
@@ -291,8 +291,8 @@ def test_a_symbol_that_is_refused_does_not_keep_others_from_being_subscribed() -
     assert world.watch.still_stopped() == ["HK.00007"]
 
 
-def test_a_loop_that_stood_still_accuses_nobody() -> None:
-    """For half a minute nothing was read: what waits in the socket is read before anybody is asked."""
+def test_a_blocked_event_loop_causes_no_finding() -> None:
+    """For half a minute nothing was read: waiting bytes in the socket are read before a request is sent."""
     world = World({f"HK.{n:05d}": 12.0 for n in range(20)})
     world.run(10.0)
     world.now_s += 30.0
@@ -300,8 +300,8 @@ def test_a_loop_that_stood_still_accuses_nobody() -> None:
     assert (world.questions, world.found, world.subs) == ([], [], [])
 
 
-def test_a_new_connection_begins_anew() -> None:
-    """What was found on the old one is over; how busy a symbol is stays known."""
+def test_a_new_connection_starts_without_findings() -> None:
+    """Findings of the old connection end; the rates of the symbols are kept."""
     world = World({"HK.00001": 12.0})
     world.run(10.0)
     world.stop("HK.00001")
@@ -316,8 +316,8 @@ def test_a_new_connection_begins_anew() -> None:
     assert world.found[-1][0] - since_s < 10.0
 
 
-def test_a_small_answer_is_asked_for_where_few_ticks_are_due() -> None:
-    """A symbol in doubt is asked for about as many rows as are new, not for the whole window each time."""
+def test_few_rows_are_requested_where_few_ticks_are_new() -> None:
+    """For a symbol in doubt about as many rows are requested as are new, not the whole window each time."""
     world = World({"HK.00001": 12.0, "HK.00002": 1.0})
     world.revives = False
     world.run(10.0)
@@ -329,7 +329,7 @@ def test_a_small_answer_is_asked_for_where_few_ticks_are_due() -> None:
 
 
 def test_reversed_bursts_are_not_taken_for_new_ticks() -> None:
-    """Without an order of sequences: a burst that arrives last first, then silence."""
+    """Without an order of sequences: a burst that arrives in reverse, then silence."""
     world = World({"HK.00001": 2.0}, ordered=False)
     world.run(20.0)
     world.rates["HK.00001"] = 0.0
@@ -340,7 +340,7 @@ def test_reversed_bursts_are_not_taken_for_new_ticks() -> None:
 
 
 def test_symbols_that_opend_does_not_know_are_never_subscribed_again() -> None:
-    """Many have stopped: a symbol that was refused from the beginning is in none of the batches."""
+    """Many symbols have stopped: a symbol that was refused from the beginning is in none of the batches."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(50)} | {"HK.99999": 0.0})
     world.watch.forget(["HK.99999"])
     world.run(10.0)
@@ -350,8 +350,8 @@ def test_symbols_that_opend_does_not_know_are_never_subscribed_again() -> None:
 
 
 def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() -> None:
-    """Two of a batch are subscribed one by one at once; one that is refused alone waits for its turn, longer each
-    time.
+    """The symbols of a refused batch of two are subscribed one by one at once; a symbol that is refused alone is tried
+    again with a growing delay.
     """
     watch = PushWatch()
     watch.begin(["HK.00001", "HK.00002"], 0.0)
@@ -373,9 +373,9 @@ def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() ->
     assert sorted(watch.still_stopped()) == ["HK.00001", "HK.00002"]
 
 
-def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
-    """Three busy symbols are found by OpenD's answers: the fourth, which is silent too, is not asked about first, and
-    the slow one, which was not pushed since, is subscribed again with them and gets no finding.
+def test_symbols_that_stopped_with_others_are_subscribed_again_at_once() -> None:
+    """Three stopped busy symbols are found by OpenD's answers. The fourth is silent too: it is subscribed again without
+    a request before. The slow one was not pushed since: it is subscribed again with them and gets no finding.
     """
     watch, busy = PushWatch(), ["HK.00001", "HK.00002", "HK.00003", "HK.00004"]
     watch.begin([*busy, "HK.00005", "HK.00006"], 0.0)
@@ -397,9 +397,9 @@ def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
     assert sorted([*watch.to_subscribe(33.0), *watch.to_subscribe(33.0)]) == ["HK.00001", "HK.00005"]
 
 
-def test_without_an_order_only_what_stands_behind_a_known_tick_is_new() -> None:
-    """Nothing is, where nothing was known; all is, where the answer holds nothing that was, and then it does not reach
-    back. An answer without a tick reaches.
+def test_without_an_order_only_ticks_after_a_known_tick_are_new() -> None:
+    """If no tick was known, none is new. If the answer has no known tick, all are new, and it does not reach back. An
+    answer without a tick reaches back.
     """
     watch = PushWatch()
     watch.unordered = frozenset(["HK.00001"])

@@ -1,4 +1,4 @@
-"""Doubts: ticks may be missing, nobody knows how many."""
+"""Doubts: ticks may be missing, and their number is unknown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hk_tick_collector.model import GAP_OPEN
 from .table import DAY, SYMBOL, TEN_MS, Table, at, heard, odd, row, unknown
 
 
-def test_without_the_rule_an_interruption_is_a_doubt() -> None:
-    """Not while all is well, one for any number of interruptions, from some seconds before the last known tick on."""
+def test_without_the_rule_an_interruption_opens_a_doubt() -> None:
+    """None without an interruption, one for any number of them; it begins some seconds before the last known tick."""
     table = Table()
     heard(table, 7, 90, 3)
     assert table.open() == []
@@ -21,8 +21,8 @@ def test_without_the_rule_an_interruption_is_a_doubt() -> None:
     assert doubt.to_ts_ms == market.day_start_ms(DAY + 1) - 1
 
 
-def test_without_the_rule_the_start_of_the_service_is_a_doubt() -> None:
-    """Nobody knows what came before the first tick; OpenD says so more than once, or has ticks of the day before."""
+def test_without_the_rule_the_start_of_the_service_opens_a_doubt() -> None:
+    """Ticks may be missing before the first one; several answers, or ticks of the day before, end the doubt."""
     for first, answers in (([], 3), ([row(5, TEN_MS - market.DAY_MS)], 1)):
         table = Table()
         ticks = [odd(number, 1) for number in (70, 20, 90, 10)]
@@ -34,8 +34,8 @@ def test_without_the_rule_the_start_of_the_service_is_a_doubt() -> None:
         assert [gap for (day, _), gap in table.rows.items() if day == DAY and gap.status == GAP_OPEN] == []
 
 
-def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
-    """It ends when an answer reaches back to what was known before them."""
+def test_without_the_rule_dropped_ticks_open_a_doubt() -> None:
+    """It ends when an answer reaches back to a tick that was known before them."""
     table = Table()
     ticks = heard(table, 7, 90, 3)
     table.tracker.lose([odd(20, 4), odd(30, 5)])
@@ -44,8 +44,8 @@ def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
     assert table.open() == []
 
 
-def test_what_a_comparison_misses_is_a_doubt_only_without_the_rule() -> None:
-    """Where the sequence tells what is missing, no guess is needed."""
+def test_stopped_pushes_open_a_doubt_only_without_the_rule() -> None:
+    """With the rule the sequence shows which ticks are missing."""
     table = Table()
     table.tracker.end_interruption()
     table.see(at(1), *[row(number, TEN_MS, "HK.00005") for number in (5, 2, 9)])

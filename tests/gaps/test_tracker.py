@@ -1,4 +1,4 @@
-"""What is missing, told from sequences: exact at every moment, over losses, disorder, drops, rejections, restarts."""
+"""Missing ticks by their sequences: exact at any time, with lost, reordered, dropped, rejected ticks and restarts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .table import COUNTER, DAY, SYMBOL, TEN_MS, Table, at, heard, odd, refused,
 WINDOW: Final = 8  # how far back the OpenD of these tests reaches
 
 
-# --- the model: every order of events ---
+# --- a model: any order of events ---
 
 
 class Made(NamedTuple):
@@ -43,12 +43,12 @@ class Made(NamedTuple):
 
     @property
     def counter(self) -> int:
-        """Its place among the ticks of its symbol and day."""
+        """Its number among the ticks of its symbol and day."""
         return self.row[1] & COUNTER
 
 
 class World:
-    """An exchange, a lossy way to us, the tracker, and a day file a day; `check` compares all of them."""
+    """An exchange, a connection that loses ticks, the tracker, and day files; `check` compares all of them."""
 
     def __init__(self, root: Path, symbols: tuple[str, ...]) -> None:
         self.root = root
@@ -76,7 +76,7 @@ class World:
         return self.made[symbol][-ticks:]
 
     def arrive(self, ticks: list[Made], *, room: bool = True) -> None:
-        """One chunk reaches us; without room its rows are dropped."""
+        """One chunk arrives; without space its rows are dropped."""
         rows = [made.row for made in ticks if made.storable]
         bad = [made for made in ticks if not made.storable]
         if room:
@@ -98,7 +98,7 @@ class World:
         newest_ms = track.last_ts_ms if track else 0
         self.arrive(reply, room=room)
         if not room:
-            return  # then the answer says nothing of what OpenD has
+            return  # then the answer is not used
         self.table.now_s += 15.0
         ticks = [(made.row[1], made.row[2]) for made in reply]
         answer = Answer(ticks, rows, len(reply) >= WINDOW, newest_ms, self.table.now_s)
@@ -106,7 +106,7 @@ class World:
         self.uncommitted.append(([], self.table.take(), self.table.tracker.take_rules()))
 
     def commit(self) -> None:
-        """The writer stores what waits, each chunk in one transaction of its day."""
+        """The writer stores waiting chunks, each in one transaction for each of its days."""
         for rows, changes, rules in self.uncommitted:
             days = {market.day_number(tick[2]) for tick in rows}
             for day in days | {change.day for change in changes} | {rule.day for rule in rules}:
@@ -120,7 +120,7 @@ class World:
         self.committed = (set(self.accepted), set(self.dropped), set(self.rejected))
 
     def restart(self, *, clean: bool) -> None:
-        """The service begins anew from its day files; without a clean stop it has lost what was not committed."""
+        """The service restarts from its day files; without a clean stop uncommitted ticks are lost."""
         if clean:
             self.commit()
         self.uncommitted.clear()
@@ -142,7 +142,7 @@ class World:
         return self.days[day]
 
     def check(self) -> None:
-        """The table `gaps` says exactly what is missing."""
+        """The table `gaps` has exactly the missing ticks."""
         for (day, number), gap in self.table.rows.items():
             assert self.names.setdefault((day, number), gap.symbol) == gap.symbol, "an id was used again"
             if gap.status == GAP_HEALED:
@@ -195,7 +195,7 @@ STEPS: Final = st.one_of(
 
 
 def play(world: World, step: tuple[object, ...]) -> None:
-    """One step of a story."""
+    """One event."""
     match step:
         case ("flow" | "bad_flow" as what, str(symbol), str(fate), int(gap_s), bool(in_order)):
             made = world.make(symbol, len(fate), gap_s, storable=what == "flow")
@@ -226,9 +226,9 @@ def play(world: World, step: tuple[object, ...]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(STEPS, min_size=5, max_size=40))
 def test_open_gaps_are_exactly_what_is_missing(steps: list[tuple[object, ...]]) -> None:
-    """After every chunk, whatever came, was lost, dropped, rejected or pulled, and over restarts and days.
+    """After every chunk, with any ticks received, lost, dropped, rejected or backfilled, over restarts and days.
 
-    Every missing tick lies in exactly one open gap, no stored one in any; `missing` is exact; one gap is one row.
+    Every missing tick is in exactly one open gap, no stored tick is in any; `missing` is exact; one gap is one row.
     """
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory), SYMBOLS)
@@ -246,8 +246,8 @@ def test_open_gaps_are_exactly_what_is_missing(steps: list[tuple[object, ...]]) 
 # --- causes ---
 
 
-def test_a_jump_is_blamed_on_what_interrupted_us() -> None:
-    """Before the first tick of a day: before_start; after an interruption: its kind; else it was lost on the way."""
+def test_a_gap_has_the_interruption_before_it_as_its_cause() -> None:
+    """Before the first tick of a day: before_start; after an interruption: its kind; otherwise a lost push."""
     table = Table()
     table.see(at(5), at(6), at(8))
     table.tracker.interrupt("disconnected")
@@ -256,8 +256,8 @@ def test_a_jump_is_blamed_on_what_interrupted_us() -> None:
     assert table.open() == [(4, "before_start"), (1, "push_lost"), (1, "disconnected"), (1, "push_lost")]
 
 
-def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
-    """Also for a symbol that has not been heard of since, and for one that nobody knew."""
+def test_after_an_interruption_has_ended_it_is_no_cause() -> None:
+    """Also for a symbol without a tick since then, and for an unknown one."""
     table = Table()
     table.see(at(1))
     table.tracker.interrupt("quote_link_lost")
@@ -267,7 +267,7 @@ def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
 
 
 def test_a_tick_in_order_ends_the_interruption_of_its_symbol() -> None:
-    """What jumps after that was lost on the way, though other symbols have not been looked at."""
+    """A later jump is a lost push, although other symbols have not been checked."""
     table = Table()
     table.see(at(1))
     table.tracker.interrupt("disconnected")
@@ -285,8 +285,8 @@ def test_the_first_of_two_interruptions_counts() -> None:
     assert sorted(table.open()) == [(1, "disconnected"), (2, "before_start")]
 
 
-def test_dropped_ticks_are_a_hole_of_that_cause() -> None:
-    """With exact bounds, joined to what they follow, healed when the same ticks come again and find room."""
+def test_dropped_ticks_are_a_gap_of_that_cause() -> None:
+    """With exact bounds, joined to the gap before them, filled when the same ticks arrive again and are accepted."""
     table = Table()
     table.see(at(1))
     table.tracker.lose([at(2, 1), at(3, 1)])
@@ -298,11 +298,11 @@ def test_dropped_ticks_are_a_hole_of_that_cause() -> None:
     assert table.open() == []
 
 
-# --- what OpenD can give no more ---
+# --- ticks that OpenD no longer has ---
 
 
-def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> None:
-    """Those among its latest ticks; what is older stays lost."""
+def test_lost_gaps_in_opends_window_are_requested_again_on_the_next_connection() -> None:
+    """Those among its latest ticks; older ones stay lost."""
     table = Table()
     table.see(at(1), at(3), at(8), at(10))
     table.answer(at(10), full=True)
@@ -315,7 +315,7 @@ def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> 
 
 
 def test_a_rejected_tick_is_not_missing() -> None:
-    """It closes its gap and leaves one row of cause rejected, however often it comes."""
+    """It closes its gap and leaves one row of cause rejected, however often it arrives."""
     table = Table()
     table.see(at(1), at(3))
     for _ in range(3):
@@ -328,8 +328,8 @@ def test_a_rejected_tick_is_not_missing() -> None:
 
 
 @given(st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), 42 << 32 | 7, at(1)[1] + (3 * 86_400 << 32)]))
-def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int) -> None:
-    """No sequence, garbage, another time: no gap, no new day."""
+def test_a_rejected_tick_without_a_possible_sequence_changes_nothing(seq: int) -> None:
+    """Without a sequence, with a random one, or with another time: no gap, no new day."""
     table = Table()
     table.see(at(1))
     table.tracker.reject([Rejected(SYMBOL, seq, "incomplete", "", TEN_MS)])
@@ -341,7 +341,7 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
 @pytest.mark.parametrize(
     ("days", "cause"), [(1, "non_finite"), (1, "future_date"), (2, "future_date"), (2, "bad_time")]
 )
-def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: str) -> None:
+def test_a_rejected_tick_starts_no_future_day(days: int, cause: str) -> None:
     """Nothing of that day is stored: it gets no file, no symbol, and no gap before the tick."""
     table = Table()
     table.see(at(1))
@@ -351,11 +351,11 @@ def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: s
     assert table.tracker.open_days() == [DAY]
 
 
-# --- the second witness ---
+# --- answers that confirm or contradict ---
 
 
-def test_what_an_earlier_run_had_spooled_was_known() -> None:
-    """It is replayed after the new connection's first ticks: OpenD's answer need not reach back before it."""
+def test_ticks_spooled_by_an_earlier_run_count_as_known() -> None:
+    """They are replayed after the new connection's first ticks: OpenD's answer need not reach back before them."""
     for patterned in (True, False):
         table = Table()
         make = at if patterned else odd
@@ -376,8 +376,8 @@ def test_what_an_earlier_run_had_spooled_was_known() -> None:
 # --- days and clocks ---
 
 
-def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
-    """Not its own symbol either: today goes on, an interruption is noticed, tomorrow has its own counters."""
+def test_a_tick_dated_tomorrow_affects_no_symbol_today() -> None:
+    """Not even its own: today continues, an interruption is noticed, tomorrow has its own counters."""
     table = Table()
     tomorrow = at(1, 0, DAY + 1)
     table.see(at(1), row(at(1)[1], symbol="HK.00005"), tomorrow)
@@ -394,8 +394,8 @@ def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
     ]
 
 
-def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
-    """It fills yesterday's gap, and today's next tick is simply the next."""
+def test_a_late_tick_of_yesterday_counts_for_yesterday() -> None:
+    """It fills yesterday's gap, and today's next tick is in order."""
     table = Table()
     table.see(at(1, 0, DAY - 1), at(3, 0, DAY - 1), at(1))
     assert [(change.day, change.gap.status) for change in table.see(at(2, 0, DAY - 1))] == [(DAY - 1, GAP_HEALED)]
@@ -403,8 +403,8 @@ def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
     assert table.open() == []
 
 
-def test_a_tick_of_midnight_with_the_second_before_it_has_its_place_in_the_day_before() -> None:
-    """It is stored in the new day's file by its own time: neither day misses anything for it."""
+def test_a_tick_at_midnight_with_the_second_before_counts_for_the_day_before() -> None:
+    """It is stored in the new day's file by its own time: no tick is missing in either day."""
     table = Table()
     midnight_s = market.day_start_ms(DAY + 1) // 1000
     old = [row(midnight_s - 30 + counter << 32 | counter) for counter in range(1, 30)]
@@ -434,8 +434,8 @@ def test_each_day_counts_from_one() -> None:
 
 
 @given(st.integers(-3_600_000, 3_600_000))
-def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
-    """Wrong by an hour either way, also around midnight: gaps come from sequences, only `opened_ms` is its business."""
+def test_a_wrong_host_clock_opens_no_gap(offset_ms: int) -> None:
+    """Wrong by an hour either way, also around midnight: gaps come from sequences, only `opened_ms` from that clock."""
     table = Table(now_ms=market.day_start_ms(DAY) + offset_ms)
     table.tracker.resume(market.day_number(table.now_ms))
     midnight_s = market.day_start_ms(DAY) // 1000
@@ -443,8 +443,8 @@ def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
     assert table.rows == {}
 
 
-def test_a_sealed_day_is_left_alone() -> None:
-    """Nothing can be stored there: no gap of it is opened, asked for, or written."""
+def test_a_sealed_day_gets_no_gap() -> None:
+    """Nothing can be stored in it: none of its gaps is opened, requested or written."""
     table = Table(lambda number: Day(number, sealed=number < DAY))
     table.see(at(7, 0, DAY - 1), at(1), at(9, 0, DAY - 1))
     table.tracker.lose([at(12, 0, DAY - 1)])
@@ -455,8 +455,8 @@ def test_a_sealed_day_is_left_alone() -> None:
     assert table.rows == {}
 
 
-def test_finished_days_are_let_go() -> None:
-    """Their gaps are asked for no more, and a late tick has their file read again."""
+def test_finished_days_are_removed_from_memory() -> None:
+    """Their gaps are no longer requested, and for a late tick their file is read again."""
     loaded: list[int] = []
 
     def load(number: int) -> Day:
@@ -477,7 +477,7 @@ def test_finished_days_are_let_go() -> None:
 
 
 def test_a_finished_day_is_kept_until_its_file_has_what_was_seen() -> None:
-    """Else its file, read again for the next late tick, lacks ticks that wait for their commit: a false gap."""
+    """Otherwise its file, read again for a late tick, would lack uncommitted ticks: a false gap."""
     loaded: list[int] = []
 
     def load(number: int) -> Day:
@@ -513,11 +513,11 @@ def test_a_finished_day_is_kept_while_its_file_is_read() -> None:
     assert table.rows == {}
 
 
-# --- days that are read meanwhile, and days whose close nobody heard ---
+# --- days that are being read, and days whose close was not observed ---
 
 
-def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
-    """Seen, dropped, late: nothing of it is forgotten, and the gaps of the file keep their numbers."""
+def test_ticks_that_arrive_while_a_day_is_read_are_placed_afterwards() -> None:
+    """Stored, dropped and late ticks: none is forgotten, and the gaps of the file keep their ids."""
     days: list[Day | None] = [None]
     table = Table(lambda _: days[0])
     table.see(at(8), at(9))
@@ -535,8 +535,8 @@ def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
     assert len({gap.id for _, gap in table.tracker.known.open_gaps()}) == 3
 
 
-def test_a_day_that_is_lent_waits_for_its_file() -> None:
-    """Its symbols are known no more until it is adopted; other days go on. One that was never seen may be lent too."""
+def test_a_day_that_is_rebuilt_waits_for_its_file() -> None:
+    """Its symbols are unknown until it is adopted; other days continue. A day without ticks may be rebuilt too."""
     table = Table()
     table.see(at(1), at(2))
     table.see(row(at(1)[1], symbol="HK.00005"))
@@ -555,9 +555,9 @@ def _day(number: int, *, sealed: bool) -> Day:
     return Day(number, sealed=sealed)
 
 
-def test_the_end_of_a_day_whose_close_nobody_heard_is_a_doubt() -> None:
-    """From the last known tick of each symbol on; of one without a tick all of the day; none where nothing traded, and
-    none of a sealed day.
+def test_the_end_of_a_day_whose_close_was_not_observed_is_a_doubt() -> None:
+    """From the last known tick of each symbol on; the whole day for a symbol without a tick; none if nothing traded,
+    and none for a sealed day.
     """
     for sealed in (False, True):
         table = Table(partial(_day, sealed=sealed))

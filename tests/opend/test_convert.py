@@ -1,4 +1,4 @@
-"""The vendor's Ticker → our tick: exactly one row or one Rejected each, and the row says what OpenD said."""
+"""The vendor's Ticker → our tick: exactly one row or one Rejected each, and the row has OpenD's values."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_text_that_is_no_time_is_rejected_with_its_cause(text: str) -> None:
 
 
 @pytest.mark.parametrize("stamp", [0.0, -1.0, nan, inf, -inf, 1.0, 1e300, TRADED_MS, 946_684_800.0, 4_102_444_800.0])
-def test_an_impossible_timestamp_gives_way_to_the_text(stamp: float) -> None:
+def test_an_impossible_timestamp_is_replaced_by_the_text(stamp: float) -> None:
     """Zero, NaN, milliseconds in the place of seconds, a year that OpenD cannot know."""
     assert row_of(ticker(time="10:00:01.123", timestamp=stamp)).ts_ms == TRADED_MS + 123
     assert cause_of(ticker(time="99:99:99", timestamp=stamp)) == "bad_time"
@@ -232,13 +232,13 @@ def test_midnight_and_a_wrong_clock_leave_the_date_right(moment: str, received: 
 
 
 @pytest.mark.parametrize("received", ["2026-11-20 10:00:05", "2026-11-23 09:00:00", "2026-01-01 00:00:00"])
-def test_the_sequence_dates_a_tick_whatever_the_clock(received: str) -> None:
+def test_the_sequence_gives_the_date_whatever_the_clock(received: str) -> None:
     """If the upper half is the tick's second, a late request or a host months off does not change the date."""
     assert row_of(ticker(time="10:00:01.123"), epoch_ms(received)).ts_ms == TRADED_MS + 123
 
 
-def test_the_sequence_dates_a_tick_across_midnight() -> None:
-    """The second in the sequence may stand on the other side of midnight."""
+def test_the_sequence_gives_the_date_across_midnight() -> None:
+    """The second in the sequence may be on the other side of midnight."""
     midnight_s = epoch_ms("2026-11-21 00:00:00") // 1000
     before = ticker(time="23:59:58.500", sequence=(midnight_s + 1) << 32)
     after = ticker(time="00:00:01.500", sequence=(midnight_s - 1) << 32)
@@ -246,15 +246,15 @@ def test_the_sequence_dates_a_tick_across_midnight() -> None:
     assert row_of(after).ts_ms == midnight_s * 1000 + 1500
 
 
-def test_a_sequence_far_from_the_text_dates_nothing() -> None:
-    """Ten seconds are a pattern, an hour is a coincidence: the receipt decides then."""
+def test_a_sequence_far_from_the_text_gives_no_date() -> None:
+    """Within ten seconds the sequence is trusted; at a distance of an hour the receive time is used instead."""
     other_day = (epoch_ms("2026-11-18 12:00:00") // 1000) << 32
     assert row_of(ticker(time="10:00:01", sequence=other_day)).ts_ms == TRADED_MS
 
 
 @pytest.mark.parametrize("day", ["2026-11-19", "2026-11-20", "2026-11-21", "2001-01-01", "2099-12-31"])
 def test_yesterday_and_tomorrow_are_kept_as_sent(day: str) -> None:
-    """The clock decides nothing: a dated tick keeps its date, early or late."""
+    """The clock is not used: a tick with a date keeps its date, early or late."""
     moment = epoch_ms(f"{day} 10:00:01.250")
     assert row_of(ticker(timestamp=moment / 1000)).ts_ms == moment
     assert row_of(ticker(time=f"{day} 10:00:01.250")).ts_ms == moment
@@ -305,7 +305,7 @@ def test_the_precise_volume_counts_where_it_is_a_number_of_shares(
 
 @pytest.mark.parametrize("volume", [2**40 + 1, 2**63 - 1, -(2**40) - 1, -(2**63)])
 @pytest.mark.parametrize("stamp", [TRADED_MS / 1000, TRADED_MS / 1000 + 0.123], ids=["s", "ms"])
-def test_a_volume_that_no_company_has_is_rejected(volume: int, stamp: float) -> None:
+def test_an_impossible_volume_is_rejected(volume: int, stamp: float) -> None:
     """The day's total is an INTEGER column: one absurd volume would overflow it, and the whole batch would fail."""
     assert cause_of(ticker(volume=volume, timestamp=stamp)) == "out_of_range"
 
@@ -385,7 +385,7 @@ def test_a_text_that_is_no_utf8_is_no_time() -> None:
     assert row_of(non_utf8(ticker(timestamp=TRADED_MS / 1000))).ts_ms == TRADED_MS
 
 
-def test_a_rejected_tick_is_told_whole_in_one_line() -> None:
+def test_a_rejected_tick_is_described_whole_in_one_line() -> None:
     """The log can show every field of it, and nothing in it can forge a second line."""
     _, [rejected] = convert_all(ticker(time="10:00\nERROR forged", price=nan, type=6))
     assert rejected.symbol == "HK.00700"
@@ -395,7 +395,7 @@ def test_a_rejected_tick_is_told_whole_in_one_line() -> None:
         assert part in rejected.detail
 
 
-def test_bad_ticks_never_cost_their_neighbours() -> None:
+def test_bad_ticks_never_affect_other_ticks() -> None:
     """Row 15 of the fault list in one message: the good ones are stored in order, each bad one is named."""
     tickers = [
         ticker(sequence=1),

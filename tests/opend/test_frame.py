@@ -1,4 +1,4 @@
-"""Frames: whatever the pieces or the damage, only bodies that were sent are returned, in their order."""
+"""Frames: for any pieces and any damage, only bodies that were sent are returned, in order."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_split_points_do_not_matter(cuts: list[int]) -> None:
 
 
 def test_a_frame_is_delivered_with_its_last_byte() -> None:
-    """No frame waits for the byte behind it, also when its body is empty."""
+    """No frame waits for the byte after it, also when its body is empty."""
     reader = FrameReader()
     seen: list[int] = []
     for offset in range(len(STREAM)):
@@ -168,7 +168,7 @@ def test_a_wrong_key_is_named_where_there_is_one() -> None:
     assert (plain.hint, encrypted.hint) == ("", "use the RSA key that OpenD itself is configured with")
 
 
-def test_the_largest_body_of_a_wrong_format_is_told_as_that() -> None:
+def test_the_largest_body_of_a_wrong_format_is_named_as_such() -> None:
     """Its length is allowed."""
     _, fault = read(FrameReader(), [header(MAX_BODY_BYTES, body_format=1)])
     assert str(fault) == "a body has format 1, expected 0 (protobuf)"

@@ -146,7 +146,7 @@ def test_global_state_is_read() -> None:
 
 
 @pytest.mark.parametrize("moment_s", [0, -1, 1, 99_999_999_999, 2**63 - 1])
-def test_a_time_of_opends_that_is_no_moment_is_not_known(moment_s: int) -> None:
+def test_an_impossible_time_of_opend_is_unknown(moment_s: int) -> None:
     """It has no date, and an error at each use of the date would end the service."""
     reply = pb.GetGlobalStateResponse.FromString(GOOD[messages.read_global_state].SerializeToString())
     reply.s2c.time = moment_s
@@ -205,7 +205,7 @@ def test_every_kind_of_notice_has_its_word(s2c: dict[str, Any], expected: tuple[
 
 
 @pytest.mark.parametrize("reader", ANSWERS, ids=name)
-def test_a_failure_carries_opends_own_words(reader: Callable[[bytes], object]) -> None:
+def test_a_failure_has_opends_own_text(reader: Callable[[bytes], object]) -> None:
     """The reason that OpenD gives is the error; without one its number is."""
     with pytest.raises(OpenDError, match="quota exceeded"):
         reader(pb.Outcome(retType=-1, retMsg="quota exceeded").SerializeToString())
@@ -221,7 +221,7 @@ def test_a_reply_without_an_outcome_is_a_failure(reader: Callable[[bytes], objec
 
 
 @pytest.mark.parametrize("reader", [read for read in ANSWERS if read is not messages.read_outcome], ids=name)
-def test_a_success_without_content_is_told_as_such(reader: Callable[[bytes], object]) -> None:
+def test_a_success_without_content_has_its_own_error(reader: Callable[[bytes], object]) -> None:
     """`succ` is not a reason for a failure: the error says that the content is missing."""
     with pytest.raises(OpenDError, match="without its content"):
         reader(pb.Outcome(retType=0, retMsg="succ").SerializeToString())
@@ -235,8 +235,8 @@ def test_bytes_that_are_no_message_are_a_protocol_error(reader: Callable[[bytes]
         reader(body)
 
 
-def test_words_that_are_no_utf8_are_words_all_the_same() -> None:
-    """proto2 hands such strings over as bytes; what leaves here is text, because a log line is made of it."""
+def test_texts_that_are_no_utf8_are_still_texts() -> None:
+    """proto2 returns such strings as bytes; the reader returns text, because it is used in a log line."""
     outcome = pb.Outcome(retType=-1, retMsg="??").SerializeToString().replace(b"??", NOT_UTF8)
     with pytest.raises(OpenDError, match=r"^\\xff\\xfe$"):
         messages.read_outcome(outcome)
@@ -312,8 +312,8 @@ def test_noise_raises_nothing_but_our_errors(reader: Callable[[bytes], object], 
         (b"\xff" * 400, r"\xff\xff", "…"),
     ],
 )
-def test_words_are_cut_where_they_enter(words: str | bytes, begin: str, end: str) -> None:
-    """For any length and any bytes: 500 characters are kept, with a mark that there were more."""
+def test_texts_are_cut_when_they_are_read(words: str | bytes, begin: str, end: str) -> None:
+    """For any length and any bytes: 500 characters are kept, with a mark if there were more."""
     text = words if isinstance(words, bytes) else words.encode()
     size = len(text)
     varint = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
@@ -326,7 +326,7 @@ def test_words_are_cut_where_they_enter(words: str | bytes, begin: str, end: str
     assert kept.endswith(end)
 
 
-def test_words_of_common_length_are_whole() -> None:
+def test_texts_of_common_length_are_complete() -> None:
     """Up to 500 characters."""
     with pytest.raises(OpenDError, match=r"^n{500}$"):
         messages.read_outcome(pb.Outcome(retType=-1, retMsg="n" * 500).SerializeToString())
@@ -338,7 +338,7 @@ def test_two_weeks_of_the_calendar_are_asked_for() -> None:
     assert messages.calendar_bounds(market.parse_day("20261225")) == ("2026-12-25", "2027-01-08")
 
 
-def test_the_drift_is_reckoned_from_the_middle_of_opends_second() -> None:
+def test_the_drift_is_computed_from_the_middle_of_opends_second() -> None:
     """Between the question and the answer; none where OpenD tells no time."""
     state = messages.GlobalState(3, True, "ready", "", 1_795_140_000)
     asked_ms = 1_795_140_000_000

@@ -42,13 +42,13 @@ def s2c(value: bytes) -> bytes:
         (messages.read_security_snapshot, s2c(b"\x0a\x00" * (MOST_PARTS + 1))),
     ],
 )
-def test_a_list_without_end_is_refused_before_it_is_made(read: Callable[[bytes], object], body: bytes) -> None:
-    """In every message that has a list, however deep it lies."""
+def test_an_endless_list_is_refused_before_it_is_created(read: Callable[[bytes], object], body: bytes) -> None:
+    """In every message that has a list, at any depth."""
     with pytest.raises(ProtocolError, match="has more than 100,000 parts"):
         read(body)
 
 
-def test_the_longest_honest_lists_pass() -> None:
+def test_the_longest_valid_lists_are_accepted() -> None:
     """More ticks than OpenD ever sends at once, and the answer for the largest quota."""
     ticks = ticks_of(*range(1, 50_001)).SerializeToString()
     assert len(messages.read_ticker_push(ticks).tickerList) == 50_000
@@ -60,7 +60,7 @@ def test_the_longest_honest_lists_pass() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(ticks=st.integers(MOST_PARTS - 20, MOST_PARTS + 20), unknown=st.integers(0, 10), kind=st.sampled_from("vlgf"))
-def test_the_bound_is_near(ticks: int, unknown: int, kind: str) -> None:
+def test_the_counted_number_is_nearly_exact(ticks: int, unknown: int, kind: str) -> None:
     """A few elements more or fewer than ticks count, whatever unknown fields are between them."""
     odd = {"v": b"\x78\x01", "l": field(15, b"\x12\x00"), "g": b"\x7b\x12\x00\x7c", "f": b"\x7d\x00\x00\x00\x00"}[kind]
     body = s2c(field(1, b"\x08\x01\x12\x0100") + odd * unknown + EMPTY * ticks)
@@ -89,12 +89,12 @@ def test_bytes_that_are_no_message_are_left_to_the_parser(start: bytes, repeated
             continue
 
 
-def test_a_number_without_end_is_not_followed() -> None:
+def test_an_endless_number_is_not_read() -> None:
     """Sixteen million bytes of one varint are not a number."""
     check_parts(pb.TickerPush, b"\x08" + b"\xff" * 16_000_000)
 
 
-def test_what_is_no_list_is_passed_over_whole() -> None:
+def test_fields_that_are_no_list_are_skipped() -> None:
     """Long texts whose bytes would be parts elsewhere: their own lengths count, of three bytes each."""
     text = field(15, EMPTY * 16_383) * 20
     check_parts(pb.TickerPush, text + s2c(EMPTY))

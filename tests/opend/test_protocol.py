@@ -367,7 +367,7 @@ SCRIPTS: Final = [
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 @pytest.mark.parametrize("way", ["whole", "byte by byte", "with a next frame's beginning"])
-def test_a_script_is_told_alike_however_it_arrives(script: Script, way: str) -> None:
+def test_a_script_gives_the_same_events_however_it_arrives(script: Script, way: str) -> None:
     """Every case whole, byte by byte, and with trailing bytes: the same events in the same order."""
     connection = script.begin()
     data = script.sent + (push(99)[:50] if way.startswith("with") else b"")
@@ -449,7 +449,7 @@ def test_requests_are_numbered_and_framed() -> None:
     assert connection.data_to_send() == b""
 
 
-def test_the_first_message_asks_to_be_accepted() -> None:
+def test_the_first_message_is_init_connect() -> None:
     """InitConnect names us, asks for notices and, without a key, for no encryption."""
     connection = Connection("collector-7")
     connection.start(NOW_S)
@@ -460,7 +460,7 @@ def test_the_first_message_asks_to_be_accepted() -> None:
 
 
 @pytest.mark.parametrize("begin", [lambda: Connection("test"), connecting], ids=["new", "connecting"])
-def test_nothing_is_asked_before_opend_accepts(begin: Callable[[], Connection]) -> None:
+def test_nothing_is_requested_before_opend_accepts(begin: Callable[[], Connection]) -> None:
     """A request too early is an error of its own, and nothing is sent."""
     connection = begin()
     with pytest.raises(OpenDError, match="not connected"):
@@ -488,14 +488,14 @@ def test_rows_carry_how_they_came_and_when() -> None:
 
 
 def test_a_burst_is_one_event() -> None:
-    """An event a burst, not an event a tick; a message between them begins a new one, so that order is kept."""
+    """One event for a burst, not one for each tick; a message between ticks begins a new event, so order is kept."""
     events = ready().receive(b"".join(push(seq) for seq in range(500)), NOW_S, RECEIVED_MS)
     assert len(events) == 1
     events = ready().receive(push(1) + KICKED + push(2), NOW_S, RECEIVED_MS)
     assert [type(event) for event in events] == [Ticks, Notified, Ticks]
 
 
-def test_bytes_that_nobody_has_looked_at_yet_are_one_event_with_those_that_follow() -> None:
+def test_unread_bytes_are_one_event_with_those_that_follow() -> None:
     """Each tick keeps the moment of its own bytes; requested ticks and messages are never joined."""
     connection, events = ready(GET_TICKER), list[Event]()
     for number, data in enumerate(
@@ -527,7 +527,7 @@ def test_a_request_without_a_reply_fails_at_its_deadline() -> None:
     assert connection.state is State.READY
 
 
-def test_what_is_remembered_of_late_requests_is_bounded() -> None:
+def test_the_memory_of_late_requests_is_bounded() -> None:
     """An OpenD that never answers uses no memory, however many requests are sent."""
     connection = ready()
     first = connection.request(*GET_TICKER, NOW_S, timeout_s=1.0)
@@ -541,7 +541,7 @@ def test_what_is_remembered_of_late_requests_is_bounded() -> None:
     ]
 
 
-def test_an_opend_that_never_accepts_is_left_after_ten_seconds() -> None:
+def test_an_opend_that_never_accepts_is_given_up_after_ten_seconds() -> None:
     """On the clock that is passed in, also when it sends other things meanwhile."""
     connection = connecting()
     connection.receive(KICKED, NOW_S + 9, RECEIVED_MS)
@@ -598,8 +598,8 @@ def test_silence_is_noticed(trickle: bytes) -> None:
     assert connection.next_deadline_s() == float("inf")
 
 
-def test_every_whole_message_is_life() -> None:
-    """Pushes alone keep a connection that does not answer keep-alives, and so does a message that means nothing."""
+def test_every_complete_message_keeps_the_connection_alive() -> None:
+    """Pushes alone keep a connection that does not answer keep-alives, and so does an unknown message."""
     connection = ready()
     for step, data in enumerate([push(1), raw(9999, b""), KICKED] * 5, start=1):
         connection.receive(data, NOW_S + 30 * step, RECEIVED_MS)
@@ -607,8 +607,8 @@ def test_every_whole_message_is_life() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 40.0), st.sampled_from(["wait", "push", "ask", "answer"])), max_size=30))
-def test_time_always_moves_on(steps: list[tuple[float, str]]) -> None:
-    """After `advance` at the deadline the next one lies later: a caller that sleeps until then never spins."""
+def test_after_a_deadline_the_next_one_is_later(steps: list[tuple[float, str]]) -> None:
+    """After `advance` at the deadline the next one is later: a caller that sleeps until then never loops busily."""
     connection = ready()
     now_s, asked = NOW_S, 0
     for pause_s, deed in steps:
@@ -638,7 +638,7 @@ def test_the_end_of_the_stream_closes_and_fails_what_waits() -> None:
 
 
 @pytest.mark.parametrize("begin", [lambda: Connection("test"), connecting, ready], ids=["new", "connecting", "ready"])
-def test_the_end_of_the_stream_is_told_in_every_state(begin: Callable[[], Connection]) -> None:
+def test_the_end_of_the_stream_is_reported_in_every_state(begin: Callable[[], Connection]) -> None:
     """Closed, once."""
     connection = begin()
     assert told(connection.receive_eof())[-1] == ("Closed", "OpenD closed the connection")
@@ -739,7 +739,7 @@ def test_a_body_that_does_not_decrypt_closes_after_what_came_before(wire: bytes)
 # ---- what is kept of what OpenD sends ----
 
 
-def test_a_symbol_that_nobody_chose_is_counted_and_not_read() -> None:
+def test_a_symbol_that_is_not_subscribed_is_counted_and_not_read() -> None:
     """Its ticks are only counted; those of subscribed symbols beside it are complete, also before the subscription."""
     connection = Connection("test", wanted={"HK.00700"})
     connection.start(NOW_S)
@@ -750,7 +750,7 @@ def test_a_symbol_that_nobody_chose_is_counted_and_not_read() -> None:
     assert told([first, second]) == [("Ticks", hk(1, 2, 6), ())]
 
 
-def test_what_is_remembered_of_securities_is_bounded() -> None:
+def test_the_memory_of_securities_is_bounded() -> None:
     """A security that is written differently each time, or at great length, is not remembered."""
     connection = ready()
     symbols: Any = connection._symbols  # noqa: SLF001 - what is remembered is the claim
@@ -777,7 +777,7 @@ def test_a_message_at_fault_is_not_kept_by_its_error() -> None:
     assert (failed.error.__traceback__, failed.error.__context__) == (None, None)
 
 
-def test_only_the_first_of_many_bad_ticks_are_told_whole() -> None:
+def test_only_the_first_of_many_bad_ticks_are_reported_whole() -> None:
     """A hundred of each cause in a message; a text that is not a time is measured, not copied."""
     connection = ready()
     events = connection.receive(push(*range(1, 151), price=float("nan")), NOW_S, RECEIVED_MS)

@@ -1,4 +1,4 @@
-"""The vendor's official SDK as our witness: its descriptors, its constants, the bytes it packs, the ciphers it runs.
+"""Comparison with the vendor's official SDK: its descriptors, its constants, the bytes it packs, its ciphers.
 
 Nothing here is compared with our own encoder alone. The SDK is imported once, in a home directory of the test's,
 because it opens a log file as it is imported.

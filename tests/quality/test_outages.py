@@ -31,7 +31,7 @@ def found(*stretches: Stretch, runs: tuple[Run, ...] = (), until_ms: int = END_M
     return away
 
 
-def test_a_day_that_was_imported_says_nothing() -> None:
+def test_an_imported_day_has_no_outages() -> None:
     """Its ticks came from another program: no connection was recorded, and none is made up."""
     assert find_outages(DAY, [], [run(8, 9)], END_MS, has_ticks=True) is None
     assert find_outages(DAY, [], [], END_MS, has_ticks=True) is None

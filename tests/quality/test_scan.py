@@ -70,7 +70,7 @@ def test_every_tick_is_counted_once(day: Collected, monkeypatch: pytest.MonkeyPa
     assert sum(delay <= found.half_ms * 0.5 for delay in live) < len(live) / 2
 
 
-def test_parquet_gives_the_same(day: Collected, tmp_path: Path) -> None:
+def test_parquet_and_sqlite_give_the_same_figures(day: Collected, tmp_path: Path) -> None:
     """Arrow and SQL agree on every minute, step and delay, also on delays below zero, for all symbols and for one."""
     place = archive(day.path, tmp_path / "archive")
     assert place.ticks is not None
@@ -87,7 +87,7 @@ def test_chosen_symbols_are_not_a_range(day: Collected) -> None:
     assert of_file(day.path, ("HK.00005", "HK.09988")).rows == 3000
 
 
-def test_a_file_with_ticks_of_every_time_needs_no_more_memory() -> None:
+def test_memory_is_bounded_for_ticks_of_any_time() -> None:
     """The number of minutes is bounded; the ticks are counted all the same."""
     scanner = Scanner()
     scanner.add(MinuteStep(minute, 1, 10, 1, 5, 5) for minute in range(100_000))
@@ -104,7 +104,7 @@ def test_a_delay_beyond_the_last_step_is_not_called_an_hour() -> None:
     assert [minute.half_ms for minute in found.minutes] == [826_000_000, 3]
 
 
-def test_a_day_without_live_ticks() -> None:
+def test_a_day_without_live_ticks_has_no_delay() -> None:
     """Nothing is known about delay and clock then."""
     scanner = Scanner()
     scanner.add([MinuteStep(1, 0, 10, 7, 5, 5)])

@@ -35,13 +35,13 @@ def test_a_rule_says_the_same_in_both_languages(rule: Rule) -> None:
     assert set(verbs) <= {*VERBS}
 
 
-def test_a_code_stands_for_one_rule() -> None:
+def test_each_code_belongs_to_one_rule() -> None:
     """Programs rely on codes."""
     codes = [rule.code for rule in RULES]
     assert len(codes) == len(set(codes))
 
 
-def test_a_name_in_a_command_is_one_word() -> None:
+def test_a_symbol_in_a_command_is_quoted() -> None:
     """A remedy is pasted into a shell: a symbol of a hostile file must not become a command."""
     judged = judge(replace(FACTS, above=1, above_first="HK.1; reboot\n"), 2.0)
     assert judged.findings[0].remedy == f"hk-tick-collector gaps --day {DAY} 'HK.1; reboot '"
@@ -61,7 +61,7 @@ def test_a_file_that_cannot_be_read_is_not_judged_further() -> None:
     ("clock_ms", "drift_s", "severity"),
     [(30, None, 0), (2500, None, 1), (-2500, None, 1), (30, 2.5, 1), (None, -2.5, 1), (None, None, 0)],
 )
-def test_the_clock(clock_ms: int | None, drift_s: float | None, severity: int) -> None:
+def test_a_large_clock_difference_is_a_warning(clock_ms: int | None, drift_s: float | None, severity: int) -> None:
     """Above DRIFT_WARN_SEC by the live ticks of the day or by OpenD's clock: a warning, whatever the sign."""
     scan = Scan(1, 1, (), 30, 30, 30, clock_ms)
     facts = replace(FACTS, scan=scan, drift_s=drift_s, last_ts_ms=2**42)
@@ -70,7 +70,7 @@ def test_the_clock(clock_ms: int | None, drift_s: float | None, severity: int) -
 
 
 @pytest.mark.parametrize(("missing", "severity"), [(0, 0), (10, 0), (11, 1), (1000, 1), (1100, 2)])
-def test_gaps_of_symbols_without_a_number(missing: int, severity: int) -> None:
+def test_gaps_of_symbols_without_a_counter_are_counted(missing: int, severity: int) -> None:
     """A symbol of which no tick is stored has no counter: its gap counts all the same, by the same limits."""
     gap = GapSum("dropped", "open", 1, missing, 0)
     judged = judge(replace(FACTS, rows=100_000, gaps=(gap,), last_ts_ms=2**42), 2.0)
@@ -84,3 +84,10 @@ def test_the_standing_is_the_worst_of_all_rules() -> None:
     judged = judge(facts, 2.0)
     assert (judged.severity, judged.standing) == (Severity.OK, NOT_PROVABLE)  # no gap explains the tick
     assert [note.code for note in judged.notes] == ["incomplete", "not_explained"]
+
+
+def test_a_symbol_that_was_not_compared_after_the_close() -> None:
+    """It was removed from the settings during the day: the other symbols prove nothing of it."""
+    facts = replace(FACTS, totals=CLOSED._replace(not_compared=1))
+    assert judge(facts, 2.0).standing == NOT_PROVABLE
+    assert judge(FACTS, 2.0).standing != NOT_PROVABLE

@@ -2,10 +2,10 @@
 
     .venv/bin/python tests/reliability/chaos.py --seeds 100 --seconds 30        (make soak ARGS="--hostile --seeds 100")
 
-Each seed is one simulated OpenD, whose symbols have different models of the sequence, and one collector. Faults come
-for so many seconds; then all is honest and alive for a while; then the verdict: every tick of the truth is stored, or
-lies in an open gap, or was rejected by name; nothing else is stored; each number of a gap is exact; and what OpenD's
-window holds at the end is stored. One line a seed. A seed that fails keeps its directory, and can be run again alone.
+Each seed is one simulated OpenD, whose symbols have different models of the sequence, and one collector. There are
+faults for this many seconds; then none for a while; then the verdict: every tick of the truth is stored, in an open
+gap, or was rejected with a log line; nothing else is stored; the size of each gap is exact; and all ticks of OpenD's
+window at the end are stored. One line a seed. A seed that fails keeps its directory, and can be run again alone.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class _Seed:
             (self._restart_collector, 3),
         ]
         if self._chaos.hostile:
-            kinds += [(self._hostile_answer, 8), (self._side_question, 3), (self._outlier, 4), (self._begin_anew, 2)]
+            kinds += [(self._hostile_answer, 8), (self._side_question, 3), (self._outlier, 4), (self._restart_counters, 2)]
         return kinds
 
     def _cut(self) -> None:
@@ -232,7 +232,7 @@ class _Seed:
         else:
             self._step(f"wrong-date {symbol} {self._rng.choice(('-1', '+1', '-3', '+400'))}")
 
-    def _begin_anew(self) -> None:
+    def _restart_counters(self) -> None:
         able = [symbol for symbol, model in self._models.items() if model in RESTARTABLE]
         if able:
             self._step(f"restart-sequence {self._rng.choice(able[:8])}")

@@ -46,7 +46,7 @@ def beginning(nursery: Nursery, directory: Path) -> Iterator[Begin]:
 
 @pytest.fixture(autouse=True)
 def _one_day(one_day: None) -> None:
-    """A trial is one day's, where it does not say otherwise."""
+    """A trial stays within one day, unless it sets another clock."""
 
 
 @pytest.fixture

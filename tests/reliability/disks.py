@@ -1,7 +1,7 @@
-"""Disks for tests that fill up, turn read-only and change their owner for real. Needs root, else it skips.
+"""Disks for tests that really become full or read-only, or get another owner. Needs root, else the tests are skipped.
 
-A file system whose files are open for writing cannot be mounted read-only. `closed` does what comes next to it: what is
-open stays as it is, and whatever is opened from then on meets the error.
+A file system with files open for writing cannot be mounted read-only. `closed` does nearly the same: open files do not
+change, and opening any file fails from then on.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ class Killer:
         return ((symbol, seq) for symbol, seqs in self._acked.items() for seq in seqs)
 
     def cycle(self, cap_s: float = CAP_S, *, patient: bool = True) -> None:
-        """One life: from the start to SIGKILL at a random moment after its first commit.
+        """One run: from the start to SIGKILL at a random moment after its first commit.
 
-        Without a commit within the cap, as while nobody trades, it fails, or unless `patient` is killed all the same.
+        Without a commit within the cap, for example without trading, it fails; unless `patient`, it is killed then.
         """
         trial, rng = self._trial, self._rng
         collector = trial.run(**self._settings)
@@ -78,7 +78,7 @@ class Killer:
             self._vandal.visit(self._acked)
 
     def _is_open(self) -> bool:
-        """Whether what lies there is what the collector writes to: a damaged file does until it was looked at."""
+        """Whether the collector has opened the file at the path: before that it may be a damaged one."""
         return self._vandal is None or self._vandal.is_open()
 
     def _rows(self) -> int:

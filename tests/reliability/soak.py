@@ -2,16 +2,16 @@
 
     .venv/bin/python tests/reliability/soak.py --minutes 10 [--seed N]
 
-One market, seven collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
-descriptors are measured. Three are killed at random moments, about once a second, and start again each time; now and
-then their day file is damaged in between: what was acked only there is counted, not held against them. Three more meet
-rows 6 and 7 at full length (see `lengths`), from five minutes on; a reader is held for 95 % of the soak, so that
-`--minutes 70` holds it for more than an hour.
+One market, seven collectors. One of them runs during all faults of OpenD and of its own disk; its memory and
+descriptors are measured. Three are killed at random moments, about once a second, and start again each time; sometimes
+their day file is damaged in between: ticks that were acknowledged only there are counted, and are no failure. Three
+more have the faults of rows 6 and 7 at full length (see `lengths`), from five minutes on; a reader is held for 95 % of
+the soak, so that `--minutes 70` holds it for more than an hour.
 
 With `--hostile` it is another soak, see `chaos`: hostile models of the sequence, hostile answers of GetTicker.
 
-Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
-figures every ten seconds, and the verdict. Exit 0 when it is good.
+The seed decides everything except the exact times, which depend on the scheduler. Prints each fault, a line of figures
+every ten seconds, and the verdict. Exit code 0 if it is OK.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ def late_or_not(trial: Trial, which: str) -> None:
 
 @pytest.mark.parametrize("which", DAYS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
-    """The service starts and collects; `status` names day, file, cause and remedy; the account is even; a SIGKILL and a
-    stop cost no tick; and once the file is out of the way all is stored, without a restart.
+def test_a_bad_file_loses_no_tick(begin: Begin, kind: str, which: str) -> None:
+    """The service starts and collects; `status` names day, file, cause and remedy; the account balances; a SIGKILL and
+    a stop lose no tick. When the file is moved away all ticks are stored, without a restart.
     """
     make: Callable[[Path], None]
     make, cause, remedy = KINDS[kind]
@@ -136,9 +136,9 @@ def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_what_an_unreadable_file_knows_is_kept(begin: Begin) -> None:
-    """Today's file belongs to another account at a start, and is given back under way. Its gaps keep number and cause,
-    none is entered twice or told as damage, and the ticks between the two runs are backfilled."""
+def test_the_gaps_of_an_unreadable_file_are_kept(begin: Begin) -> None:
+    """Today's file belongs to another account at a start; its owner is corrected later. Its gaps keep id and cause,
+    none is added twice or reported as damage, and the ticks between the two runs are backfilled."""
     trial = begin("--day", DAY, "--at", "10:00", symbols="10", rate=200)
     trial.powerless = True
     trial.market.tell("burst 20000")  # more than OpenD's window has: what comes before it is missing for good

@@ -36,7 +36,7 @@ FAULTS: Final = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
+def test_a_failing_disk_is_named_and_loses_no_tick(begin: Begin, name: str) -> None:
     """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     faults, cause = FAULTS[name]
     trial = begin("--wait", symbols="20", rate=1000)
@@ -76,8 +76,8 @@ def spool_disk(workdir: Path) -> Iterator[Path]:
 
 
 def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool_disk: Path) -> None:
-    """Row 4: the day file's disk and, for real, the spool's turn read-only: memory stays bounded, what finds no place
-    is counted to the tick; both return, and the service goes on by itself.
+    """Row 4: the disk of the day file and the real disk of the spool become read-only: memory stays bounded, the number
+    of dropped ticks is exact; when both are writable again, the service continues automatically.
     """
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="5000", SPOOL_DIR=str(spool_disk))
@@ -122,7 +122,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
 
 
 def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
-    """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and lays no hand on anything;
+    """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and takes no action;
     `status` says for how long the writer has been waiting; nothing is lost.
     """
     trial = begin("--wait", symbols="20", rate=1000)
@@ -154,9 +154,9 @@ def test_a_foreign_lock_is_named_and_the_collector_recovers(begin: Begin) -> Non
     trial.finish()
 
 
-def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -> None:
-    """Row 7: a reader holds the WAL: it grows, and is cut once the reader has gone; nothing is lost. That a large one
-    is warned of is proved in tests/ops/findings/test_health.py and in the soak.
+def test_a_long_reader_only_makes_the_wal_grow(begin: Begin) -> None:
+    """Row 7: a reader holds the WAL: it grows, and is truncated when the reader ends; no tick is lost. The warning
+    about a large WAL is tested in tests/ops/findings/test_health.py and in the soak.
     """
     trial = begin("--wait", symbols="20", rate=1500)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="50")
@@ -177,8 +177,8 @@ SUFFIXES: Final = ("-wal", "-shm")
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_day_is_renamed_and_backfilled(begin: Begin, damage: Callable[[Path], None]) -> None:
-    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond
-    its window is an open gap of exact size.
+    """Row 8: found at a start: the file is kept unchanged under a new name, a new file is created, and ticks are
+    backfilled; those outside OpenD's window are an open gap of exact size.
     """
     trial = begin("--wait", symbols="10", rate=1000)
     trial.run()
@@ -231,8 +231,8 @@ REMOVALS: Final = (the_file_alone, the_directory)
 
 @pytest.mark.parametrize("remove", REMOVALS)
 def test_a_day_file_deleted_while_written_is_created_again(begin: Begin, remove: Callable[[Path], None]) -> None:
-    """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
-    fresh one is begun, the log and `status` say so, and its ticks are backfilled.
+    """Row 8: the file that is being written is removed. SQLite would continue to write to the removed file. So a new
+    one is created, the log and `status` say so, and its ticks are backfilled.
     """
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run(MAX_QUEUE_ROWS="2000")

@@ -85,8 +85,8 @@ def spooling(nursery: Nursery, workdir: Path, bad_spool: BadSpool) -> Iterator[S
 def test_a_spool_that_cannot_be_written_is_named_and_tried_again(
     spooling: Spooling, bad_spool: BadSpool, call: str
 ) -> None:
-    """Row 5: the day file is locked and the spool's disk fails: named; what waits stays in memory, and is spooled, into
-    another file, once the disk works. Every tick is stored, none dropped.
+    """Row 5: the day file is locked and the spool's disk fails: that is reported; rows wait in memory, and are spooled
+    into another file when the disk works again. Every tick is stored, none dropped.
     """
     with spooling.locked():
         bad_spool.fail(call)
@@ -101,9 +101,9 @@ def test_a_spool_that_cannot_be_written_is_named_and_tried_again(
     assert spooling.verdict().days[0].missing == 0
 
 
-def test_a_spool_that_cannot_be_read_costs_no_more_than_is_told(spooling: Spooling, bad_spool: BadSpool) -> None:
-    """Row 5: reads of the spool fail for good while it drains: named; what it held is dropped to the tick, fetched
-    again or an open gap, and the ledger is even, without a restart.
+def test_a_spool_that_cannot_be_read_loses_no_more_than_is_reported(spooling: Spooling, bad_spool: BadSpool) -> None:
+    """Row 5: reads of the spool fail permanently: that is reported; each of its ticks counts as dropped and is
+    backfilled or in an open gap, and the ledger balances, without a restart.
     """
     with spooling.locked():
         spooling.market.tell(f"burst {BURST}")
@@ -120,7 +120,7 @@ def test_a_spool_that_cannot_be_read_costs_no_more_than_is_told(spooling: Spooli
     assert spooling.verdict().days[0].missing > 0
 
 
-def test_a_spool_that_cannot_be_read_for_a_moment_costs_nothing(spooling: Spooling, bad_spool: BadSpool) -> None:
+def test_a_spool_that_cannot_be_read_for_a_moment_loses_no_tick(spooling: Spooling, bad_spool: BadSpool) -> None:
     """Row 5: reads of the spool fail and then work again: its rows wait on disk meanwhile, and every one is stored."""
     with spooling.locked():
         spooling.market.tell(f"burst {BURST}")

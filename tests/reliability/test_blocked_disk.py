@@ -85,7 +85,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
     assert not collector.events("gap_opened")
 
 
-def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
+def test_a_burst_larger_than_memory_waits_in_the_spool(begin: Begin) -> None:
     """Row 17: memory for 2,000 rows, the disk of the day file blocked: the rest goes to the spool and comes back."""
     trial = begin("--wait", symbols="50", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000")
@@ -144,9 +144,9 @@ def test_beyond_memory_and_spool_drops_are_exact_and_backfilled(begin: Begin, sp
     assert trial.stored.ledger()["waiting"] == 0
 
 
-def test_a_live_state_whose_disk_hangs_keeps_no_tick(begin: Begin) -> None:
-    """Without systemd `status.json` is in DATA_ROOT: a pipe where its draft is made keeps who writes it, as a frozen
-    file system does. Every tick is stored, and the live state goes on once it can be written.
+def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
+    """Without systemd `status.json` is in DATA_ROOT: a pipe in place of its draft blocks the thread that writes it,
+    like a frozen file system. Every tick is stored, and the live state is written again when that is possible.
     """
     trial = begin("--wait", symbols="20", rate=300)
     collector = trial.run()
@@ -174,8 +174,8 @@ def test_a_live_state_whose_disk_hangs_keeps_no_tick(begin: Begin) -> None:
 @pytest.mark.early
 @pytest.mark.parametrize("signals", SIGNALS)
 def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
-    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
-    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
+    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: the service ends within
+    STOP_FLUSH_TIMEOUT_SEC with exit 0, all rows are spooled; the next start stores them, without OpenD.
     """
     trial, collector = blocked(begin, 20_000)
     made = trial.pause()
@@ -209,7 +209,7 @@ def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:
     trial.finish()
 
 
-def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk: Path) -> None:
+def test_a_stop_that_can_store_nothing_reports_the_loss(begin: Begin, spool_disk: Path) -> None:
     """Row 21: neither the day file nor the spool takes anything: out in time, exit 1, the loss told to the row."""
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(SPOOL_DIR=str(spool_disk), STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
@@ -227,7 +227,7 @@ def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk
     trial.finish(complete=False)
 
 
-def test_what_is_left_is_replayed_however_little_memory_there_is(begin: Begin) -> None:
+def test_spooled_rows_are_replayed_with_little_memory(begin: Begin) -> None:
     """Row 21: a spool that was left with memory for many rows is replayed by a run that has memory for few."""
     trial, collector = blocked(begin, 20_000)
     trial.pause()
@@ -258,9 +258,9 @@ def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
     trial.finish()
 
 
-def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin) -> None:
-    """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
-    what an earlier run left is stored all the same, and no live tick is dropped for it.
+def test_spooled_rows_are_replayed_while_live_ticks_never_stop(begin: Begin) -> None:
+    """Row 21: with memory for few rows every live tick goes through the spool, from the start and without an end. The
+    rows of an earlier run are still stored, and no live tick is dropped because of them.
     """
     trial, collector = blocked(begin, 5000, rate=200)
     trial.market.tell("window 1")

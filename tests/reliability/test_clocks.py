@@ -112,8 +112,8 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
 def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     clocking: Clocking, clock: Clock, offset_s: int
 ) -> None:
-    """Row 18: the host's wall clock is set an hour ahead or back while it collects, and the connection breaks too: the
-    right file, no gap, no watchdog; `clock_drift` reports it.
+    """Row 18: the host's wall clock is set an hour ahead or back during collection, and the connection breaks too:
+    ticks are in the right file, there is no gap and no watchdog action; `clock_drift` reports the difference.
     """
     trial = clocking()
     program = trial.start(clock.environ)
@@ -130,10 +130,10 @@ def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     trial.end()
 
 
-def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking, clock: Clock) -> None:
+def test_a_clock_that_is_set_back_does_not_disable_the_watchdog(clocking: Clocking, clock: Clock) -> None:
     """Rows 18 and 22: the clock goes back an hour while nothing can be committed: the stall is still noticed.
 
-    Within the day: ticks of a day that is not the clock's wait for their own file, which is no stall of the writer.
+    The clock stays within the day: ticks of another day would wait for their own file, which is no stall.
     """
     trial = clocking()
     stall = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "300", "SQLITE_BUSY_TIMEOUT_MS": "50"}
@@ -153,8 +153,8 @@ def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking
 def test_an_opend_a_day_ahead_does_not_seal_the_current_day(
     clocking: Clocking, clock: Clock, workdir: Path, build_library: Callable[[str], Path]
 ) -> None:
-    """Row 18: the clock of OpenD's host jumps a day and more ahead, to 06:30: yesterday is sealed, today is not, and
-    its ticks are stored when that clock is right again.
+    """Row 18: the clock of OpenD's host jumps more than a day ahead, to 06:30: yesterday is sealed, today is not, and
+    today's ticks are stored when that clock is right again.
     """
     theirs = Clock(build_library("wrong_clock"), workdir / "their_clock")
     today = market.day_number(now_ms())
@@ -181,7 +181,7 @@ def test_an_opend_a_day_ahead_does_not_seal_the_current_day(
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati"])
 def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> None:
-    """Row 18: twelve hours behind, six hours ahead: the day is Hong Kong's."""
+    """Row 18: twelve hours behind or six hours ahead, the day is that of Hong Kong."""
     trial = clocking()
     trial.start({"TZ": zone})
     trial.wait_stored(500)
@@ -190,7 +190,7 @@ def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> N
     assert {path.stem for path in trial.data_root.glob("*.db")} == days
 
 
-def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, clock: Clock) -> None:
+def test_trading_over_midnight_goes_to_two_files(clocking: Clocking, clock: Clock) -> None:
     """Row 18: ticks on both sides of Hong Kong's midnight, without a pause: each in the file of its own day."""
     now = now_ms()
     midnight_ms = market.day_start_ms(market.day_number(now) + 1)
@@ -207,7 +207,7 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
 
 @pytest.mark.early
 @pytest.mark.parametrize("close", CLOSES)
-def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
+def test_a_close_causes_no_finding(begin: Begin, close: tuple[str, str, bool]) -> None:
     """Row 18: a half day, a whole day, an unscheduled close: no gap, no stall, no lag; the service continues."""
     day, at, announced = close
     begun_ms = now_ms()

@@ -1,7 +1,7 @@
 """Row 4 with the system's own errors: nothing in DATA_ROOT, the spool included, can be opened for writing any more.
 
-A file that is open stays so. What meets the error is the live day's file when it must be opened anew, as after an I/O
-error, with which most file systems that turn read-only begin; and the file of another day, which is still to be made.
+An open file stays open. The error occurs when today's file must be opened again, for example after an I/O error, with
+which most file systems become read-only; and when the file of another day must be created.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ CASES: Final = tuple((error, need) for error in ERRORS for need in NEEDS)
 def test_a_closed_disk_is_named_and_the_collector_recovers(
     begin: Begin, case: tuple[str, Callable[[Trial], None]]
 ) -> None:
-    """Row 4: a read-only mount, a `chown -R` by somebody else: what is open is written on; then critical in `status`
-    with its remedy, memory bounded, drops counted to the tick; once it is put right the service goes on by itself.
+    """Row 4: a read-only mount, or a `chown -R` by another person: open files are still written; then `status` is
+    critical with the remedy, memory is bounded, and drops are counted exactly. When it is corrected the service
+    continues automatically.
     """
     error, need = case
     cause, remedy = ERRORS[error]

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def test_a_frozen_disk_is_named_and_the_collector_recovers(begin: Begin) -> None:
-    """`status` and the log say that the disk is frozen and how to thaw it, and never to restart: ticks wait in memory
-    and are all stored afterwards.
+    """`status` and the log say that the disk is frozen and how to unfreeze it, and never advise a restart: ticks wait
+    in memory and are all stored afterwards.
     """
     trial = begin("--wait", symbols="20", rate=200)
     trial.runtime = trial.directory / "run"

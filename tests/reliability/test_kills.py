@@ -28,7 +28,7 @@ ENDS: Final = (
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
+def test_kills_at_random_moments_lose_no_tick(begin: Begin, seed: int) -> None:
     """Row 1: 50 random SIGKILLs after a commit, some in a snapshot, most near a checkpoint: all acked ticks are stored,
     and after the back-fill nothing of the day is missing.
     """
@@ -51,7 +51,7 @@ def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
 
 @pytest.mark.early
 @pytest.mark.parametrize("seed", DAY_ROLL_SEEDS)
-def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin, seed: int) -> None:
+def test_kills_while_days_begin_and_end_lose_no_tick(begin: Begin, seed: int) -> None:
     """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
     trial = begin("--wait", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300)
     killer = Killer(trial, random.Random(seed))
@@ -88,8 +88,8 @@ def test_a_day_whose_close_was_not_observed_is_completed(begin: Begin, end: tupl
 
 
 def test_a_day_is_not_over_because_this_hosts_clock_is_ahead(begin: Begin) -> None:
-    """Rows 1 and 18: this host's date is later than OpenD's. Killed in the middle of OpenD's day before it answered,
-    and started again when its window has moved on: what is missing is known to the tick, nothing is in doubt.
+    """Rows 1 and 18: this host's date is later than OpenD's. The collector is killed during OpenD's day before OpenD
+    answered, and started again when the ticks have left its window: gaps have exact sizes, and there is no doubt.
     """
     trial = begin("--wait", "--day", "20200102", "--at", "10:00", symbols="4", rate=200)
     trial.run()

@@ -1,4 +1,4 @@
-"""Rows 10, 13 and 22: what is found only by waiting, half a minute and more.
+"""Rows 10, 13 and 22: faults that are found only after half a minute or more.
 
 The deadlines themselves are proved with an injected clock in tests/opend/test_protocol.py; here they pass for real.
 """
@@ -95,9 +95,9 @@ def test_pushes_that_stop_are_found_by_asking(begin: Begin) -> None:
     trial.finish()
 
 
-def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(loop: Loop) -> None:
-    """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 20 s
-    every thread's stack is logged; left alone it goes on, and what waited in the socket is stored.
+def test_a_stuck_event_loop_misses_systemds_watchdog_and_logs_its_stack(loop: Loop) -> None:
+    """Row 22: the event loop hangs in a callback: systemd gets no more messages, `status` reports a hung service, after
+    20 s the stack of every thread is logged. When the callback ends, ticks that waited in the socket are stored.
     """
     collector = loop.collector
     wait_until(lambda: "Timeout (0:00:20)!" in collector.output, lambda: collector.output, NOTICED_S * SLACK)

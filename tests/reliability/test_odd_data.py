@@ -46,7 +46,7 @@ def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: B
     trial.finish()
 
 
-def test_messages_that_mean_nothing_are_skipped_and_counted(begin: Begin) -> None:
+def test_unknown_messages_are_skipped_and_counted(begin: Begin) -> None:
     """Row 14: a truncated protobuf, unknown messages, unknown enum values: counted, named, the connection stays."""
     trial = begin(symbols="20", rate=300)
     collector = trial.run()
@@ -64,9 +64,9 @@ def test_messages_that_mean_nothing_are_skipped_and_counted(begin: Begin) -> Non
     trial.finish()
 
 
-def test_odd_ticks_never_cost_their_neighbours(begin: Begin) -> None:
-    """Row 15: no number, no end, below zero, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown kinds:
-    stored faithfully or rejected with a count that `status` and the log tell.
+def test_odd_ticks_never_affect_other_ticks(begin: Begin) -> None:
+    """Row 15: NaN, infinity, negative values, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown
+    kinds: stored unchanged, or rejected with a count in `status` and the log.
     """
     trial = begin("--wait", symbols="20", rate=500)
     collector = trial.run()
@@ -83,7 +83,7 @@ def test_odd_ticks_never_cost_their_neighbours(begin: Begin) -> None:
     assert len(list(trial.data_root.glob("*.db"))) == 3
 
 
-def test_what_comes_twice_or_in_another_order_is_stored_once(begin: Begin) -> None:
+def test_repeated_and_reordered_ticks_are_stored_once(begin: Begin) -> None:
     """Row 16: the last 200 of each symbol again, thousands the last first, ticks of the day before: once each."""
     trial = begin("--wait", symbols="20", rate=500)
     trial.run()
@@ -97,7 +97,7 @@ def test_what_comes_twice_or_in_another_order_is_stored_once(begin: Begin) -> No
     assert trial.stored.ledger()["duplicate"] > 0
 
 
-def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
+def test_a_sealed_day_is_not_created_again(begin: Begin) -> None:
     """Row 16: late ticks of a day that is sealed: rejected, whole in the log, the file untouched, `status` warns."""
     trial = begin("--wait", symbols="20", rate=300)
     today = market.day_number(now_ms())
@@ -123,7 +123,7 @@ def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
     assert int(collector.shutdown()["rejected"]) >= 5
 
 
-def test_a_time_that_is_none_ends_nothing(begin: Begin) -> None:
+def test_an_impossible_time_ends_nothing(begin: Begin) -> None:
     """Rows 14 and 18: OpenD reports the year 3,170,900, later one before 1970: not used, nothing is lost."""
     trial = begin("--wait", symbols="20", rate=500)
     trial.run()

@@ -38,9 +38,9 @@ def open_gaps_of(trial: Trial, unsized: AbstractSet[str] = frozenset()) -> dict[
 # --- row 9 ---
 
 
-def test_opend_absent_killed_and_back_as_another(begin: Begin) -> None:
-    """Row 9: absent at the start, killed, restarted with other connection ids: named meanwhile, health goes on, the
-    first tick is stored within 2 s of each return, and the missed ticks are backfilled.
+def test_an_opend_that_is_absent_killed_or_replaced_is_reported_and_survived(begin: Begin) -> None:
+    """Row 9: absent at the start, killed, restarted with other connection ids: reported meanwhile, health lines
+    continue, the first tick is stored within 2 s of each return, and the missed ticks are backfilled.
     """
     trial = begin(rate=300)
     trial.market.kill()
@@ -124,8 +124,8 @@ def test_an_outage_within_the_window_is_backfilled_to_the_tick(begin: Begin) -> 
 
 
 def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin: Begin) -> None:
-    """Row 12: more of some symbols than OpenD still has: of those exactly the rest is an open gap of known size, the
-    others are backfilled; `status` warns.
+    """Row 12: of some symbols more ticks were missed than OpenD still has: exactly the ticks that it no longer has are
+    an open gap of known size, the others are backfilled; `status` warns.
     """
     trial = begin("--wait", symbols="10", rate=400)
     trial.market.tell(f"window {WINDOW}")
@@ -147,9 +147,9 @@ def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin
 @pytest.mark.early
 @pytest.mark.parametrize("rate", RATES)
 def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: Begin, rate: int) -> None:
-    """Row 12 and the issue: 30 s away at 5,000 ticks/s over 300 symbols; within the minute no gap is open where OpenD
-    had every missed tick for as long as the backfill took, and gaps of exactly the missing size are where more than
-    1,000 ticks of a symbol were missed.
+    """Row 12 and the issue: 30 s without a connection at 5,000 ticks/s over 300 symbols. Within a minute no gap is open
+    of a symbol whose missed ticks OpenD had during the whole backfill. A symbol with more than 1,000 missed ticks has a
+    gap of exactly the missing size.
     """
     trial = begin("--wait", symbols="300", rate=rate)
     collector = trial.run()
@@ -162,10 +162,10 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     missed = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     collector.wait_for("subscribed", count=2)
     back_ms = now_ms()
-    healed_s = wait_until(lambda: healed_since(trial, back_ms + 1000), "everything that can be backfilled")
+    filled_s = wait_until(lambda: filled_since(trial, back_ms + 1000), "everything that can be backfilled")
     made = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     minute_s = time.monotonic() - started_s
-    print(f"healed {healed_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
+    print(f"filled {filled_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
     assert minute_s < 60 * SLACK
     verdict = trial.finish(complete=False)
     # Where OpenD's window begins with the very next tick, no answer reaches what was known: a gap without a number.
@@ -179,7 +179,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     assert {symbol for symbol, count in missed.items() if count > 1500} <= missing.keys()
 
 
-def healed_since(trial: Trial, moment_ms: int) -> bool:
+def filled_since(trial: Trial, moment_ms: int) -> bool:
     """Whether a later live state says that nothing is being backfilled any more."""
     status = trial.live()
     return status.written_ms > moment_ms and not status.gaps_healing

@@ -1,10 +1,9 @@
-"""Row 2 for the whole service: the power goes at a random moment, and a plain `run` starts on what the disk kept.
+"""Row 2 for the whole service: a power cut at a random moment; then a normal `run` starts with what is on the disk.
 
-The collector's disk keeps for certain only what was synced; of the rest any part, in any order (see
-tests/faults/power_loss.py). At a change of the disk drawn from the seed it makes the directory that may be found
-afterwards, and SIGKILL ends the process within that very change. A reader that was there before then tells what was
-committed: as long as it is connected SQLite keeps the shared memory of the dead process, so that it sees every commit
-that had returned, and no other.
+After a power cut the collector's disk certainly has all synced data, and any part of the other writes in any order (see
+tests/faults/power_loss.py). At a write chosen by the seed the test creates the directory that may be found afterwards,
+and SIGKILL ends the process during that write. A reader that was connected before shows what was committed: while it is
+connected, SQLite keeps the shared memory of the killed process, so the reader sees exactly the commits that returned.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ def cut_power(trial: Trial, rng: random.Random, changes: int, of: str = "") -> P
 
 
 def restore_power(trial: Trial, image: Path, rng: random.Random) -> None:
-    """Puts that in place of DATA_ROOT, with the files that are not SQLite's.
+    """Replaces DATA_ROOT by that directory, with the files that are not SQLite's.
 
-    The spool syncs all that it keeps; the live state, which nobody syncs, may be gone or empty.
+    The spool syncs all its rows; the live state is not synced, so it may be missing or empty.
     """
     before = trial.directory / "before"
     trial.data_root.rename(before)
@@ -72,9 +71,9 @@ def found(image: Path) -> tuple[list[Tick], int]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_power_cut_takes_no_more_than_stated(begin: Begin, case: tuple[str, str, int]) -> None:
-    """Row 2, in the middle of a commit or of a checkpoint: FULL loses nothing that was acknowledged; NORMAL the newest
-    commits, since the last checkpoint; the file is whole. The next start goes on there and asks OpenD for the rest.
+def test_a_power_cut_loses_no_more_than_documented(begin: Begin, case: tuple[str, str, int]) -> None:
+    """Row 2, during a commit or a checkpoint: FULL loses no acknowledged tick; NORMAL may lose the commits since the
+    last checkpoint; the file is valid. The next start continues with it and backfills the rest.
     """
     synchronous, of, seed = case
     rng = random.Random(seed)
@@ -107,7 +106,7 @@ def test_a_power_cut_takes_no_more_than_stated(begin: Begin, case: tuple[str, st
 
 
 @pytest.mark.parametrize("seed", STARTS)
-def test_a_power_cut_at_the_start_is_survived(begin: Begin, seed: int) -> None:
+def test_a_power_cut_at_the_start_does_not_prevent_the_next_start(begin: Begin, seed: int) -> None:
     """Row 2, while the day's file is created: what is left of it does not prevent the next start."""
     rng = random.Random(seed)
     trial = begin("--wait", symbols="20", rate=200)

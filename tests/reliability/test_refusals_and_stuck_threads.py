@@ -94,8 +94,8 @@ def test_the_second_collector_is_refused_and_the_first_goes_on(begin: Begin) -> 
 
 
 def test_a_spool_has_one_owner_too(begin: Begin) -> None:
-    """Row 20: with a DATA_ROOT of its own but the spool of another, a collector is refused: it would take for an
-    earlier run's what the first one spools at this moment.
+    """Row 20: a collector with its own DATA_ROOT but the spool of another one is refused: it would take the rows that
+    the first one spools now for rows of an earlier run.
     """
     trial = begin("--wait", symbols="20", rate=500)
     trial.run()
@@ -130,9 +130,9 @@ def last_fields(collector: FaultyCollector) -> dict[str, int]:
 @pytest.mark.early
 @pytest.mark.parametrize("met", LOCK_MET)
 def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, met: str) -> None:
-    """Row 22: the writer's thread never returns from a write, and nobody knows why: stacks in the log, three recoveries
-    in steps, then exit 1 with all that was held spooled; the next start stores it without OpenD. The new writer may
-    meet the lock of the stuck one on the way, or not.
+    """Row 22: the writer thread never returns from a write, without a known cause: stacks in the log, three recoveries
+    in steps, then exit 1 with all rows spooled; the next start stores them without OpenD. The new writer may or may not
+    find the lock of the stuck one.
     """
     trial = begin("--wait", symbols="20", rate=400)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS=LOCK_MET[met], STOP_FLUSH_TIMEOUT_SEC="20")
@@ -158,7 +158,7 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, m
 
 @pytest.mark.early
 @pytest.mark.parametrize("times", WRITES)
-def test_a_write_that_never_returns_costs_nothing(begin: Begin, times: int) -> None:
+def test_a_write_that_never_returns_loses_no_tick(begin: Begin, times: int) -> None:
     """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
     trial = begin("--wait", symbols="40", rate=150)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="20")

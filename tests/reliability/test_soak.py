@@ -17,9 +17,9 @@ SECONDS: Final = 40.0  # with its start, its calm and its verdict about a minute
 @pytest.mark.early
 @pytest.mark.parametrize("seed", [23])
 def test_a_day_of_faults_loses_nothing(workdir: Path, seed: int) -> None:
-    """Row 23: a trading day in less than a minute, faults at random: the verdict holds for a collector that
-    lives through it and for those that are killed all the time, their files damaged in between; memory and descriptors
-    stay flat. Beside it cuts of rows 6 and 7.
+    """Row 23: a trading day in less than a minute with random faults: the verdict is OK for a collector that is never
+    killed, and for those that are killed repeatedly and whose files are damaged; memory and descriptors do not grow.
+    Also cuts of rows 6 and 7.
     """
     figures = soak(workdir, SECONDS, seed)
     assert figures.failures == []

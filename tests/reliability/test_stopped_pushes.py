@@ -18,7 +18,7 @@ FOUND_S: Final = 300.0  # only ends a test that would wait for ever: 20 s are pr
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_at_any_rate_pushes_that_stop_are_found_and_nothing_is_unaccounted(begin: Begin, rate: float) -> None:
+def test_stopped_pushes_are_found_at_any_rate_and_every_tick_is_accounted_for(begin: Begin, rate: float) -> None:
     """Logged once, subscribed again, backfilled; ticks beyond OpenD's 1,000 are a gap of known size."""
     trial = begin(symbols=SYMBOL, rate=rate)
     collector = trial.run()
@@ -48,9 +48,9 @@ def test_all_symbols_stop_at_once(begin: Begin) -> None:
     assert not collector.events("futu_disconnected")
 
 
-def test_a_lost_subscription_is_noticed_when_opend_refuses_a_question(begin: Begin) -> None:
-    """OpenD answers for subscribed symbols alone: a refusal is looked into at once, not with the comparison of the
-    minute. At 30 ticks/s OpenD's window holds half of that minute.
+def test_a_lost_subscription_is_noticed_when_opend_refuses_a_request(begin: Begin) -> None:
+    """OpenD answers only for subscribed symbols: after a refusal the subscriptions are compared at once, not with the
+    next comparison of each minute. At 30 ticks/s OpenD's window holds half of that minute.
     """
     trial = begin(symbols=SYMBOL, rate=30.0)
     collector = trial.run()

@@ -133,7 +133,7 @@ def test_the_market_state_has_priority_over_the_clock(
     assert "sudo systemctl restart hk-tick-collector" in found.verdict
 
 
-def test_the_cause_of_a_lag_is_named_first(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+def test_the_cause_of_a_lag_is_the_verdict(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """No collector runs, or OpenD is not connected: each is the verdict, and the lag that it causes is shown below."""
     path = tmp_path / f"{DAY}.db"
     link = Link(OPEN_MS + 5000, connected=False, conn_id=None, reason="connection refused")
@@ -213,7 +213,7 @@ def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., 
         ("20261119.snapshot", "10:00:00", 1, "hk-tick-collector snapshot --day 20261119"),
     ],
 )
-def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: str, code: int, says: str) -> None:
+def test_a_missing_file_has_a_reason(tmp_path: Path, check: Check, name: str, clock: str, code: int, says: str) -> None:
     """It depends on the calendar and on whether a collector runs; if no file is expected, it is no fault."""
     found = check(tmp_path / f"{name}.db", at_s=at(clock))
     assert found.code == code
@@ -221,7 +221,7 @@ def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: st
     assert says in found.only_line()
 
 
-def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
+def test_a_missing_file_of_today_has_a_reason(tmp_path: Path, check: Check) -> None:
     """If a collector runs, the day is a holiday in OpenD's calendar, or `status` shows the cause."""
     path, now_s = tmp_path / f"{DAY}.db", at("10:00:00")
     with collecting(tmp_path):
@@ -266,7 +266,7 @@ def test_without_an_argument_it_takes_today(tmp_path: Path, tick: Callable[..., 
     assert str(root) not in check().verdict
 
 
-def test_each_symbol_shows_how_fresh_it_is(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+def test_each_symbol_is_shown_with_its_newest_tick(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """The symbol with the oldest tick comes first; if there are many, the others are counted."""
     path = tmp_path / f"{DAY}.db"
     with closing(fill(path, tick)) as day, collecting(tmp_path):
@@ -315,7 +315,7 @@ LIVE: Final = {
 
 
 @pytest.mark.parametrize(("changes", "says"), LIVE.values(), ids=LIVE)
-def test_what_the_live_state_knows_is_named_as_status_does(
+def test_problems_of_the_live_state_are_named_as_in_status(
     tmp_path: Path, tick: Callable[..., TickRow], check: Check, changes: dict[str, Any], says: str
 ) -> None:
     """A lock, a lost right, a login code, a crash loop: cause and command; OpenD's text is only text."""
@@ -426,7 +426,7 @@ def test_a_day_of_the_predecessor(tmp_path: Path, check: Check, tick: Callable[.
     assert found.only_line().endswith(f"is not imported yet -> sudo hk-tick-collector import {waiting}")
 
 
-def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
+def test_the_printed_command_moves_a_foreign_file(tmp_path: Path, check: Check) -> None:
     """The command that is printed for another program's file can be pasted, and the file is kept."""
     path = tmp_path / f"{DAY}.db"
     _foreign(path)
@@ -447,7 +447,9 @@ def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
         (lambda path: path.mkdir(), "is no regular file -> d="),
     ],
 )
-def test_what_is_no_whole_day_file(tmp_path: Path, check: Check, make: Callable[[Path], object], says: str) -> None:
+def test_a_file_that_is_no_complete_day_file_is_one_line(
+    tmp_path: Path, check: Check, make: Callable[[Path], object], says: str
+) -> None:
     """One line with cause and remedy, exit 2."""
     make(tmp_path / f"{DAY}.db")
     found = check(tmp_path / f"{DAY}.db")
@@ -554,7 +556,7 @@ def test_a_frozen_disk(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
     assert found.only_line().endswith(f" -> sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {root})")
 
 
-def test_a_view_without_an_end(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+def test_an_endless_view_is_stopped(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """A file whose `symbols` never ends: the script stops after seconds of CPU time, and says what to look at."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick).close()

@@ -1,4 +1,4 @@
-"""The control socket: whoever connects decides when a fault happens."""
+"""The control socket: a client decides when a fault happens."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_tell_works_without_an_event_loop(tools: Any, tmp_path: Path) -> None:
     tools.run(main())
 
 
-def test_its_clients_may_leave_at_any_moment(tools: Any, tmp_path: Path) -> None:
-    """In the middle of a line, or before the answer; a line without an end is not kept for ever."""
+def test_clients_may_disconnect_at_any_time(tools: Any, tmp_path: Path) -> None:
+    """In the middle of a line, or before the answer; an endless line is not kept in memory."""
 
     async def main() -> None:
         path = tmp_path / "control"
@@ -86,7 +86,7 @@ def test_its_clients_may_leave_at_any_moment(tools: Any, tmp_path: Path) -> None
     tools.run(main())
 
 
-def test_the_socket_comes_and_goes(tools: Any, tmp_path: Path) -> None:
+def test_the_socket_is_created_and_removed(tools: Any, tmp_path: Path) -> None:
     """A socket that a killed simulator left is replaced; another kind of file or an unusable path is an error."""
     path = tmp_path / "control"
     with socket.socket(socket.AF_UNIX) as left:

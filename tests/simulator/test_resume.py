@@ -32,8 +32,8 @@ async def totals(tools: Any, peer: Any) -> list[messages.DayTotals]:
 
 
 @pytest.mark.parametrize("torn", [b"", b"HK.00700\t77", b"HK.00700\t1\t2\t3.0\t4\t5.0\tBUY\tAUTO_M"])
-def test_windows_totals_and_counters_go_on(tools: Any, tmp_path: Path, torn: bytes) -> None:
-    """As if it had run on: the line that was cut by the kill is gone, clock and counters only go forward."""
+def test_windows_totals_and_counters_continue(tools: Any, tmp_path: Path, torn: bytes) -> None:
+    """As if it had not been killed: the incomplete last line is removed, clock and counters only go forward."""
     truth = tmp_path / "truth"
 
     async def main() -> None:
@@ -89,7 +89,7 @@ def test_odd_ticks_and_other_days_are_remembered(tools: Any, tmp_path: Path) -> 
     tools.run(main())
 
 
-def test_a_new_truth_forgets_the_old_rejects(tools: Any, tmp_path: Path) -> None:
+def test_a_new_truth_removes_the_old_rejected_ticks(tools: Any, tmp_path: Path) -> None:
     """And a resumed one keeps them."""
     truth = tmp_path / "truth"
 

@@ -164,7 +164,7 @@ def test_subscriptions_are_counted_and_refused_by_the_batch(tools: Any) -> None:
     tools.run(main())
 
 
-def test_unsubscribing_stops_pushes_and_pulls(tools: Any) -> None:
+def test_unsubscribing_stops_pushes_and_answers(tools: Any) -> None:
     """After the minimum time, one symbol or all of them."""
 
     async def main() -> None:
@@ -186,7 +186,7 @@ def test_unsubscribing_stops_pushes_and_pulls(tools: Any) -> None:
     tools.run(main())
 
 
-def test_what_opend_would_refuse_is_refused_in_words(tools: Any) -> None:
+def test_what_opend_would_refuse_is_refused_with_a_text(tools: Any) -> None:
     """Not subscribed, too many rows, an unknown protocol, a body that cannot be decoded: retType -1; it goes on."""
 
     async def main() -> None:
@@ -307,7 +307,7 @@ def test_day_totals_are_those_of_the_truth(tools: Any, tmp_path: Path) -> None:
     ],
     ids=["http", "length of 2 GB", "wrong SHA-1", "JSON", "no InitConnect"],
 )
-def test_bytes_that_are_no_protocol_end_that_connection_only(tools: Any, garbage: bytes) -> None:
+def test_invalid_bytes_end_that_connection_only(tools: Any, garbage: bytes) -> None:
     """The client is disconnected; the others go on."""
 
     async def main() -> None:
@@ -321,7 +321,7 @@ def test_bytes_that_are_no_protocol_end_that_connection_only(tools: Any, garbage
     tools.run(main())
 
 
-def test_a_client_that_does_not_read_is_cut_and_slows_nobody(tools: Any) -> None:
+def test_a_client_that_does_not_read_is_disconnected_and_delays_no_other(tools: Any) -> None:
     """The client that reads gets every tick; the other is disconnected once its buffer is full."""
 
     async def main() -> None:
@@ -351,7 +351,7 @@ def test_a_client_that_does_not_read_is_cut_and_slows_nobody(tools: Any) -> None
     tools.run(main())
 
 
-def test_the_129th_connection_is_turned_away(tools: Any) -> None:
+def test_the_129th_connection_is_refused(tools: Any) -> None:
     """128 are served; when one disconnects, another can connect."""
 
     async def main() -> None:
@@ -369,7 +369,7 @@ def test_the_129th_connection_is_turned_away(tools: Any) -> None:
     tools.run(main())
 
 
-def test_an_encrypting_opend_turns_away_who_does_not_encrypt(tools: Any, rsa_key: Path) -> None:
+def test_an_encrypting_opend_refuses_plain_clients(tools: Any, rsa_key: Path) -> None:
     """A plain InitConnect to an OpenD with a key ends the connection."""
     pem = rsa_key.read_bytes()
 

@@ -104,7 +104,7 @@ def test_the_wait_for_clients_is_limited_and_a_second_signal_ends_it(
         client.close()
 
 
-def test_a_scenario_goes_wrong_as_it_says(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
+def test_the_steps_of_a_scenario_take_effect(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
     """Its steps are logged, and their effects reach clients."""
     (workdir / "bad.txt").write_text("# the end of this connection\nat 50ms cut\n")
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "1000", "--wait", "--scenario", "bad.txt")
@@ -142,7 +142,7 @@ def test_models_of_the_sequence_can_be_listed_and_a_wrong_one_is_refused(
         assert f"allowed are {', '.join(MODELS)}" in done.stderr
 
 
-def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir: Path) -> None:
+def test_a_killed_simulator_can_be_resumed(start_simulate: Callable[..., Any], workdir: Path) -> None:
     """Killed at any moment and resumed, its truth has every counter once."""
     arguments = ("--symbols", ",".join(SYMBOLS), "--rate", "20000", "--day", "20261120", "--at", "10:00")
     for number in range(3):
@@ -158,7 +158,7 @@ def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir:
         assert own == sorted(own, key=lambda tick: tick.seq)
 
 
-def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[..., Any], tools: Any) -> None:
+def test_it_serves_clients_after_the_last_tick(start_simulate: Callable[..., Any], tools: Any) -> None:
     """After --total a client can still connect and request ticks."""
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "10000", "--total", "200")
     simulate.wait_for("simulator_market_ended ticks=200")
@@ -182,7 +182,7 @@ def test_equal_arguments_make_equal_truth_files(start_simulate: Callable[..., An
     assert (workdir / "one").read_bytes() == (workdir / "two").read_bytes() != b""
 
 
-def test_symbols_come_from_a_file_and_go_to_one(start_simulate: Callable[..., Any], workdir: Path) -> None:
+def test_symbols_are_read_from_a_file_and_written_to_one(start_simulate: Callable[..., Any], workdir: Path) -> None:
     """@FILE skips comments; --write-symbols tells a collector what there is."""
     (workdir / "in.txt").write_text("# mine\nHK.00981\n\nHK.00700\n")
     simulate = start_simulate("--symbols", "@in.txt", "--write-symbols", "out.txt")
@@ -296,7 +296,7 @@ def test_a_taken_port_is_named(cli: Callable[..., subprocess.CompletedProcess[st
     assert f"127.0.0.1:{port} is in use: stop the program that listens there" in done.stderr
 
 
-def test_no_tick_is_sent_that_the_truth_lacks(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
+def test_every_sent_tick_is_in_the_truth(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
     """If it is killed while pushing, the truth file holds every tick that a client received."""
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "20000", "--truth", "truth")
 

@@ -94,7 +94,7 @@ def sqlite3() -> Sqlite3:
 
 @pytest.fixture
 def killed_writer() -> KilledWriter:
-    """A writer that SIGKILL ended behind its first commit."""
+    """A writer that SIGKILL ended after its first commit."""
     return kill_writer
 
 

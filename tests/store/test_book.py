@@ -58,14 +58,14 @@ def test_every_table_but_the_ticks(sealed: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_each_time(sealed: Path, tmp_path: Path) -> None:
-    """Also from a copy of the day file whose pages lie differently."""
+    """Also from a copy of the day file whose pages are in another order."""
     sql(sealed, f"VACUUM INTO '{tmp_path}/copy.db'")
     write_book(sealed, tmp_path / "one")
     write_book(tmp_path / "copy.db", tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_strange_table_is_named(sealed: Path, tmp_path: Path) -> None:
+def test_a_virtual_table_is_named(sealed: Path, tmp_path: Path) -> None:
     """Another program's virtual table is not executed here."""
     sealed.chmod(0o640)
     with apsw.Connection(str(sealed)) as db:

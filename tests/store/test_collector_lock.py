@@ -62,7 +62,7 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     assert (tmp_path / LOCK_NAME).read_text() == "me\n"
 
 
-def test_a_refused_one_leaks_no_descriptor(tmp_path: Path) -> None:
+def test_a_refused_lock_leaks_no_descriptor(tmp_path: Path) -> None:
     """Asking a hundred times for a held lock leaves no descriptor open."""
     lock = OwnerLock(tmp_path, f"pid {os.getpid()}")
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
@@ -115,7 +115,7 @@ def test_a_lock_of_somebody_else_is_named_with_its_holder(tmp_path: Path) -> Non
     OwnerLock(tmp_path, "me").release()
 
 
-def test_where_the_list_of_locks_is_hidden_no_dead_collector_is_blamed(
+def test_where_the_list_of_locks_is_hidden_no_dead_collector_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As under the unit: a living collector is named by its file; else the command that finds the holder."""
@@ -148,7 +148,7 @@ def test_the_group_can_take_no_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave a file of root's")
-def test_a_lock_file_of_roots_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
+def test_a_lock_file_of_root_is_named_with_the_command_that_corrects_it(tmp_path: Path) -> None:
     """After a run as root the service's account gets the file's owner and the command to paste."""
     open_to_others(tmp_path)
     tmp_path.chmod(0o777)
@@ -180,7 +180,7 @@ for lock in (OwnerLock, lambda *args: spool_owned(*args).__enter__()):
 """
 
 
-def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_prevent_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without space for the name, or for the file itself, the lock is still held."""
 
     def full(*_: object) -> int:
@@ -206,7 +206,7 @@ def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
-    """The advice does not give the lock away: no chown, whether the service runs or not."""
+    """The remedy does not change the owner of the lock: no chown, whether the service runs or not."""
     open_to_others(tmp_path)
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
         (tmp_path / name).touch(mode=0o600)

@@ -38,7 +38,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("before", ["", "wal", "delete"])
 @pytest.mark.parametrize("name", [f"{DAY}.snapshot.db", "noon.db"])
-def test_a_backup_is_seen_to_go_on_and_to_end(source: Path, before: str, name: str) -> None:
+def test_the_progress_and_the_end_of_a_backup_are_seen(source: Path, before: str, name: str) -> None:
     """To a new file, over the copy of an earlier `.backup`, and over a database that is not in WAL mode."""
     target = source.with_name(name)
     if before:

@@ -70,8 +70,8 @@ def test_a_batch_of_any_size_is_one_commit(open_day: OpenDay, path: Path, tick: 
 def test_statements_are_prepared_once(
     open_day: OpenDay, path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the first batch of new rows and the first of duplicates had SQLite prepare serves all that follow, whatever
-    their size: to prepare a wide statement takes half as long as to run it.
+    """The statements that the first batch of new rows and the first batch of duplicates prepare are used for all later
+    batches of any size. Preparing a wide statement takes half as long as running it.
     """
     connections: list[apsw.Connection] = []
     open_day(path).abandon()  # the file is made, and what it is compared with
@@ -89,12 +89,12 @@ def test_statements_are_prepared_once(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_interleaving_is_the_set(
+def test_any_order_of_batches_stores_the_same_ticks(
     data: st.DataObject, tick: MakeTick, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever comes twice, in whatever order and batches: each key once, and every counter equals a recount.
+    """With repeated rows, in any order and batches: each key is stored once, and every counter equals a recount.
 
-    The file is closed, or left as a crash leaves it, and opened anew between batches; also by another run.
+    Between batches the file is closed, or left as after a crash, and opened again; also by another run.
     """
     keys = st.tuples(st.sampled_from(["HK.00005", "HK.00700", "HK.09988"]), st.integers(0, 12))
     path = tmp_path_factory.mktemp("day") / "20261120.db"
@@ -173,7 +173,7 @@ def test_the_ledger_balances(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     assert all(run.received == sum(run[5:]) for run in runs.values())
 
 
-def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_a_run_continues_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """A file that is opened again in the same run continues the counters and keeps the start time."""
     open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     again = DayFile(path, path.stem, "run", NOW_MS + 9, "test", StoreOptions())
@@ -184,8 +184,8 @@ def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick:
     assert query(path, "SELECT started_ms, updated_ms, stored FROM ledger") == [(NOW_MS, NOW_MS + 9, 2)]
 
 
-def test_stretches_of_connection_follow_each_other(open_day: OpenDay, path: Path) -> None:
-    """Each stretch ends where the next begins, and only the last one is still going on."""
+def test_connections_follow_each_other_without_a_pause(open_day: OpenDay, path: Path) -> None:
+    """Each connection ends where the next begins, and only the last one has no end."""
     day = open_day(path)
     links = [Link(10, False, None, "starting"), Link(20, True, 7, ""), Link(30, False, None, "gone")]
     day.write(Batch(links=links[:2]), NOW_MS)
@@ -209,6 +209,15 @@ def test_a_reconciliation_replaces_that_of_its_session(open_day: OpenDay, path: 
     day.write(Batch(reconciled=[second]), NOW_MS)
     with DayReader(path) as reader:
         assert reader.reconciliation() == [first._replace(symbol="HK.00005"), second]
+
+
+def test_the_file_keeps_the_drift_furthest_from_zero(open_day: OpenDay, path: Path) -> None:
+    """Over restarts too: the file compares, not the process."""
+    day = open_day(path)
+    for drift_s, kept in ((0.25, "0.250"), (-0.1, "0.250"), (-3.5, "-3.500"), (3.5, "-3.500"), (10.0, "10.000")):
+        day.write(Batch(drift_s=drift_s), NOW_MS)
+        with DayReader(path) as reader:
+            assert reader.meta()["clock_drift_max_s"] == kept
 
 
 # --- what is opened, and what is refused ---
@@ -256,7 +265,7 @@ def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: Op
 
 
 def test_a_later_answer_replaces_what_is_known_of_a_symbol(open_day: OpenDay, path: Path) -> None:
-    """Suspension may change in the day. Where the later answer says nothing, the earlier one stands."""
+    """Suspension may change during the day. A field that the later answer lacks keeps its earlier value."""
     day = open_day(path)
     first = Instrument("HK.00700", "騰訊控股", 100, "STOCK", False, "2004-06-16", 618.5, NOW_MS)
     other = Instrument("HK.00001", None, None, None, None, None, None, NOW_MS)
@@ -373,7 +382,7 @@ def test_a_foreign_file_keeps_its_write_ahead_log(
 
 
 def test_what_is_no_file_is_refused(open_day: OpenDay, path: Path) -> None:
-    """A directory, a FIFO (without waiting for its other end), a missing DATA_ROOT: named, with a remedy."""
+    """A directory, a FIFO (without waiting for its writer), a missing DATA_ROOT: named, with a remedy."""
     path.mkdir()
     with pytest.raises(ForeignFileError, match="is a directory"):
         open_day(path)
@@ -488,9 +497,9 @@ def test_a_new_file_is_on_the_disk_before_it_has_its_name(open_day: OpenDay, pat
     assert synced.syncs["new"] >= len(schema.MIGRATIONS)
 
 
-def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
-    twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
+def test_the_wal_stays_small(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """It is copied into the file each time it has the size of the setting. If a reader has let it grow, it is truncated
+    to twice that size when the reader ends. `status` shows its size; after the end of the file it is 0.
     """
     options = StoreOptions(wal_autocheckpoint_pages=11)
     day = open_day(path, options=options)
@@ -513,8 +522,8 @@ def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     assert day.wal_bytes() == 0
 
 
-def test_a_file_that_was_taken_away_is_noticed(open_day: OpenDay, path: Path) -> None:
-    """Moved away, or another in its place, or its directory moved: whoever writes on would write where nobody looks."""
+def test_a_file_that_was_moved_away_is_noticed(open_day: OpenDay, path: Path) -> None:
+    """Moved away, replaced by another file, or its directory moved: rows written to it would be lost for readers."""
     day = open_day(path)
     assert day.in_place()
     aside = path.with_name("aside")
@@ -531,7 +540,7 @@ def test_a_file_that_was_taken_away_is_noticed(open_day: OpenDay, path: Path) ->
     assert not day.in_place()
 
 
-def test_what_others_changed_is_told_with_the_commit_that_mends_it(
+def test_changes_by_others_are_reported_with_the_commit_that_corrects_them(
     open_day: OpenDay, path: Path, tick: MakeTick
 ) -> None:
     """Once, by a commit that happened: not by one that failed, and not again by the next."""
@@ -545,9 +554,9 @@ def test_what_others_changed_is_told_with_the_commit_that_mends_it(
     attempted = day.attempted
     assert attempted is None
     written = day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
-    assert written.mended == ("trigger ticks_counted was missing",)
+    assert written.undone == ("trigger ticks_counted was missing",)
     assert day.attempted == written
-    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == ()
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).undone == ()
     assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
 
 
@@ -558,7 +567,7 @@ def test_ticks_that_a_trigger_of_others_keeps_out_are_named(open_day: OpenDay, p
     other.execute("CREATE TRIGGER guard BEFORE INSERT ON ticks WHEN NEW.seq > 6 BEGIN SELECT RAISE(IGNORE); END")
     other.close()
     with pytest.raises(
-        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7$"
+        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7\n"
     ) as caught:
         day.write(Batch(rows=[tick("HK.00700", seq) for seq in (5, 6, 7, 8)]), NOW_MS)
     assert "docs/sqlite-wal.md" in caught.value.hint

@@ -1,4 +1,4 @@
-"""The end of a day file: checked, made one plain file, sealed; and what keeps it from that, told with a remedy."""
+"""The end of a day file: checked, made one plain file, sealed; what prevents that is reported with a remedy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_whole_day_passes_its_check(open_day: OpenDay, path: Path, tick: MakeT
 
 
 def test_a_day_that_is_wanted_is_not_checked(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """Whoever begins a check may still say no, with the file open: then it did not pass, though it is damaged."""
+    """The caller can stop a check when the file is open: then it has not passed, and damage is not reported."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
     put_in_disorder(path)
@@ -116,7 +116,7 @@ def test_a_lock_on_a_day_only_delays_its_check(open_day: OpenDay, path: Path, ti
     [lambda path: check_day(path, OPTIONS, go_on), lambda path: seal(path, NOW_MS, OPTIONS)],
     ids=["checked", "sealed"],
 )
-def test_a_damaged_day_is_told_with_a_remedy(
+def test_a_damaged_day_is_reported_with_a_remedy(
     open_day: OpenDay, path: Path, tick: MakeTick, end: Callable[[Path], bool]
 ) -> None:
     """By the check alone and by sealing: the file's name, SQLite's verdict, where to read on. It stays as it is."""
@@ -129,7 +129,7 @@ def test_a_damaged_day_is_told_with_a_remedy(
     assert (path.stat().st_mode & 0o777, path.read_bytes(), files(path)) == (0o640, before, [""])
 
 
-def test_what_was_checked_is_not_read_again(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_a_checked_day_is_not_read_again(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """Sealing behind a check takes moments: it does not read the ticks, so it cannot find what only that would."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
@@ -147,8 +147,8 @@ def test_what_was_checked_is_not_read_again(open_day: OpenDay, path: Path, tick:
     ],
     ids=["check_day", "make_plain", "seal"],
 )
-def test_a_day_that_is_gone_is_not_made_anew(path: Path, end: Callable[[Path], bool]) -> None:
-    """Somebody moved it away a moment before: an error with its name, and no empty file in its place."""
+def test_a_day_that_is_gone_is_not_created_again(path: Path, end: Callable[[Path], bool]) -> None:
+    """The file was moved away a moment before: an error with its name, and no empty file in its place."""
     with pytest.raises(FileNotFoundError) as caught:
         end(path)
     assert str(caught.value.filename) == str(path)
@@ -156,7 +156,7 @@ def test_a_day_that_is_gone_is_not_made_anew(path: Path, end: Callable[[Path], b
 
 
 def test_a_day_is_sealed_from_its_log(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """What a run that was killed left in the WAL is in the sealed file; when it was sealed is told, and only once."""
+    """Ticks that a killed run left in the WAL are in the sealed file; the time of sealing is recorded once."""
     filled(open_day, path, tick)
     assert files(path) == ["", "-shm", "-wal"]
     assert seal(path, NOW_MS, OPTIONS) is True
@@ -170,8 +170,8 @@ def test_a_day_is_sealed_from_its_log(open_day: OpenDay, path: Path, tick: MakeT
 def test_one_plain_file_is_made_of_a_day_unless_a_reader_holds_it(
     open_day: OpenDay, path: Path, tick: MakeTick
 ) -> None:
-    """With a reader attached the WAL and its shared memory stay on the disk, also when both are gone: whoever may not
-    write could not open it otherwise. Without one a single file is left, with every tick.
+    """With a reader attached the WAL and its shared memory stay on the disk, also after both have ended: otherwise a
+    reader without write permission could not open the file. Without a reader a single file is left, with every tick.
     """
     filled(open_day, path, tick)
     reader = attach(path)
@@ -185,8 +185,8 @@ def test_one_plain_file_is_made_of_a_day_unless_a_reader_holds_it(
 
 
 def test_a_reader_at_the_stop_leaves_the_day_to_others(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """`close` tells whether one plain file is left; after it the file is closed in either case, and again is no error
-    for whoever ends its statements from another thread meanwhile.
+    """`close` returns whether one plain file is left. The file is closed in either case. A second call is no error, and
+    neither is an interrupt from another thread meanwhile.
     """
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
@@ -202,9 +202,9 @@ def test_a_reader_at_the_stop_leaves_the_day_to_others(open_day: OpenDay, path: 
     assert files(path) == [""]
 
 
-def test_a_stretch_that_a_kill_cut_short_ends_with_the_last_commit(open_day: OpenDay, path: Path) -> None:
-    """The next run ends it where it is known to have lasted to, and says how it ended; where OpenD was away the reason
-    stays. The same run, which opens its file anew after an error, is still within it.
+def test_a_connection_that_a_kill_cut_short_ends_with_the_last_commit(open_day: OpenDay, path: Path) -> None:
+    """The next run sets its end to the time of the last commit, and records how it ended; for a time without a
+    connection the reason stays. If the same run opens its file again after an error, the connection continues.
     """
     query = "SELECT from_ms, to_ms, reason FROM connections ORDER BY rowid"
     day = open_day(path, "first")

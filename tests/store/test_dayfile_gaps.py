@@ -56,8 +56,8 @@ def of_symbol(number: int, missing: int | None) -> Gap:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_figures_of_gaps_are_those_of_their_rows(open_day: OpenDay, path: Path, tick: MakeTick, seed: int) -> None:
-    """However gaps open, grow, shrink, close and open anew: the counts that `status` shows and `expected` of each
-    symbol are what the rows of `gaps` say. Those that a transaction opened or closed are told, and no others.
+    """However gaps open, grow, shrink, close and open again: the counts that `status` shows and `expected` of each
+    symbol agree with the rows of `gaps`. Exactly the gaps that a transaction opened or closed are reported.
     """
     random, day = Random(seed), open_day(path)
     rules = [RuleChange(0, symbol, "counter", 0) for symbol in SYMBOLS]
@@ -116,7 +116,7 @@ def test_a_rule_whose_commit_failed_still_waits(open_day: OpenDay, path: Path, t
         ("UPDATE symbols SET last_ts_ms = 4102444800000", "20261120.db: symbols.last_ts_ms is 4102444800000"),
     ],
 )
-def test_figures_that_nobody_of_ours_wrote_are_refused(
+def test_figures_written_by_another_program_are_refused(
     open_day: OpenDay, path: Path, tick: MakeTick, change: str, told: str
 ) -> None:
     """A file in which another program changed figures is named, with its figure and a remedy, before a tick goes in."""
@@ -133,8 +133,8 @@ def test_figures_that_nobody_of_ours_wrote_are_refused(
 
 
 def test_the_largest_figures_of_ours_are_taken(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """A gap of nearly the whole range of a sequence, one that misses nothing, and a tick of the last millisecond of
-    2099 are no work of others.
+    """A gap of nearly the whole range of a sequence, a gap without missing ticks, and a tick of the last millisecond of
+    2099 do not show that another program changed the file.
     """
     day = open_day(path)
     gaps = [gap(1, 2**53 - 1), gap(2, 0)._replace(status=GAP_OPEN, closed_ms=None)]

@@ -168,7 +168,7 @@ def test_a_reader_at_the_stop_keeps_the_files(
     assert open_day(group_path).close()
 
 
-def test_letting_go_writes_nothing(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_closing_after_an_error_writes_nothing(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """After an error of the disk the file is left as it is: what was committed waits in the WAL."""
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", n) for n in range(300)]), NOW_MS)
@@ -179,7 +179,7 @@ def test_letting_go_writes_nothing(open_day: OpenDay, path: Path, tick: MakeTick
 
 
 @pytest.mark.parametrize("lost", ["-shm", "-wal", "both"])
-def test_a_lost_companion_costs_no_checkpointed_tick(
+def test_a_missing_wal_or_shm_loses_no_checkpointed_tick(
     open_day: OpenDay, path: Path, tick: MakeTick, killed_writer: KilledWriter, lost: str
 ) -> None:
     """If `-shm` or `-wal` is deleted after a crash, the file stays valid, and the next run continues with it."""
@@ -232,9 +232,7 @@ def test_a_statement_can_be_ended_from_another_thread(open_day: OpenDay, path: P
 # --- sealing ---
 
 
-def test_a_sealed_day_is_one_plain_file_for_ever(
-    open_day: OpenDay, group_path: Path, tick: MakeTick, sqlite3: Sqlite3
-) -> None:
+def test_a_sealed_day_is_one_plain_file(open_day: OpenDay, group_path: Path, tick: MakeTick, sqlite3: Sqlite3) -> None:
     """Sealed from any state: one file, 0440, with the time; a copy opens anywhere; sealing again changes nothing."""
     filled(open_day, group_path, tick)
     assert seal(group_path, NOW_MS, OPTIONS) is True

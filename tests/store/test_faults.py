@@ -68,10 +68,10 @@ def test_a_fault_has_a_name(error: Exception, cause: str, *, reopen: bool) -> No
     assert isinstance(error, DISK_ERRORS)
 
 
-def test_no_room_comes_before_what_sqlite_says(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_before_the_error_of_sqlite(tmp_path: Path) -> None:
     """On a disk filled to its last byte SQLite cannot make its `-shm` and calls that an I/O error: the disk is full.
 
-    The same where no inode is left; and a reader, who needs that file too, hears it with the figures' command.
+    The same if no inode is left. A reader, which needs that file too, gets the same cause, with the command to check.
     """
     for options, lack in (("size=2m", "no space"), ("size=2m,nr_inodes=8", "no inode")):
         with small_disk(tmp_path / lack.replace(" ", "_"), options) as disk:

@@ -169,7 +169,7 @@ VALUES: Final = (
 
 @pytest.mark.parametrize("table", ["ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation"])
 def test_any_value_in_any_column_is_a_fault_of_that_file(path: Path, tick: MakeTick, table: str) -> None:
-    """Whoever reads or writes: an error of the file, with its name, or an answer; never a bug of ours."""
+    """For a reader and the writer: an error of the file, with its name, or an answer; never a bug of ours."""
     whole, told = path.read_bytes(), 0
     trigger = _asked(path, "SELECT sql FROM sqlite_schema WHERE name = 'ticks_counted'")
     for column in columns_of(schema.MIGRATIONS, table):

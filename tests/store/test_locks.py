@@ -1,4 +1,4 @@
-"""Who prevents writing, found from real locks that real processes hold on a real day file."""
+"""Which process prevents writing, found from real locks that real processes hold on a real day file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_lock_on_a_byte_of_shm_is_named_with_its_holder(path: Path, byte: int,
     assert day.close()
 
 
-def test_looking_drops_no_lock_of_our_own(path: Path) -> None:
+def test_a_check_drops_no_lock_of_our_own(path: Path) -> None:
     """Closing a descriptor drops a process's POSIX locks on the file: what was just looked at is still protected."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, 10)), NOW_MS)
@@ -78,7 +78,7 @@ def test_a_writer_in_the_stock_shell_is_named(path: Path) -> None:
     assert day.close()
 
 
-def test_a_reader_is_not_blamed(path: Path) -> None:
+def test_a_reader_is_not_named_as_the_cause(path: Path) -> None:
     """A reader in a transaction does not prevent writing."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, 10)), NOW_MS)
@@ -100,7 +100,7 @@ def test_a_reader_of_a_plain_file_keeps_it_from_being_opened(path: Path) -> None
     assert open_day(path).close()
 
 
-def test_a_lock_of_nobody_in_particular(path: Path) -> None:
+def test_a_lock_without_a_process_is_named_as_such(path: Path) -> None:
     """A lock of an open file description has no process; that is said, and nothing is invented."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, 10)), NOW_MS)
@@ -112,7 +112,7 @@ def test_a_lock_of_nobody_in_particular(path: Path) -> None:
     assert day.close()
 
 
-def test_no_descriptor_leaks_and_a_missing_file_is_nobodys(path: Path) -> None:
+def test_no_descriptor_leaks_and_a_missing_file_has_no_holder(path: Path) -> None:
     """Asked a hundred times, of a file that is there and of one that is not. SQLite keeps one to use again."""
     day = open_day(path)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
@@ -123,7 +123,7 @@ def test_no_descriptor_leaks_and_a_missing_file_is_nobodys(path: Path) -> None:
     assert day.close()
 
 
-def test_a_hidden_or_hostile_process_is_told_in_one_clean_line(tmp_path: Path) -> None:
+def test_a_hidden_or_hostile_process_is_named_in_one_clean_line(tmp_path: Path) -> None:
     """What may not be seen is left out; escape codes and newlines of a command line do not reach a terminal."""
     assert describe(999_999_999).words() == "pid 999999999"
     with subprocess.Popen(["sleep", "60\x1b[31m\n" + "x" * 500], stderr=subprocess.DEVNULL) as other:

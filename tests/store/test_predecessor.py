@@ -82,7 +82,7 @@ def test_a_row_that_is_a_tick(changed: dict[str, Any], column: int, value: Any) 
         ({"ts_ms": TS_MS - SHIFT_MS, "seq": 17}, predecessor.TIME_IN_DOUBT),
     ],
 )
-def test_a_row_that_is_none(changed: dict[str, Any], cause: str) -> None:
+def test_a_row_that_is_no_tick_has_a_cause(changed: dict[str, Any], cause: str) -> None:
     """Each has a cause; nothing is made of it."""
     assert place(row(**changed), DAY) == (None, cause, False)
 
@@ -91,7 +91,7 @@ VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(ma
 
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), VALUES))
-def test_any_values_find_their_place(changed: dict[str, Any]) -> None:
+def test_any_row_is_a_tick_or_has_a_cause(changed: dict[str, Any]) -> None:
     """Whatever a file contains, a row is a tick with the right types or has a cause; the fast path agrees."""
     values = row(**changed).values
     placed = place(SourceRow(1, values), DAY)

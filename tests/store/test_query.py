@@ -92,7 +92,7 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert [gap.cause for gap in reader.gaps(["HK.00005", "HK.00001"], only_open=True)] == ["kicked_out"]
 
 
-def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTick) -> None:
+def test_ticks_from_before_the_first_start_are_counted_separately(make_day: MakeDay, tick: MakeTick) -> None:
     """What was traded before the service began counts as missing, unless it is the first day of all, or the symbol was
     added by a later run of the day.
     """
@@ -112,8 +112,8 @@ def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTic
         assert reader.incomplete(first_day=True)[2:4] == (1, "HK.00700")
 
 
-def test_the_books_of_the_service(make_day: MakeDay) -> None:
-    """Connections, runs and meta come back typed and in their order."""
+def test_connections_runs_and_meta_are_read(make_day: MakeDay) -> None:
+    """Connections, runs and meta are returned with their types and in order."""
     day = make_day()
     day.execute("INSERT INTO connections VALUES (20, NULL, 1, 99, ''), (10, 20, 0, NULL, 'refused')")
     day.execute("INSERT INTO ledger VALUES ('b', 2, 3, 4, 10, 5, 2, 1, 1, 1), ('a', 1, 2, 0, 0, 0, 0, 0, 0, 0)")
@@ -243,20 +243,20 @@ def test_days_are_files_with_a_date(tmp_path: Path) -> None:
 # --- following ---
 
 
-def test_following_tells_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> None:
+def test_following_returns_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> None:
     """After the latest ticks: new ones above, between and below the known sequences, and new symbols, each once."""
     day = make_day()
     day.add([tick("HK.00700", seq) for seq in range(0, 10_000, 2)])
     follower = Follower(day.path)
     assert follower.begin(3) == [tick("HK.00700", seq) for seq in (9994, 9996, 9998)]
-    assert follower.look() == []
+    assert follower.poll() == []
     late = [tick("HK.00700", 9_997), tick("HK.00700", 3), tick("HK.00700", 10_000), tick("HK.00005", 1)]
     day.add(late)
-    assert follower.look() == in_time(late)
-    assert follower.look() == []
+    assert follower.poll() == in_time(late)
+    assert follower.poll() == []
 
 
-def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
+def test_one_poll_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
     """After a backfill one poll returns at most the given number, and later polls the rest."""
     day = make_day()
     day.add([tick("HK.00700", 1000)])
@@ -265,7 +265,7 @@ def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
     new = [tick("HK.00700", seq) for seq in range(990, 1011) if seq != 1000] + [tick("HK.00005", 1)]
     day.add(new)
     looks = []
-    while found := follower.look():
+    while found := follower.poll():
         looks.append(found)
     assert all(len(found) <= 7 for found in looks)
     assert in_time([row for found in looks for row in found]) == in_time(new)
@@ -285,8 +285,8 @@ def test_following_survives_a_replaced_file(make_day: MakeDay, tick: MakeTick, t
     (tmp_path / "fresh.db").rename(day.path)
     (tmp_path / "fresh.db-wal").rename(tmp_path / "20261120.db-wal")
     (tmp_path / "fresh.db-shm").unlink()
-    assert follower.look() == [tick("HK.00700", 60)]
-    assert follower.look() == []
+    assert follower.poll() == [tick("HK.00700", 60)]
+    assert follower.poll() == []
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -307,10 +307,10 @@ def test_following_misses_nothing_in_any_order(data: st.DataObject, tmp_path_fac
             follower.begin(0)
         db.execute("INSERT INTO ticks VALUES (?, ?, ?, 1, 1, 1, 'BUY', 'X', 'realtime', 1)", (symbol, seq, seq))
         if position >= begun and data.draw(st.booleans()):
-            told += [(found.symbol, found.seq) for found in follower.look()]
+            told += [(found.symbol, found.seq) for found in follower.poll()]
     if begun == len(order):
         follower.begin(0)
-    while found := follower.look():
+    while found := follower.poll():
         told += [(tick.symbol, tick.seq) for tick in found]
     db.close()
     assert sorted(told) == sorted(order[begun:])

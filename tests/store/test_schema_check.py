@@ -1,4 +1,4 @@
-"""Tables that others change under us: what is harmless is harmless, all else has a name, and nothing is lost by it."""
+"""Tables that another program changes: harmless changes have no effect, others are named, and no tick is lost."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def stock(path: Path, sql: str) -> None:
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", HARMLESS)
-def test_what_is_harmless_stops_nothing(
+def test_harmless_changes_stop_nothing(
     open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
 ) -> None:
     """Columns that may be empty, indexes, views, tables of others, VACUUM: the next batch is stored, and counted."""
@@ -76,7 +76,7 @@ def test_what_is_harmless_stops_nothing(
         day.close()
         day = open_day(path)
     written = day.write(Batch(rows=[tick("HK.00700", 1), tick("HK.00700", 2)]), NOW_MS)
-    assert (written.stored, written.duplicate, written.mended) == (1, 1, ())
+    assert (written.stored, written.duplicate, written.undone) == (1, 1, ())
     day.close()
     with DayReader(path) as reader:
         assert reader.totals().rows == reader.ledger()[-1].stored == 2
@@ -86,7 +86,9 @@ def test_what_is_harmless_stops_nothing(
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", MENDED)
-def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool) -> None:
+def test_our_triggers_and_indexes_are_restored(
+    open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
+) -> None:
     """A dropped or changed trigger or index is restored before the next tick, and logged once."""
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
@@ -94,8 +96,8 @@ def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick
     if reopened:
         day.close()
         day = open_day(path)
-    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == (MENDED[sql],)
-    assert day.write(Batch(rows=[tick("HK.00700", 3)]), NOW_MS).mended == ()
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).undone == (MENDED[sql],)
+    assert day.write(Batch(rows=[tick("HK.00700", 3)]), NOW_MS).undone == ()
     with DayReader(path) as reader:
         assert reader.totals().rows == 3
         assert reader.miscounted() == []
@@ -103,10 +105,10 @@ def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", NAMED)
-def test_what_is_in_the_way_is_named(
+def test_changes_that_prevent_commits_are_named(
     open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool
 ) -> None:
-    """The error says what was changed, is a trouble of the disk and not a bug, and nothing of the batch is stored."""
+    """The error says what was changed, counts as a disk fault and not as a bug, and no row of the batch is stored."""
     day = open_day(path)
     stock(path, sql)
     with pytest.raises(SchemaChangedError, match=NAMED[sql]) as caught:  # noqa: PT012 - opening or writing, as it comes
@@ -127,7 +129,7 @@ def test_a_version_that_was_set_back_is_named(open_day: OpenDay, path: Path, ver
         open_day(path)
 
 
-def test_once_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+def test_when_a_change_is_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """The connection that met the change continues when it is undone."""
     day = open_day(path)
     stock(path, "ALTER TABLE ticks RENAME TO trades")

@@ -1,4 +1,4 @@
-"""A snapshot: complete, of one moment, plain and checked while the writer continues; or nothing at all."""
+"""A snapshot: complete, of one moment, plain and checked while the writer continues; otherwise there is no file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_ticks_of_the_wal_are_in_it_and_anybody_reads_it(
     assert list_days(group_path.parent) == [DAY]
 
 
-def test_a_writer_that_commits_at_every_step_does_not_make_it_begin_anew(
+def test_a_writer_that_commits_at_every_step_does_not_restart_the_copy(
     filled: Path, open_day: OpenDay, tick: Callable[..., TickRow]
 ) -> None:
     """The copy is of the moment it began, counters and all, though the file changes between any two of its steps."""
@@ -95,7 +95,7 @@ def test_a_writer_that_commits_at_every_step_does_not_make_it_begin_anew(
         assert live.totals().rows == ROWS + steps[0]
 
 
-def test_a_target_that_is_too_slow_costs_the_copy_and_not_the_collector(filled: Path, open_day: OpenDay) -> None:
+def test_a_target_that_is_too_slow_ends_the_copy_and_not_the_collector(filled: Path, open_day: OpenDay) -> None:
     """The WAL cannot be reused meanwhile: the copy ends before the WAL has grown beyond its limit."""
     day = open_day(filled)
     day.write(Batch(), NOW_MS)
@@ -111,7 +111,7 @@ def test_a_target_that_is_too_slow_costs_the_copy_and_not_the_collector(filled: 
 
 
 @pytest.mark.parametrize("phase", ["copy", "read", "check"])
-def test_an_interrupted_one_leaves_what_was_there(filled: Path, phase: str) -> None:
+def test_an_interrupted_snapshot_leaves_the_older_one(filled: Path, phase: str) -> None:
     """Ctrl-C at any moment: the older snapshot and its SHA-256 stay, and no other file."""
     older = shoot(filled)
     before = names(filled.parent)
@@ -126,7 +126,7 @@ def test_an_interrupted_one_leaves_what_was_there(filled: Path, phase: str) -> N
     assert read_sum(older.path) == older.sha256
 
 
-def test_what_a_killed_one_left_is_used_up(filled: Path) -> None:
+def test_files_of_a_killed_snapshot_are_replaced(filled: Path) -> None:
     """SIGKILL in the middle leaves a hidden part; the next snapshot takes its place."""
     program = f"""
 import os, sys
@@ -144,7 +144,7 @@ take(Path(sys.argv[1]), Path(sys.argv[1]).parent, keep_free_bytes=0, progress=di
     assert names(filled.parent) == {f"{DAY}.db", f"{DAY}.snapshot.db", f"{DAY}.snapshot.db.sha256"}
 
 
-def test_two_at_once(filled: Path) -> None:
+def test_two_snapshots_at_once_are_refused(filled: Path) -> None:
     """The second is refused, and the first is not affected."""
     refused: list[str] = []
 
@@ -157,7 +157,7 @@ def test_two_at_once(filled: Path) -> None:
     assert set(refused) == {f"another snapshot of {DAY} is being taken: wait until it has ended"}
 
 
-def test_without_room_it_is_not_begun(filled: Path) -> None:
+def test_without_space_no_copy_is_started(filled: Path) -> None:
     """The space that must stay free counts; the line has the free and the needed space."""
     with pytest.raises(StoreError, match=r"no room in .*MB are free, .*MB needed") as caught:
         take(filled, filled.parent, keep_free_bytes=2**60, progress=quiet)
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_meanwhile(filled: Path, small_disk: Path) -> None:
     assert names(small_disk) == {"hog"}
 
 
-def test_a_day_that_began_anew_does_not_cost_the_better_copy(
+def test_a_day_file_that_was_created_again_does_not_replace_the_better_copy(
     path: Path, open_day: OpenDay, tick: Callable[..., TickRow]
 ) -> None:
     """After damage the new day file has fewer ticks: the earlier snapshot stays, and the line says what to do."""
@@ -245,7 +245,7 @@ def test_a_sealed_day(filled: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
-def test_what_root_takes_belongs_to_the_datas_owner(filled: Path) -> None:
+def test_a_snapshot_by_root_belongs_to_the_owner_of_the_data(filled: Path) -> None:
     """The service's account can replace and remove what a person took with sudo."""
     os.chown(filled, NOBODY, NOBODY)
     taken = shoot(filled)

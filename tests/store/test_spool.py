@@ -136,7 +136,7 @@ def test_rows_come_back_exactly(given_rows: list[TickRow]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), segment_bytes=st.sampled_from([1, 600, 100_000]))
-def test_any_interleaving_is_a_list(data: st.DataObject, segment_bytes: int) -> None:
+def test_any_order_of_calls_acts_like_a_list(data: st.DataObject, segment_bytes: int) -> None:
     """Appends, reads, forgets and restarts in any order: what is not forgotten is there, in order, and is counted.
 
     A restart may bring back what was forgotten, never anything else, and only while its segment is not used up.
@@ -252,7 +252,7 @@ def test_first_gives_whole_records_up_to_a_bound(
 
 
 def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """The directory is 0750 and files are 0640, so that the group may look and others may not."""
+    """The directory is 0750 and files are 0640, so that the group may read and others may not."""
     before = os.umask(0)
     try:
         Spool(place).append(rows(0, 1))
@@ -262,7 +262,7 @@ def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
 
 
 def test_the_format_of_version_1(place: Path) -> None:
-    """Golden bytes: a spool outlives an update of the software, so a change here needs a new version number."""
+    """Golden bytes: a spool is read after an update of the software, so a change here needs a new version number."""
     Spool(place).append([FIRST])
     golden = bytes.fromhex(
         "484b5453504f4f4c 01000000"  # HKTSPOOL, version 1
@@ -307,7 +307,7 @@ def test_the_version_with_ten_columns_reads_ours(given_rows: list[TickRow]) -> N
 
 
 def test_one_thread_appends_while_another_drains(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """Two threads, now one ahead and now level: everything arrives once and in order, and nothing remains."""
+    """With two threads at different speeds every row arrives once and in order, and none remains."""
     spool = Spool(place, segment_bytes=5_000)
     appended = rows(0, 3_000)
 
@@ -429,7 +429,7 @@ def test_truncated_before_the_first_record(place: Path, rows: Callable[..., list
 
 @pytest.mark.parametrize("when", ["before the start", "while running"])
 def test_a_flipped_bit_costs_one_record(place: Path, rows: Callable[..., list[TickRow]], when: str) -> None:
-    """A bit flipped anywhere in three records: the two others come back, the damage is told, nothing blocks.
+    """A bit flipped anywhere in three records: the two others are read back, the damage is reported, nothing blocks.
 
     A file whose own head is damaged is left as it is.
     """
@@ -506,7 +506,7 @@ def test_foreign_files_stay(place: Path, rows: Callable[..., list[TickRow]]) -> 
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == foreign
 
 
-def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., list[TickRow]]) -> None:
+def test_a_segment_removed_while_running_loses_only_its_rows(place: Path, rows: Callable[..., list[TickRow]]) -> None:
     """A removed file loses its rows, with their number, and not those after it."""
     spool = Spool(place, segment_bytes=1)
     spool.append(rows(0, 4))
@@ -516,7 +516,7 @@ def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., lis
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(4, "the file does not exist")]
 
 
-def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
+def test_a_spool_directory_that_is_removed_is_created_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
     """SPOOL_DIR goes while it is empty: it is made again, but never the place where it stood."""
     home = tmp_path / "HK"
     (home / ".spool").mkdir(parents=True)
@@ -531,7 +531,7 @@ def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows
 
 @pytest.mark.parametrize("when", ["before the start", "while running"])
 @pytest.mark.parametrize("bad", [1, 2])
-def test_a_bad_sector(
+def test_a_bad_sector_loses_one_record(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch, when: str, bad: int
 ) -> None:
     """Fault row 5: EIO loses the record that it hit; what may still be readable is not cut off, also at the end."""
@@ -556,7 +556,7 @@ def test_a_bad_sector(
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(1, "the disk cannot read it")]
 
 
-def test_what_cannot_be_read_for_a_moment_is_there_for_a_patient_reader(
+def test_a_reader_that_tries_again_gets_rows_after_a_read_error(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault row 5: for a reader that tries again EIO skips nothing; later the rows are there."""
@@ -580,7 +580,7 @@ def test_what_cannot_be_read_for_a_moment_is_there_for_a_patient_reader(
 
 
 def test_no_space_left(tmpfs: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """Fault row 3: ENOSPC changes nothing, however often; with space come back appends succeed, and all is in order."""
+    """Fault row 3: ENOSPC changes nothing, however often; with free space again appends succeed, and order is kept."""
     place = tmpfs / ".spool"
     spool = Spool(place, segment_bytes=30_000)
     appended = 0

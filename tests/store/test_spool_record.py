@@ -31,8 +31,8 @@ def written(path: Path, *records: bytes) -> int:
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
-def test_rows_come_back_as_they_went_in(rows: list[TickRow], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With any texts and numbers."""
+def test_rows_are_read_back_unchanged(rows: list[TickRow], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For any texts and numbers."""
     path = tmp_path_factory.mktemp("spool") / "0000000001.spool"
     end = written(path, record.encode(rows))
     part, found = record.read_rows(path, len(record.FILE_HEAD), end)
@@ -59,6 +59,6 @@ def test_damage_ends_where_the_next_record_begins(tmp_path: Path, at: int) -> No
         (b"HKTSPOOL\x02\0\0\0", "format 2, this version reads 1"),
     ],
 )
-def test_a_file_that_is_no_segment_is_told_by_whose_it_is(head: bytes, words: str) -> None:
+def test_a_file_that_is_no_segment_is_named_by_its_kind(head: bytes, words: str) -> None:
     """Foreign, of another version, or unreadable."""
     assert words in record.whose(head)

@@ -24,16 +24,16 @@ TRUTH: Final = "/var/lib/futu-opend/truth"
 
 _DOWNLOAD_S: Final = 600
 _PYTHON: Final = ("3.11", "cp311")  # Debian 12's
-# A login without its device file asks for an SMS code, which nobody here can give.
+# A login without its device file asks for an SMS code, which the tests cannot give.
 _OPEND: Final = """#!/bin/sh
-# Stands in for the vendor's program: an exchange that goes on where it was when it is started again.
+# Replaces the vendor's program: an exchange that continues where it stopped when it is started again.
 truth={truth}
 [ -z "{device}" ] || [ -e "$HOME/{device}" ] || {{ echo "an SMS code is needed"; exit 1; }}
 if [ -s "$truth" ]; then set -- --resume "$truth"; else set -- --truth "$truth"; fi
 export PYTHONPATH={place}/lib
 exec /usr/bin/python3 -m hk_tick_collector simulate --symbols {symbols} --rate {rate} "$@"
 """
-# Whoever edits a file by hand is played by sed, with the edits of /etc/edits.
+# Instead of a person who edits a file, sed makes the edits of /etc/edits.
 _EDITOR: Final = """#!/bin/sh
 sed -i -f /etc/edits "$1"
 """
@@ -84,7 +84,7 @@ trap 'before_step "$BASH_COMMAND" "${*:-}"' DEBUG
 """
 
 
-# A run that is killed takes half a minute: EVERY_STEP=1 in the environment looks at each of them.
+# A run that is killed takes half a minute: EVERY_STEP=1 in the environment tests every step.
 STRIDE: Final = 1 if os.environ.get("EVERY_STEP") else 3
 
 
@@ -122,13 +122,13 @@ def _bring_checkout(place: Path) -> None:
             shutil.copy2(source, place / name)
 
 
-def wheelhouse() -> Path:
-    """A directory with the wheels of requirements/runtime.txt, for Debian 12's Python; cached by that file."""
-    lock = ROOT / "requirements/runtime.txt"
-    place = cache_directory() / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+def wheelhouse(what: str = "runtime") -> Path:
+    """A directory with the wheels of a file of requirements/, for Debian 12's Python; cached by that file."""
+    lock = ROOT / f"requirements/{what}.txt"
+    place = cache_directory() / f"wheels-{what}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if place.exists():
         return place
-    for old in cache_directory().glob("wheels-*"):
+    for old in cache_directory().glob(f"wheels-{what}-*"):
         shutil.rmtree(old)
     making = place.with_name("making-wheels")
     shutil.rmtree(making, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One machine for all stories, installed as README.md says; each story leaves it as it found it: collecting."""
+"""One machine for all tests, installed as README.md says; each test leaves it collecting, as it was before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEEDED = ("systemd-nspawn", "debootstrap", "nsenter", "setpriv", "unshare")
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Host]:
-    """A booted Debian 12 with nothing of ours but a checkout, wheels, and OpenD's program in its place."""
+    """A booted Debian 12 that has only a checkout, wheels, and OpenD's program in its place."""
     missing = [name for name in _NEEDED if shutil.which(name) is None]
     if os.geteuid() != 0 or missing:
         pytest.fail(f"this needs root and {', '.join(_NEEDED)}; missing: {', '.join(missing) or 'root'}")
@@ -63,7 +63,7 @@ def watch(machine: Host, started: str) -> Iterator[Watch]:
     """The state of a collecting machine as seen from outside, at the start of the test and at its end."""
     assert started
     watch = Watch(machine)
-    if watch.show("ActiveState") != "active":  # a story before this one has failed: that shall not be this one's end
+    if watch.show("ActiveState") != "active":  # an earlier test has failed: this one must not fail because of it
         machine.ask("systemctl restart futu-opend hk-tick-collector")
     watch.collecting()
     yield watch
@@ -72,5 +72,5 @@ def watch(machine: Host, started: str) -> Iterator[Watch]:
 
 @pytest.fixture
 def reader(machine: Host) -> Reader:
-    """Someone with a page, on the machine."""
+    """A person on the machine who pastes the commands of a page."""
     return Reader(machine)

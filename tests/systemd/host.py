@@ -1,6 +1,6 @@
-"""A booted Debian 12: systemd-nspawn around a tree, commands by nsenter, a terminal for whoever is on duty.
+"""A booted Debian 12: systemd-nspawn around a tree, commands by nsenter, a terminal for the person on duty.
 
-Whatever is typed and what it answered is written to standard output: the log of the proof.
+Every command and its output are written to standard output, as the log of the test.
 """
 
 from __future__ import annotations

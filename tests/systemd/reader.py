@@ -1,4 +1,4 @@
-"""Someone with a page in front of them: pastes its commands, one by one, and looks at each answer."""
+"""A person with a page: pastes its commands one by one, and checks each answer."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_a_fresh_host_collects_after_the_installers_three_commands(watch: Watch, installed: str, started: str) -> None:
-    """Installed, FUTU_SYMBOLS set, started: active, every symbol's rows grow, `status` is content."""
+    """Installed, FUTU_SYMBOLS set, started: active, every symbol's rows grow, `status` is OK."""
     assert not re.search(r"WARNING|stopped at", installed), installed
     assert re.match(r"OK\b", started), started
     assert watch.show("ActiveState") == "active"
@@ -38,7 +38,7 @@ def test_who_may_read_and_write_what(machine: Host, watch: Watch) -> None:
     assert watch.pid()
 
 
-def test_the_process_tells_its_own_figures(machine: Host, watch: Watch) -> None:
+def test_the_process_reports_its_own_figures(machine: Host, watch: Watch) -> None:
     """Dashboards' `process_*`, under the unit, which hides most of /proc; its limit of memory is in force."""
     read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9108/metrics').read().decode())"
     said = machine.quietly(f'python3 -c "{read}"').text
@@ -55,7 +55,7 @@ def test_the_process_tells_its_own_figures(machine: Host, watch: Watch) -> None:
     assert watch.show("MemoryMax") == str(2**30)
 
 
-def test_the_installer_may_be_run_again(machine: Host, watch: Watch) -> None:
+def test_the_installer_can_be_run_again(machine: Host, watch: Watch) -> None:
     """It does not change what is right: same settings, same process."""
     settings, pid = machine.run("cat /opt/futu_tick_downloader/.env"), watch.pid()
     machine.run(
@@ -65,7 +65,7 @@ def test_the_installer_may_be_run_again(machine: Host, watch: Watch) -> None:
     assert watch.pid() == pid
 
 
-def test_a_dry_run_tells_and_changes_nothing(machine: Host, watch: Watch) -> None:
+def test_a_dry_run_prints_and_changes_nothing(machine: Host, watch: Watch) -> None:
     """Without root, and on a host that has it all."""
     releases = machine.run("ls /opt/futu_tick_downloader/releases")
     dry_run = f"cd {cargo.CHECKOUT} && bash deploy/install.sh --dry-run --wheelhouse {cargo.WHEELHOUSE}"
@@ -75,7 +75,7 @@ def test_a_dry_run_tells_and_changes_nothing(machine: Host, watch: Watch) -> Non
     assert watch.pid()
 
 
-def test_a_page_reader_needs_no_root(reader: Reader, watch: Watch) -> None:
+def test_status_needs_no_root(reader: Reader, watch: Watch) -> None:
     """`status` answers a member of the group, within half a second of its own time."""
     reader.paste("time hk-tick-collector status", codes=(0, 1))
     assert watch.status()[0] <= 1

@@ -1,6 +1,6 @@
 """The one-page runbook, word for word and in its order, typed by the person on duty into a terminal of the machine.
 
-The page is the seed that operators already have, where it lies beside the checkout, else our own docs/runbook.md.
+The page is the one that operators already have, if it is beside the checkout; otherwise our own docs/runbook.md.
 """
 
 from __future__ import annotations

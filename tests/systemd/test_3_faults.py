@@ -1,4 +1,4 @@
-"""Each fault that the page is for: `status` names its true cause to a member of the group, the page leads out of it."""
+"""Each fault of the page: `status` names its true cause to a member of the group, and the commands of the page help."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_opend_is_killed(machine: Host, watch: Watch) -> None:
     assert "futu_disconnected" in watch.journal()
 
 
-def test_opend_stays_away(machine: Host, reader: Reader, watch: Watch) -> None:
+def test_opend_stays_down(machine: Host, reader: Reader, watch: Watch) -> None:
     """Section 4 C: `status` points at OpenD; the page's commands find it dead and bring it back."""
     machine.run("systemctl stop futu-opend")
     said = watch.named(r"no connection to OpenD", WARNING)
@@ -136,7 +136,7 @@ def test_the_disk_is_read_only(machine: Host, reader: Reader, watch: Watch) -> N
     watch.collecting()
 
 
-def test_the_rights_are_wrong(machine: Host, reader: Reader, watch: Watch) -> None:
+def test_the_permissions_are_wrong(machine: Host, reader: Reader, watch: Watch) -> None:
     """The day file belongs to root, as after a restore: `status` says so; after a chown it continues by itself."""
     machine.run(f"systemctl stop hk-tick-collector && chown root:root {_db()}")
     try:
@@ -157,7 +157,7 @@ def test_the_machine_is_restarted(machine: Host, watch: Watch) -> None:
     assert watch.show("NRestarts") == "0"
 
 
-def test_after_all_this_every_tick_is_accounted_for(machine: Host, watch: Watch) -> None:
+def test_after_these_faults_every_tick_is_accounted_for(machine: Host, watch: Watch) -> None:
     """The exchange's truth against the day files: each tick is stored once, or lies in a recorded gap."""
     machine.run("systemctl stop futu-opend", cap_s=60)
     watch.named(r"no connection to OpenD", WARNING)

@@ -28,7 +28,7 @@ STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager -l"
         ("DATA_ROOT=/data/nowhere", ("/data/nowhere", "sudo install -d")),
     ],
 )
-def test_a_wrong_line_is_told_and_not_tried_again(
+def test_a_wrong_line_is_reported_and_the_start_is_not_repeated(
     machine: Host, reader: Reader, watch: Watch, line: str, named: tuple[str, ...]
 ) -> None:
     """The restart fails at once, `systemctl status` has name, value and what is allowed; corrected, it starts."""
@@ -56,7 +56,7 @@ def test_wrong_arguments_have_one_line(machine: Host) -> None:
         assert "Traceback" not in answer.text
 
 
-def test_a_stranger_is_told_what_to_do(machine: Host) -> None:
+def test_a_user_outside_the_group_gets_a_remedy(machine: Host) -> None:
     """Someone outside of the group: one line with the remedy."""
     machine.run("id stranger >/dev/null 2>&1 || useradd --create-home --shell /bin/bash stranger")
     answer = machine.ask("hk-tick-collector status", who="stranger")

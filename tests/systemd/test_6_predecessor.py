@@ -95,7 +95,7 @@ def test_until_the_restart_only_the_restart_is_advised(old_host: Host, installed
     assert f"import {DATA}" not in doctor
 
 
-def test_root_trusts_nothing_that_was_there(old_host: Host, installed_beside: str) -> None:
+def test_root_uses_no_file_that_was_there_before(old_host: Host, installed_beside: str) -> None:
     """Directories are root's now, a planted version was not run, a link in a directory for all was not followed."""
     assert f"{HOME} was {ACCOUNT}:{ACCOUNT}, mode 775: it is given to root" in installed_beside
     owners = old_host.run(f"stat -c '%U:%G %a' {HOME} {HOME}/releases {HOME}/current/")
@@ -114,7 +114,7 @@ def test_opend_is_found_and_its_login_is_kept(old_host: Host, installed_beside: 
     assert Watch(old_host).show("NRestarts", "futu-opend") == "0"
 
 
-def test_its_settings_are_answered_at_once(old_host: Host, installed_beside: str) -> None:
+def test_its_settings_are_reported_before_the_restart(old_host: Host, installed_beside: str) -> None:
     """Before the restart: each setting that is not ours with what became of it, and nothing that stops the start."""
     assert "does not start" not in installed_beside
     said = old_host.run("sudo hk-tick-collector config", who="duty")
@@ -123,7 +123,7 @@ def test_its_settings_are_answered_at_once(old_host: Host, installed_beside: str
     assert "tgram://" in said
 
 
-def test_it_is_taken_over_in_mid_session(old_host: Host, taken_over: Watch) -> None:
+def test_it_is_taken_over_during_trading(old_host: Host, taken_over: Watch) -> None:
     """The data and the program change hands with the restart; what was prepared for it is gone."""
     opend = taken_over.show("ExecMainStartTimestampMonotonic", "futu-opend")
     assert taken_over.live()["subscribed"] == len(cargo.SYMBOLS)
@@ -176,7 +176,7 @@ def test_nothing_is_lost(old_host: Host, taken_over: Watch) -> None:
     taken_over.collecting()
 
 
-def test_run_again_and_removed_it_leaves_opend_alone(old_host: Host, taken_over: Watch) -> None:
+def test_repeating_and_removing_the_installation_leaves_opend_running(old_host: Host, taken_over: Watch) -> None:
     """The unit of OpenD was not ours: it stays, and runs on."""
     assert "stopped at" not in old_host.run(_INSTALL, who="duty", cap_s=400)
     opend = taken_over.pid("futu-opend")
@@ -198,7 +198,7 @@ def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Wa
     assert f"{OPEND}/FutuOpenD runs as futu, the login's device file is {DEVICE}" in doctor
 
 
-def test_the_page_leads_back_to_the_predecessor(old_host: Host, taken_over: Watch) -> None:
+def test_the_commands_of_the_page_restore_the_predecessor(old_host: Host, taken_over: Watch) -> None:
     """Uninstalled, then the block of the page word for word: its unit, account and files collect again."""
     old_host.run(f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --uninstall", who="duty")
     old_host.run("mv /root/futu-opend.service /etc/systemd/system && systemctl daemon-reload")

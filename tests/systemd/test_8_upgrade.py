@@ -37,10 +37,10 @@ def test_a_broken_version_is_rolled_back(machine: Host, watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(("fault_s", "look_s"), [(7, 20)])
-def test_a_version_that_migrates_and_then_dies_is_rolled_back(
+def test_a_version_that_migrates_and_then_fails_is_rolled_back(
     machine: Host, watch: Watch, fault_s: int, look_s: int
 ) -> None:
-    """While it is looked at: the old version opens today's file again, with what the new one stored."""
+    """It fails while it is watched: the old version opens today's file again, with the ticks of the new one."""
     before, rows = _version(machine), watch.rows()
     place = cargo.new_version(machine, NEWER, f"9.8.{fault_s}")
     _migrates(place)

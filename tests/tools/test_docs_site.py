@@ -65,13 +65,13 @@ def test_the_navigation_is_that_of_docs_readme(staged: Path) -> None:
         assert len(expected) > 15
 
 
-def test_a_page_leads_to_its_other_language(staged: Path) -> None:
+def test_a_page_links_to_its_translation(staged: Path) -> None:
     """Across the two sites."""
     assert '<a href="../en/runbook.html">English</a> · 繁體中文' in (staged / "zh-Hant/runbook.md").read_text("utf-8")
     assert 'English · <a href="../zh-Hant/runbook.html">繁體中文</a>' in (staged / "en/runbook.md").read_text("utf-8")
 
 
-def test_links_hold_inside_the_site(tmp_path: Path) -> None:
+def test_links_work_inside_the_site(tmp_path: Path) -> None:
     """A page, named as in the menu instead of by its file; a page beside docs/; a file; another host; not code."""
     page = (
         "# 甲\n\n[a.md](a.md#b) [保安](../SECURITY.md) [檔](../deploy/rules.yml) [外](https://example.org/x.md)\n\n"
@@ -86,7 +86,7 @@ def test_links_hold_inside_the_site(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "files/deploy/rules.yml").read_text() == "groups:\n"
 
 
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+def test_a_link_without_a_target_is_named(tmp_path: Path) -> None:
     """With its page and line."""
     root = repository(tmp_path / "r", {"docs/a.md": "# 甲\n\n[x](gone.md)\n"})
     with pytest.raises(stage.BrokenLinkError, match=r"docs/a\.md:3: the target gone\.md does not exist"):

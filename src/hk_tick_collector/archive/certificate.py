@@ -1,4 +1,4 @@
-"""The certificate of a day: one text that says what was archived, lists the files, and is what is signed.
+"""The certificate of a day: one text that says what was archived and lists the files. This text is signed.
 
 Lines with `#` are its figures; the others are those of `sha256sum`, whose option -c skips the first kind. So
 `sha256sum -c certificates/2026-11-20.txt` in the archive checks the files of the day. Certificates are numbered in the
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import __version__, market
 from hk_tick_collector.errors import ArchiveError
+from hk_tick_collector.store.schema import META_DRIFT
 
 from . import layout
 
@@ -132,7 +133,7 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
         "seconds_without_opend": f"{facts.without_opend_s:.1f}",
         "reconciled_after": facts.reconciled_after or NONE,
         "reconciliation": " ".join(f"{name}={count}" for name, count in facts.reconciled.items()) or NONE,
-        "worst_clock_drift_s": meta.get("clock_drift_max_s", NOT_RECORDED),
+        "worst_clock_drift_s": meta.get(META_DRIFT, NOT_RECORDED),
         "least_delay_ms": NOT_RECORDED if written.least_delay_ms is None else str(written.least_delay_ms),
         "content_sha256": written.digest,
         "day_file_sha256": origin.day_file_sha256,
@@ -168,7 +169,7 @@ def parse(text: bytes, name: str) -> Certificate:
 
 
 def _is_whole(certificate: Certificate) -> bool:
-    """Whether all that this program relies on is there."""
+    """Whether it has every figure that this program needs."""
     figures = certificate.figures
     digests = [figures.get(name, "") for name in ("content_sha256", "day_file_sha256")]
     numbers = [figures.get(name, "") for name in ("number", "rows")]

@@ -45,7 +45,21 @@ class Chain(NamedTuple):
             numbers.setdefault(each.number, each)
             if words:
                 found.append((each.day, words))
-        return found
+        return found + self._put_aside()
+
+    def _put_aside(self) -> list[tuple[str, str]]:
+        """Days whose newest certificate is not in force: it was moved aside, and perhaps an older one put back.
+
+        A run of `archive --replace` that was killed leaves a day so, until the next run.
+        """
+        newest: dict[str, int] = {}
+        for each in self.replaced:
+            newest[each.day] = max(each.number, newest.get(each.day, 0))
+        return [
+            (day, f"its certificate, number {number}, lies in {layout.SUPERSEDED} and no newer one is in force")
+            for day, number in sorted(newest.items())
+            if day not in self.damaged and (day not in self.by_day or self.by_day[day].number < number)
+        ]
 
 
 def read_chain(place: Place) -> Chain:

@@ -1,4 +1,4 @@
-"""The digest of a day file's ticks as an archived file has it: over the columns that this file has, old or new."""
+"""Computes the digest of a day file's ticks over the columns of its archived file, which may be of an older schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives one sealed day: ticks, book, and last of all the certificate, so that none is ever without its files.
+"""Archives one sealed day: ticks, book, and last the certificate, so that a certificate always has its files.
 
 A run that was killed leaves a day without certificate, which counts as not archived; the next run finishes it.
 """
@@ -70,6 +70,7 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     if day in chain.damaged:
         raise ArchiveError(chain.damaged[day], hint="hk-tick-collector certificate --check; move it away to go on")
     facts = read_facts(source)
+    _demand_day(source, facts)
     demand_sealed(source, facts)
     state = _state(source)
     origin = Origin(run.instance, need("pyarrow", "data").__version__, *_identified(source, run), chain.last)
@@ -96,12 +97,22 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     return Outcome(REPLACED if before else ARCHIVED, certificate, stored_bytes, time.monotonic() - began_s)
 
 
+def _demand_day(source: Path, facts: DayFacts) -> None:
+    """StoreError for a file of another day, such as a copy under another name: its certificate would be wrong."""
+    day = facts.meta.get("trading_day", source.stem)
+    if day != source.stem:
+        raise StoreError(
+            f"{source} is the file of {day}, and its name says {source.stem}",
+            hint=f"give it its name again if there is no {day}.db, else move it away",
+        )
+
+
 def _identified(source: Path, run: Run) -> tuple[str, int]:
     return _file_sha256(source, run), run.now_ms()
 
 
 def _is_same(run: Run, before: Certificate, source: Path, facts: DayFacts, sha256: str) -> bool:
-    """Whether the certificate in force is of this content. A restored day file has other bytes and the same content."""
+    """Whether the certificate in force is of this content. A restored day file has the same content in other bytes."""
     if before.day_file == sha256:
         return True
     if before.content != ticks.digest_of(source, run.progress, facts.totals.rows):
@@ -143,7 +154,7 @@ def _store(place: Place, name: str, draft: Path) -> tuple[int, str]:
 
 
 def _store_certificate(run: Run, certificate: Certificate) -> None:
-    """The signature first: a certificate, once it is there, can be checked."""
+    """Stores the signature first, so that a stored certificate can always be checked."""
     name = layout.certificate_name(certificate.day)
     for suffix, content in ((layout.SIGNATURE, run.key.sign(certificate.text)), ("", certificate.text)):
         draft = run.workspace / f"certificate{suffix}"
@@ -161,7 +172,7 @@ def _set_aside(place: Place, before: Certificate) -> None:
 
 
 def _clear_leftovers(place: Place, day: str, drafts: dict[str, Path]) -> None:
-    """Moves aside what lies under names of the day without a certificate, unless it is what will be stored.
+    """Moves files of the day without a certificate aside, unless they are equal to what will be stored.
 
     It is of a run that was killed, perhaps of an older version. A second file beside the ticks would double the day for
     whoever reads the whole directory.
@@ -179,7 +190,7 @@ def _clear_leftovers(place: Place, day: str, drafts: dict[str, Path]) -> None:
 
 
 def _state(source: Path) -> tuple[int, int, int]:
-    """What changes when anything writes to the file or replaces it."""
+    """A value that changes when any process writes to the file or replaces it."""
     found = source.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 

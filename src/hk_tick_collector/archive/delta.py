@@ -33,8 +33,8 @@ _LOG: Final = f"{TABLE}_delta_log/"
 _COMMIT: Final = re.compile(re.escape(_LOG) + r"([0-9]{20})\.json")
 _LAST_CHECKPOINT: Final = f"{_LOG}_last_checkpoint"
 _FILE: Final = re.compile(re.escape(TABLE) + r"(date=([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/]+\.parquet)")
-_TRIES: Final = 20  # of racing committers each try lets one through
-_READER, _WRITER = 1, 2  # the least that the protocol knows; no table feature is used
+_TRIES: Final = 20  # if several programs commit at the same time, one of them succeeds with each try
+_READER, _WRITER = 1, 2  # the lowest versions of the protocol; no table feature is used
 _TYPES: Final = {
     "date32[day]": "date",
     "string": "string",
@@ -42,7 +42,7 @@ _TYPES: Final = {
     "double": "double",
     "timestamp[ms, tz=UTC]": "timestamp",
 }
-_STATED: Final = ("symbol", "seq", "ts")  # columns by whose least and highest values a reader may leave a file out
+_STATED: Final = ("symbol", "seq", "ts")  # columns with lowest and highest values, by which a reader may skip a file
 
 
 class Registered(NamedTuple):
@@ -62,7 +62,7 @@ class _Table(NamedTuple):
 
 
 def register(place: Place, names: Iterable[str], now_ms: int, workspace: Path) -> Registered:
-    """Makes the log name these files of the archive; of a day that has another file there, that one is removed.
+    """Adds these files of the archive to the log. If it has another file of one of these days, that one is removed.
 
     Days that are not among `names` stay as they are. If nothing changes, nothing is written. `workspace` is that of
     `Place.hold`. Raises ArchiveError, also for a log that another program made in a way that is not supported.
@@ -185,7 +185,7 @@ def _bounds(about: Any) -> dict[str, Any]:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As the protocol writes them: times in UTC with milliseconds."""
+    """A value as the protocol writes it: times in UTC with milliseconds."""
     return {
         name: value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z" if name == "ts" else value
         for name, value in values.items()
@@ -204,7 +204,18 @@ def _remove(add: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _read(place: Place) -> _Table:
-    """Replays the log, from the last checkpoint on if there is one."""
+    """Replays the log, from the last checkpoint on if there is one. ArchiveError if it is damaged."""
+    pa = need("pyarrow", "data")
+    try:
+        return _replayed(place)
+    except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:  # what another program wrote
+        raise ArchiveError(
+            f"the Delta log of {place.where} is damaged ({type(error).__name__})",
+            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again: it is made anew",
+        ) from error
+
+
+def _replayed(place: Place) -> _Table:
     names = place.list(_LOG)
     start, table = -1, _Table(-1, {}, None)
     if _LAST_CHECKPOINT in names:
@@ -220,7 +231,7 @@ def _read(place: Place) -> _Table:
     files, metadata = dict(table.files), table.metadata
     for version in later:
         for line in place.read(f"{_LOG}{version:020}.json").splitlines():
-            action = json.loads(line) if line.strip() else {}
+            action = dict(json.loads(line)) if line.strip() else {}
             if "protocol" in action:
                 _demand_known(place, action["protocol"])
             if "metaData" in action:

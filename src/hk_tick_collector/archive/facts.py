@@ -1,4 +1,4 @@
-"""What a day file says of its own day: the figures of a certificate, and the verdict that they allow.
+"""The figures of a certificate, read from a day file, and the verdict that they allow.
 
 The verdict never says more than the figures: that a sequence shows which ticks are missing is inferred from the feed
 and stated by nobody (docs/data-quality.md), so `complete` means complete as far as the sequence shows.
@@ -55,6 +55,7 @@ class DayFacts(NamedTuple):
     without_opend_s: float  # between 09:00 and 16:08
     reconciled_after: str  # close, lunch, or empty: the session of the last comparison with OpenD's totals
     reconciled: dict[str, int]  # what that comparison found → symbols
+    not_compared: int  # symbols with ticks that are not part of it
 
     @property
     def sealed_ms(self) -> int | None:
@@ -64,7 +65,7 @@ class DayFacts(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One of the three words, the weakest that any figure demands."""
+        """The weakest of the three verdicts that any figure requires."""
         known = self.completeness
         lacking = known.expected - known.counted - self.gaps.rejected - self.gaps.other_day
         unsure = (
@@ -75,6 +76,7 @@ class DayFacts(NamedTuple):
             lacking > self.missing,  # more is missing than the gaps say
             self.ledger["dropped"] > 0 and self.gaps.open == 0,
             self.reconciled_after != _CLOSE,  # a sequence does not show that ticks came after its last one
+            self.not_compared > 0,  # the same, of a symbol that was removed from the settings during the day
             any(word in self.reconciled for word in _UNSETTLED),
         )
         if any(unsure):
@@ -99,6 +101,9 @@ def read_facts(path: Path) -> DayFacts:
             without_opend_s=_without_opend_s(path.stem, reader.connections()),
             reconciled_after=compared[0].session if compared else "",
             reconciled=dict(sorted(Counter(each.explained for each in compared).items())),
+            not_compared=len(
+                {each.symbol for each in reader.symbols() if each.rows} - {each.symbol for each in compared}
+            ),
         )
 
 

@@ -1,7 +1,7 @@
-"""Where an archive lies: `Place`, and a directory as one; s3.py is the other. Names are those of layout.py, with `/`
-between parts.
+"""The storage of an archive: the protocol `Place`, and `Directory`, which implements it; so does s3.py. Names are those
+of layout.py, with `/` between parts.
 
-`Place` says what each one guarantees; the rest of the package relies on nothing else. No name is ever overwritten.
+The rest of the package relies only on what `Place` guarantees. No name is ever overwritten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from hk_tick_collector.errors import ArchiveError, OtherContentError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 
 class Stored(NamedTuple):
-    """What lies under a name, found by reading all of it."""
+    """The content of a name, found by reading all of it."""
 
     size_bytes: int
     sha256: str  # hex digits
@@ -43,11 +43,11 @@ class Place(Protocol):
     where: str  # as the operator named it, for messages
 
     def hold(self) -> AbstractContextManager[Path]:
-        """Takes the place for one run that writes, and gives a directory of this host for unfinished files.
+        """Locks the place for one run that writes, and gives a directory of this host for unfinished files.
 
-        The directory is empty, is removed at the end, and lies so that `put_new` from it costs no copy where that is
-        possible. What a killed run left there is removed. ArchiveError if another run holds the place. Reading needs
-        no hold.
+        The directory is empty, and is removed at the end. It is on the disk of the place if possible, so that `put_new`
+        need not copy. Files of a killed run in it are removed. ArchiveError if another run holds the place. Reading
+        needs no lock.
         """
         ...
 
@@ -64,6 +64,10 @@ class Place(Protocol):
         """Whether the name exists; the content is not read."""
         ...
 
+    def identity(self, name: str) -> object:
+        """What tells one stored file from another: two places with the same identity have one copy."""
+        ...
+
     def open(self, name: str) -> BinaryIO:
         """The content as a binary file that can be read and seeked; close it. ArchiveError if there is none."""
         ...
@@ -73,7 +77,7 @@ class Place(Protocol):
         ...
 
     def stored(self, name: str) -> Stored | None:
-        """Size and SHA-256 of what lies there at this moment, by reading all of it; None if there is none.
+        """The present size and SHA-256 of a file, by reading all of it; None if there is none.
 
         A local file is read from the disk and not from memory, as far as the kernel allows that.
         """
@@ -84,7 +88,7 @@ class Place(Protocol):
         ...
 
     def move(self, name: str, to: str) -> None:
-        """Gives a file another name, for what was replaced. Durable, and `to` is never overwritten.
+        """Renames a file that was replaced. Durable, and `to` is never overwritten.
 
         After a crash one of the two names or both have the content, never none. If `to` already has the same content,
         `name` is only removed; with other content it is OtherContentError.
@@ -150,17 +154,23 @@ class Directory:
         return True
 
     def exists(self, name: str) -> bool:
-        """As `Place.exists`."""
+        """As `Place.exists`. ArchiveError if there is no directory at all: its disk is not mounted."""
         with self._named("read"):
             if (self.root / name).exists():
                 return True
             self._demand_root()
             return False
 
+    def identity(self, name: str) -> object:
+        """As `Place.identity`: a hard link, a symbolic link and a bind mount are the file that they lead to."""
+        with self._named("read"):
+            found = (self.root / name).stat()
+        return found.st_dev, found.st_ino
+
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`."""
         with self._named("read"):
-            return (self.root / name).open("rb")
+            return os.fdopen(open_regular(self.root / name), "rb")
 
     def read(self, name: str) -> bytes:
         """As `Place.read`."""
@@ -180,7 +190,7 @@ class Directory:
         found = []
         with self._named("read"):
             self._demand_root()
-            # The folder part of the prefix; the rest of it is compared with the names.
+            # The part of the prefix that is a directory; names are compared with the rest of it.
             for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
                 directories[:] = [each for each in directories if not each.startswith(".")]
                 names = [os.path.relpath(Path(directory) / each, self.root) for each in files if each[0] != "."]
@@ -202,7 +212,7 @@ class Directory:
             sync_directory(source.parent)
 
     def _demand_root(self) -> None:
-        """Raises NotADirectoryError if the archive itself is not there: a missing name in it says nothing then."""
+        """Raises NotADirectoryError if the archive itself does not exist: then a missing name shows nothing."""
         if not self.root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.where)
 
@@ -228,7 +238,7 @@ class Directory:
             sync_directory(each.parent)
 
     def _own(self, *paths: Path) -> None:
-        """If root runs this, gives new files to the account that owns the archive: its timer must go on."""
+        """If root runs this, gives new files to the account that owns the archive, so that its timer can write."""
         if os.geteuid() == 0:
             owner = self.root.stat()
             for path in paths:
@@ -267,7 +277,7 @@ def _link(source: Path, final: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if final.exists():  # a file system without hard links: `hold` keeps other runs away
+        if final.exists():  # a file system without hard links: `hold` excludes other runs
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
         source.rename(final)
 
@@ -283,7 +293,7 @@ def _sync(path: Path) -> None:
 def stored_in(path: Path) -> Stored:
     """Size and SHA-256 of a file, read from its disk. Raises OSError."""
     digest, size = hashlib.sha256(), 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         while part := os.read(fd, _READ_BYTES):

@@ -1,4 +1,4 @@
-"""Proves that a day file is elsewhere: everything is read at that moment, nothing is believed from before.
+"""Proves that copies of a day file exist elsewhere. Every proof reads all files again; earlier results are not used.
 
 Enters: a day file and the places that may have copies. Leaves: which of them have it, and why the others do not count.
 """
@@ -33,7 +33,7 @@ _BESIDE: Final = ("-wal", "-journal")
 
 
 class Unproved(Exception):  # noqa: N818 - not an error of this program: a day that has to stay
-    """Why a file is kept. `is_fault`: something is not as it should be, and not only not done yet."""
+    """Why a file is kept. `is_fault`: something is wrong, not only not done yet."""
 
     def __init__(self, why: str, *, is_fault: bool = False) -> None:
         super().__init__(why)
@@ -41,7 +41,7 @@ class Unproved(Exception):  # noqa: N818 - not an error of this program: a day t
 
 
 class Identity(NamedTuple):
-    """Which file was read: the same name could get another file meanwhile, and a file could be changed."""
+    """Identifies the file that was read: it could be changed or replaced under the same name meanwhile."""
 
     device: int
     inode: int
@@ -117,7 +117,7 @@ class Proof(NamedTuple):
 
 
 class Copies:
-    """The places that may have copies. One that does not answer is not asked again for the next day."""
+    """The places that may have copies. A place that does not answer is not used for the next days."""
 
     def __init__(self, places: Sequence[Place], signers: Sequence[PublicKey]) -> None:
         self._places = places
@@ -128,14 +128,18 @@ class Copies:
         """Asks every place. Raises Unproved with the reasons if fewer than `needed` of them have the day.
 
         In each, the certificate is read and its signature checked, it must be of this day file, and both files are read
-        and hashed.
+        and hashed. Two places whose files are the same files, by links, are one copy.
         """
         proved: list[str] = []
+        known: dict[object, str] = {}  # a file → the place that has it
         reasons: list[str] = []
         faults: list[str] = []
         for place in self._places:
             try:
-                self._demand_copy(day, place)
+                files = self._copy(day, place)
+                if other := next((known[each] for each in files if each in known), None):
+                    raise Unproved(f"its files are those of {other}: that is one copy", is_fault=True)  # noqa: TRY301
+                known |= dict.fromkeys(files, place.where)
                 proved.append(place.where)
             except Unproved as error:
                 (faults if error.is_fault else reasons).append(f"{place.where}: {error}")
@@ -147,7 +151,8 @@ class Copies:
             raise Unproved(counted + why, is_fault=bool(faults))
         return Proof(proved, faults)
 
-    def _demand_copy(self, day: SealedDay, place: Place) -> None:
+    def _copy(self, day: SealedDay, place: Place) -> list[object]:
+        """The identities of the files that prove the day. Raises Unproved, ArchiveError."""
         name = layout.certificate_name(day.day)
         if place.where in self._silent:
             raise ArchiveError(self._silent[place.where])
@@ -173,6 +178,7 @@ class Copies:
                 raise Unproved(f"{file} is not what was signed", is_fault=True)
         if not day.is_in(certificate, place):
             raise Unproved("what is archived there is not what the day file has", is_fault=True)
+        return [place.identity(file) for file in certificate.files]
 
 
 def _open(path: Path) -> int:
@@ -203,7 +209,7 @@ def _demand_sealed(path: Path, day: str, found: Identity) -> None:
 
 
 def _sha256(fd: int, size_bytes: int, progress: Progress) -> str:
-    """Read from the disk and not from memory, as far as the kernel allows that."""
+    """The SHA-256 of a file, read from the disk and not from memory as far as the kernel allows that."""
     digest, done = hashlib.sha256(), 0
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.lseek(fd, 0, os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""Frees day files and snapshots that are proved to be elsewhere, and says of the others why they stay.
+"""Removes day files and snapshots that are proved to be elsewhere, and gives the reason why each other one stays.
 
 Enters: DATA_ROOT, SNAPSHOT_DIR, the archive and its copies. Leaves: one `Judged` a file, oldest day first. The newest
 days stay, counted by files and not by a clock. A snapshot goes when the sealed file of its day has every tick of it; a
@@ -85,7 +85,7 @@ def prune(asked: Asked, progress: Progress) -> Iterator[Judged]:
 
 
 def _day(asked: Asked, copies: Copies, day: str, progress: Progress) -> Iterator[Judged]:
-    """The snapshot first: the day file proves it."""
+    """Judges the snapshot before the day file, because the day file proves the snapshot."""
     path = path_of(asked.data_root, day)
     there = [each for each in (path, path.with_name(path.name + ASIDE)) if os.path.lexists(each)]
     found = {each: _sealed(each, day, progress) for each in there}

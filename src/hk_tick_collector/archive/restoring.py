@@ -1,7 +1,7 @@
 """Restores an archived day as a day file.
 
-Enters: a day in an archive. Leaves: `YYYYMMDD.db`, sealed, mode 0440, with the content that the certificate states: the
-new file is read again, and its ticks and its book have the digests of the archive before it gets its name. Archiving it
+Enters: a day in an archive. Leaves: `YYYYMMDD.db`, sealed, mode 0440, with the content that the certificate states. The
+new file is read again. It gets its name only if its ticks and its book have the digests of the archive. Archiving it
 again gives the same files. An existing file is never replaced.
 """
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .sshsig import PublicKey
     from .ticks import Progress
 
-_ROW_BYTES: Final = 96  # of a day file; it must have room before the work begins
+_ROW_BYTES: Final = 96  # the size of a row in a day file: the free space is checked before the work begins
 _SPARE_BYTES: Final = 16 * 2**20
 _READ_BYTES: Final = 2**20
 _BESIDE: Final = ("-wal", "-shm", "-journal")
@@ -145,7 +145,7 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
         _errors_of(driver, draft),
         closing(db.cursor()) as cursor,
     ):
-        # Nobody needs an unfinished file: without a journal and its syncs the disk is written once, at the end.
+        # An unfinished file is useless, so it needs no journal and no syncs: the disk is written once, at the end.
         cursor.execute("PRAGMA journal_mode = off")
         cursor.execute("PRAGMA synchronous = off")
         db.adbc_connection.set_autocommit(False)
@@ -181,7 +181,7 @@ def _as_stored(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.RecordBatc
 def _demand_same(
     certificate: Certificate, names: tuple[str, ...], draft: Path, again: Path, progress: Progress
 ) -> None:
-    """Reads the new file as `archive` would: ticks and book must be those of the certificate."""
+    """Reads the new file as `archive` does: ticks and book must be those of the certificate."""
     content = content_of(draft, names, certificate.rows, progress)
     write_book(draft, again)
     with again.open("rb") as file:
@@ -195,7 +195,7 @@ def _demand_same(
 
 
 def _publish(draft: Path, final: Path) -> None:
-    """Gives the file its name, unless it has been taken meanwhile."""
+    """Gives the file its name, unless another file has got that name meanwhile."""
     fd = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
     try:
         own_and_sync(fd, SEALED_MODE, final.parent.stat())

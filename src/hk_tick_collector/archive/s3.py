@@ -1,14 +1,14 @@
-"""An archive in an S3 bucket, or in a store that speaks S3. Needs the extra `lake`.
+"""An archive in an S3 bucket, or in a store with the same protocol. Needs the extra `lake`.
 
-Enters: names and bytes. Leaves: objects that were read back and are what was sent. No answer of the server is believed
-for what it says about an object: after each upload the object is read again and its SHA-256 is compared.
+Enters: names and bytes. Leaves: objects that were read back and equal what was sent. A confirmation by the server is
+not enough: after each upload the object is read again and its SHA-256 is compared.
 
-No object is ever overwritten: `If-None-Match: *` makes the server refuse a name that exists. A large file goes to a
-name of its own in parts, and a copy inside the store, under the same condition, gives it its name
+No object is ever overwritten: `If-None-Match: *` makes the server refuse a name that exists. A large file is uploaded
+in parts under a temporary name. Then a copy inside the store, with the same condition, gives it its name
 (docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
 
-Each request moves at most PART_BYTES and has a time limit, so that a slow server is waited for,
-and a hanging one is not.
+Each request transfers at most PART_BYTES and has a time limit. The limit is long enough for a slow server, and ends the
+wait for one that hangs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RETRIES: Final = 3
 _BUFFER_BYTES: Final = 2**20
 _DRAFTS: Final = ".uploads"  # a hidden folder: `list` leaves it out
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_TAKEN: Final = (  # the usual names of the AWS tools that reach the library; the others are of other programs
+_TAKEN: Final = (  # the variables of the AWS tools that are passed to the library
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -132,6 +132,10 @@ class S3Place:
         """As `Place.exists`."""
         return self._size(name) is not None
 
+    def identity(self, name: str) -> object:
+        """As `Place.identity`: its address."""
+        return f"{self.where}/{name}"
+
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`: it reads the ranges that are asked for."""
         size = self._size(name)
@@ -145,7 +149,7 @@ class S3Place:
             return file.read()
 
     def stored(self, name: str) -> Stored | None:
-        """As `Place.stored`: all of it is read from the server, whose own checksums are not asked for."""
+        """As `Place.stored`: all of it is read from the server, whose own checksums are not used."""
         size = self._size(name)
         if size is None:
             return None
@@ -163,7 +167,7 @@ class S3Place:
         return sorted((name for name in shown if name.startswith(prefix)), key=str.encode)
 
     def move(self, name: str, to: str) -> None:
-        """As `Place.move`: a copy inside the store under the condition that the name is free, then a removal."""
+        """As `Place.move`: a copy inside the store if the new name is free, then a removal of the old name."""
         try:
             with self._named("move", name):
                 self._lib.copy(self._store, name, to, overwrite=False)
@@ -219,9 +223,7 @@ class S3Place:
                 self._lib.put(self._store, draft, source, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=2)
                 self._lib.copy(self._store, draft, name, overwrite=False)
         finally:
-            with suppress(
-                self._errors.BaseError, OSError
-            ):  # of what stays, a rule of the bucket's lifecycle can remove it
+            with suppress(self._errors.BaseError, OSError):  # a lifecycle rule of the bucket can remove what is left
                 self._lib.delete(self._store, draft)
 
     def _prove(self, name: str, wanted: Stored) -> None:
@@ -254,7 +256,7 @@ class S3Place:
             hint = next((hint for words, hint in _HINTS if any(word in cause for word in words)), _HINT)
             raise ArchiveError(
                 f"cannot {what} {where}: {cause}", hint=hint
-            ) from None  # its text may have an address twice
+            ) from None  # its text may repeat the address
 
 
 class _Ranges(io.RawIOBase):
@@ -292,7 +294,7 @@ class _Ranges(io.RawIOBase):
 
 
 def _cause(text: str) -> str:
-    """What the library says at length, in a few words: the server's own error, or the system's."""
+    """The cause in a long message of the library: the error of the server, or that of the system."""
     if any(word in text for word in _TIMED_OUT):
         return "no answer in time"
     if answer := _ANSWER.search(text):

@@ -1,8 +1,8 @@
-"""Writes the ticks of a day as one Parquet file, and reads it back before anyone may rely on it.
+"""Writes the ticks of a day as one Parquet file, reads it back from the disk, and compares.
 
 Enters: a day file. Leaves: a Parquet file whose columns have the digests of the day file's columns. The same ticks give
 the same bytes, whenever and however often they are written, with the same version of pyarrow. Memory holds two row
-groups and the batch that is read ahead. How the columns are encoded was measured: see docs/archive.md.
+groups and the batch that is read ahead.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]  # (name of the step, done, in total), of rows or of bytes
 
-ROW_GROUP_ROWS: Final = 131_072  # 16 thousand to a million make a file that is 2 % smaller or larger
+ROW_GROUP_ROWS: Final = 131_072  # from 16 thousand to a million rows the size of the file changes by 2 %
 DELTA: Final = ("seq", "ts", "recv_ts", "opend_recv_ts")  # numbers that grow: their differences are small
-METADATA: Final = "hk_tick_collector."  # before the names of our entries in the file's metadata
+METADATA: Final = "hk_tick_collector."  # the prefix of our entries in the file's metadata
 _COMPRESSION: Final = "zstd"
-_LEVEL: Final = 3  # 15 saves 4 % of the bytes for 14 times the CPU
+_LEVEL: Final = 3  # level 15 saves 4 % of the bytes and needs 14 times the CPU time
 
 
 class Written(NamedTuple):
@@ -58,7 +58,7 @@ def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int,
         write_parquet(told, file, lambda: _metadata(facts, digests))
         file.flush()
         os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is checked comes from the disk
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # so that the check reads from the disk
     copy = Digests(schema())
     for batch in ahead(read_back(target)):
         copy.update(batch)
@@ -121,7 +121,7 @@ def write_parquet(batches: Iterable[pa.RecordBatch], file: Any, metadata: Callab
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in tables of ROW_GROUP_ROWS, so that the file does not depend on how they were read."""
+    """The same rows in tables of ROW_GROUP_ROWS, so that the file does not depend on the size of the batches."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
@@ -156,7 +156,7 @@ def _metadata(facts: dict[str, str], digests: Digests) -> dict[str, str]:
 
 
 class _Sums:
-    """What the certificate says of the ticks, and what the counters of the day file must agree with."""
+    """The figures of the ticks in the certificate; the counters of the day file must agree with them."""
 
     def __init__(self) -> None:
         self.symbols = 0
@@ -170,7 +170,7 @@ class _Sums:
 
         if not batch.num_rows:
             return
-        # Rows are sorted by symbol, so a symbol that goes on from the batch before is the first of this one.
+        # Rows are sorted by symbol, so a symbol that continues from the batch before is the first of this one.
         named: list[Any] = pc.unique(batch.column("symbol")).to_pylist()
         if named[0] == self._last_symbol:
             named = named[1:]
@@ -185,7 +185,7 @@ class _Sums:
 
 
 def demand_counters(source: Path, written: Written, rows: int, symbols: int, volume: int) -> None:
-    """StoreError unless the day file's own counters say the same: they were kept tick by tick."""
+    """Raises StoreError unless the counters of the day file agree: a trigger has updated them with each tick."""
     if (written.rows, written.symbols, written.volume) != (rows, symbols, volume):
         raise StoreError(
             f"{source} has {written.rows:,} ticks of {written.symbols:,} symbols with volume {written.volume:,}, and"
@@ -195,8 +195,8 @@ def demand_counters(source: Path, written: Written, rows: int, symbols: int, vol
 
 
 def spare_memory() -> None:
-    """Makes Arrow use an allocator that keeps less: 220 MB instead of 280 for a day of 5 M rows. For a process of its
-    own, because it holds for all of the process.
+    """Makes Arrow use an allocator that keeps less memory: 220 MB instead of 280 MB for a day of 5 M rows. It affects
+    the whole process, so call it only in a process that does nothing else.
     """
     pa = need("pyarrow", "data")
     if "jemalloc" in pa.supported_memory_backends():

@@ -64,6 +64,17 @@ check_day() {
     fi
 }
 
+# A certificate in _superseded/ was replaced: one with a higher number must be in force.
+check_replaced() {
+    replaced=$number
+    if [ -f "certificates/$day.txt" ]; then
+        figures "certificates/$day.txt" || return  # it is named itself
+        [ "$number" -lt "$replaced" ] || return
+    fi
+    name=${1##*/}
+    wrong "${name%.txt}: its certificate, number $replaced, lies in _superseded/ and no newer one is in force"
+}
+
 # Whether the directory of the ticks has only the files of the certificate: readers take every file there.
 alone() {
     files=' '
@@ -89,7 +100,7 @@ while read -r sum file; do
     [ -z "$taken" ] || wrong "$day: there is another certificate with its number $number"
     eval "sum_$number=\$sum previous_$number=\$previous day_$number=\$day"
     [ "$number" -le "$newest" ] || newest=$number
-    case $file in _superseded/*) continue ;; esac
+    case $file in _superseded/*) check_replaced "$file"; continue ;; esac
     case " $* " in " -- " | *" $day "*) check_day "$file" ;; esac
 done <<END
 $sums

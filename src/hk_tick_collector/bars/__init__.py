@@ -2,6 +2,7 @@
 
 spec.py      what is asked for; needs no extra
 sessions.py  the parts of a day that a bar never crosses
+price_rule.py which ticks form a price, and what each counts for
 chunks.py    batches of ticks → chunks of whole symbols, as arrays
 cutting.py   a chunk → where each bar begins
 summing.py   a chunk and its bars → columns
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TICK_COLUMNS", "BarSpec", "UnknownTypeWarning", "bar_schema", "bars"]
 
-# What `bars` reads of ticks; every other column is read in vain.
+# The columns of ticks that `bars` uses; it ignores all others.
 TICK_COLUMNS = ("date", "symbol", "ts", "price", "volume", "turnover", "direction", "tick_type")
 
 

@@ -13,24 +13,15 @@ import pyarrow as pa
 
 from hk_tick_collector.errors import CollectorError
 
+from .price_rule import FLAG_OF_SIDE, flag_of_type, is_unknown
+
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
 CHUNK_ROWS: Final = 131_072
-
-# What a tick counts for, as bits of its flag.
-FORMS_PRICE: Final = 1
-LATE: Final = 2
-BUY: Final = 4
-SELL: Final = 8
-NEUTRAL: Final = 16
-
-_SIDES: Final = {"BUY": BUY, "SELL": SELL, "NEUTRAL": NEUTRAL}
-_FORMING: Final = frozenset({"AUTO_MATCH", "INTER_AUTO_MATCH", "AUCTION"})
-_LATE: Final = "LATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +44,18 @@ class Chunk:
         return tuple(array[rows] for array in (self.ts_ms, self.price, self.volume, self.turnover, self.flags))
 
 
-def is_unknown(tick_type: str) -> bool:
-    """Whether nothing is known of this type: OpenD gave the number 0, or one that its SDK has no name for."""
-    return tick_type == "UNKNOWN" or tick_type.startswith("TYPE_")
-
-
 def chunks(batches: Iterable[pa.RecordBatch], prices: str, unknown: Counter[str]) -> Iterator[Chunk]:
     """Yields all ticks in chunks of whole symbols, and counts in `unknown` those of an unknown type.
 
     Raises CollectorError if the batches are not in the order (day, symbol), or if volumes exceed 64 bits.
     """
-    flag_of_type = _flag_of_type(prices)
     waiting: list[Chunk] = []
     last: tuple[int, str] | None = None
     rows, splits = 0, False
     for batch in batches:
         if not batch.num_rows:
             continue
-        part = _chunk_of(batch, flag_of_type, unknown)
+        part = _chunk_of(batch, prices, unknown)
         last, is_new = _demand_order(part.keys, last), last != part.keys[0]
         splits = splits or len(part.keys) > 1 or (bool(waiting) and is_new)
         waiting.append(part)
@@ -84,16 +69,7 @@ def chunks(batches: Iterable[pa.RecordBatch], prices: str, unknown: Counter[str]
         yield _joined(waiting)
 
 
-def _flag_of_type(prices: str) -> Callable[[str], int]:
-    def flag(tick_type: str) -> int:
-        if tick_type == _LATE:
-            return LATE
-        return FORMS_PRICE if tick_type in _FORMING or (prices == "all" and not is_unknown(tick_type)) else 0
-
-    return flag
-
-
-def _chunk_of(batch: pa.RecordBatch, flag_of_type: Callable[[str], int], unknown: Counter[str]) -> Chunk:
+def _chunk_of(batch: pa.RecordBatch, prices: str, unknown: Counter[str]) -> Chunk:
     codes, symbols = _codes(batch, "symbol")
     days = _numbers(batch, "date", pa.int32())
     changes = np.flatnonzero((codes[1:] != codes[:-1]) | (days[1:] != days[:-1])) + 1
@@ -103,8 +79,8 @@ def _chunk_of(batch: pa.RecordBatch, flag_of_type: Callable[[str], int], unknown
         if is_unknown(name) and (count := int(np.count_nonzero(types == code))):
             unknown[name] += count
     sides, directions = _codes(batch, "direction")
-    flags = np.array([flag_of_type(name) for name in names], np.uint8)[types]
-    flags |= np.array([_SIDES.get(name, 0) for name in directions], np.uint8)[sides]
+    flags = np.array([flag_of_type(name, prices) for name in names], np.uint8)[types]
+    flags |= np.array([FLAG_OF_SIDE.get(name, 0) for name in directions], np.uint8)[sides]
     keys = [(int(days[row]), str(symbols[int(codes[row])])) for row in firsts]
     return Chunk(
         keys,
@@ -152,7 +128,7 @@ def _demand_order(keys: list[tuple[int, str]], last: tuple[int, str] | None) -> 
 
 
 def _joined(parts: list[Chunk]) -> Chunk:
-    """The parts in one; a symbol that goes on in the next part stays one symbol."""
+    """Joins the parts; a symbol that continues in the next part stays one symbol."""
     keys: list[tuple[int, str]] = []
     firsts: list[int] = []
     offset = 0

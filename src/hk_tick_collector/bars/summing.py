@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hk_tick_collector.market import DAY_MS
 
-from . import chunks
+from . import price_rule
 from .sessions import NAMES, WHOLE_DAY, session_of
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _MS_UTC: Final = pa.timestamp("ms", "UTC")
 _PRICES: Final = ("open", "high", "low", "close")
 _VOLUMES: Final = {
-    "buy_volume": chunks.BUY,
-    "sell_volume": chunks.SELL,
-    "neutral_volume": chunks.NEUTRAL,
-    "late_volume": chunks.LATE,
+    "buy_volume": price_rule.BUY,
+    "sell_volume": price_rule.SELL,
+    "neutral_volume": price_rule.NEUTRAL,
+    "late_volume": price_rule.LATE,
 }
 
 
@@ -62,7 +62,7 @@ def summed(chunk: Chunk, cuts: Cuts, spec: BarSpec) -> pa.RecordBatch:
         **_prices(chunk, bar_of, len(firsts)),
     }
     for name, flag in _VOLUMES.items():
-        counts = (chunk.flags & flag) // flag  # 1 or 0: a product is faster than a choice
+        counts = (chunk.flags & flag) // flag  # 1 or 0: multiplying is faster than a condition
         columns[name] = pa.array(np.add.reduceat(chunk.volume * counts, firsts))
     target = schema(spec)
     return pa.RecordBatch.from_arrays([columns[name] for name in target.names], schema=target)
@@ -70,7 +70,7 @@ def summed(chunk: Chunk, cuts: Cuts, spec: BarSpec) -> pa.RecordBatch:
 
 def _prices(chunk: Chunk, bar_of: NDArray[np.int64], bars: int) -> dict[str, Any]:
     """Open, high, low, close and vwap of the ticks that form prices; null in a bar without one."""
-    rows = np.flatnonzero(chunk.flags & chunks.FORMS_PRICE)
+    rows = np.flatnonzero(chunk.flags & price_rule.FORMS_PRICE)
     price, bar = chunk.price[rows], bar_of[rows]
     begins = np.flatnonzero(np.diff(bar, prepend=-1))
     there = bar[begins]

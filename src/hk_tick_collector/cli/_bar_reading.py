@@ -159,7 +159,7 @@ class Reading:
                     row[name] = market.hkt(row[name]).isoformat(timespec="milliseconds")
                 yield row
 
-    def tell_rest(self) -> None:
+    def warn_of_rest(self) -> None:
         """Warns of symbols without a tick and of unknown types."""
         if missing := [symbol for symbol in self.plan.symbols if symbol not in self._symbols]:
             warn(f"no tick of {_listed(missing)}")

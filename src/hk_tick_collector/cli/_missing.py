@@ -36,7 +36,8 @@ def no_file(data_root: Path, day: str) -> CollectorError:
     if not market.is_weekday(number):
         return NoDayError(f"{why}: {day} was a {market.day_date(number):%A}, not a trading day", hint=known)
     if day < now:
-        return NoDayError(f"{why}: a holiday, or the collector did not run that day", hint=known)
+        text = "a holiday, or the collector did not run that day, or the file was freed after it was archived"
+        return NoDayError(f"{why}: {text}", hint=f"{known}; export and bars read archived days")
     live = _alive(data_root)
     if live is None:
         return NoDayError(f"{why}: no collector runs here", hint=remedies.START)

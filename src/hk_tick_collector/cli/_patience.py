@@ -16,7 +16,6 @@ import time
 import traceback
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
@@ -28,6 +27,7 @@ from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+    from pathlib import Path
 
 _T = TypeVar("_T")
 
@@ -61,7 +61,7 @@ def each_in_child(work: Callable[[], Iterable[_T]], path: Path, *, at_once: int 
         while batch := child.receive():
             yield from batch
     except BusyFileError:
-        _blame_the_disk(path)
+        _raise_if_holder_waits_for_disk(path)
         raise
     finally:
         child.end()
@@ -164,14 +164,14 @@ class _Child:
     def _await_end(self) -> None:
         watch = _Watch(self._pid, self._path)
         while not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
-            watch.look()
+            watch.check()
         self._works = False
 
     def _read(self, size: int) -> bytes:
         said, watch = bytearray(), _Watch(self._pid, self._path)
         while len(said) < size:
             if not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
-                watch.look()
+                watch.check()
             elif part := os.read(self._reading, min(size - len(said), _READ_BYTES)):
                 said += part
                 watch = _Watch(self._pid, self._path)
@@ -213,26 +213,26 @@ class _Watch:
         self._child = child
         self._path = path
         self._last_s = time.monotonic()
-        self._switches = ""
-        self._one_wait_s = 0.0  # its present wait for the disk
+        self._waiting: set[tuple[str, str]] = set()  # its threads that wait for the disk, and in which wait each is
+        self._one_wait_s = 0.0  # the present wait of one of them
         self._slept_s = 0.0  # in all, outside the disk: for a lock
 
-    def look(self) -> None:
-        """Raises DiskHangsError or BusyFileError if the child has waited for too long, as far as the looks show."""
+    def check(self) -> None:
+        """Raises DiskHangsError or BusyFileError if the child has waited for too long, by the checks so far."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
-        state, switches = kernel_wait.state(Path(f"/proc/{self._child}")), kernel_wait.switches(self._child)
-        is_same, self._switches = switches == self._switches, switches
-        self._one_wait_s = self._one_wait_s + passed_s if state == "D" and is_same else 0.0
-        self._slept_s += passed_s if state == "S" else 0.0
+        threads = kernel_wait.threads(self._child)  # all: those of Arrow read files while the first one waits for them
+        before = self._waiting
+        self._waiting = {(thread, wait) for thread, (state, wait) in threads.items() if state == "D"}
+        self._one_wait_s = self._one_wait_s + passed_s if before & self._waiting else 0.0
+        self._slept_s += passed_s if threads and all(state == "S" for state, _ in threads.values()) else 0.0
         if self._one_wait_s >= ONE_WAIT_S:
-            is_frozen = kernel_wait.is_frozen(Path(f"/proc/{self._child}"))
-            raise disk_error(self._path, "frozen" if is_frozen else "in_kernel")
+            raise disk_error(self._path, kernel_wait.waits_for_disk(self._child))
         if self._slept_s >= _ALL_WAITS_S:
             raise BusyFileError(f"{self._path} stays locked", hint=remedies.for_lock(str(self._path)))
 
 
-def _blame_the_disk(path: Path) -> None:
+def _raise_if_holder_waits_for_disk(path: Path) -> None:
     """Raises DiskHangsError if the holder of the lock itself waits for the disk, by the kernel's or its own report."""
     is_file = path.suffix == ".db"
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")

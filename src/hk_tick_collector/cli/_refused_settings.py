@@ -149,8 +149,8 @@ def _check_key(loaded: Loaded, account: Account) -> None:
     if path and not account.may(path.stat(), 4):
         whose = f"root:{account.name}" if account.installed else account.owner
         given = _given("FUTU_RSA_KEY", path, loaded)
-        mend = f"sudo chown {whose} {path}; sudo chmod 0640 {path}"
-        raise UsageError(f"{given}: {account.name} may not read it", hint=mend)
+        command = f"sudo chown {whose} {path}; sudo chmod 0640 {path}"
+        raise UsageError(f"{given}: {account.name} may not read it", hint=command)
 
 
 def _given(name: str, value: object, loaded: Loaded) -> str:

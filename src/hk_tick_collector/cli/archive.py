@@ -15,8 +15,8 @@ from ._archives import Since, Until, days_between, place_named, refuse_both
 from ._missing import no_file
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import demand_readable, demand_writable, in_child
+from ._progress import Watch
 from ._show import complain, show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def archive(
         about = {} if registered is None else {"delta": registered._asdict()}
         show_json({"archive": place.where, "days": list(map(_document, results)), **about})
     else:
-        _tell(place, results)
+        _show_results(place, results)
         if registered is not None and (registered.added or registered.removed):
             show(f"Delta log version {registered.version}: {registered.added:,} added, {registered.removed:,} removed")
     if any(result.state == _FAILED for result in results):
@@ -153,7 +153,7 @@ def _key(settings: Settings, place: Place, chain: Chain) -> SigningKey:
 
 
 def _one(run: Run, chain: Chain, path: Path, asked: _Asked) -> _Result:
-    """Archives one day. An error of one day does not keep the others from being archived; one of the archive does."""
+    """Archives one day. After an error of this day the others are still archived; an error of the archive is raised."""
     from hk_tick_collector.archive.day import archive_day
 
     day = path.stem
@@ -202,7 +202,7 @@ def _document(result: _Result) -> dict[str, Any]:
     return document
 
 
-def _tell(place: Place, results: list[_Result]) -> None:
+def _show_results(place: Place, results: list[_Result]) -> None:
     for result in results:
         if result.error is not None:
             complain(f"{result.day}: {result.error.one_line()}")

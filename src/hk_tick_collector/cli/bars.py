@@ -21,10 +21,10 @@ from ._archives import readable_archive
 from ._bar_reading import Reading, make_plan
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, in_child
+from ._progress import Watch
 from ._ranges import range_named
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
 
     A bar's time is when it starts. Prices come from automatic matches and auctions in the order of their time; volume
     and turnover from every tick; late reports never form a price and are shown apart. A bar without a price has none.
-    Bars are cut at the auctions and at lunch, and there is none where nobody traded. A bar of ticks, shares or HKD ends
+    Bars are cut at the auctions and at lunch; a time without ticks has no bar. A bar of ticks, shares or HKD ends
     with the tick that reaches N. docs/bars.md has the rules and their sources.
 
     Exit code 0 printed or written, 1 not, 2 wrong usage.
@@ -128,7 +128,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
             _write(reading, out, form, replace=replace, as_json=as_json)
         else:
             _print(reading, form, as_json=as_json)
-        reading.tell_rest()
+        reading.warn_of_rest()
     if not wanted and plan.symbols:
         show(f"({plan.symbols[0]} has the most ticks; for others: hk-tick-collector bars SYMBOL)")
 

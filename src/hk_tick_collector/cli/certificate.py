@@ -156,7 +156,7 @@ def _check(
             }
         )
     else:
-        _tell(chain, checked, order)
+        _show_results(chain, checked, order)
     if not good:
         raise typer.Exit(1)
 
@@ -174,7 +174,7 @@ def _checked_document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _tell(chain: Chain, checked: list[Checked], order: list[str]) -> None:
+def _show_results(chain: Chain, checked: list[Checked], order: list[str]) -> None:
     for each in checked:
         found = each.certificate
         if not each.faults and found is not None:

@@ -15,8 +15,8 @@ from hk_tick_collector.config import (
     Setting,
     as_text,
     load_settings,
-    reference,
     settings_file,
+    settings_tables,
 )
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.findings import remedies
@@ -53,7 +53,7 @@ def config(
       hk-tick-collector config --example > .env
     """
     if example:
-        show_lines(reference.env_example())
+        show_lines(settings_tables.env_example())
     elif check:
         return _check(env_file, as_json=as_json)
     else:

@@ -74,7 +74,7 @@ def demo(
                 _end(simulator)
                 live = _wait_until_drained(root, live)
                 _end(collector)
-        return _tell_totals(root, live, simulator_log)
+        return _show_totals(root, live, simulator_log)
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | Non
     return live
 
 
-def _tell_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> int:
+def _show_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> int:
     made = _STOPPED.search(_text(simulator_log))
     if live is None or not live.newest_day or made is None:
         raise CollectorError("the demo ended before a tick was stored", hint="try again, with --seconds 30")

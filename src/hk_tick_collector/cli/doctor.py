@@ -6,11 +6,13 @@ import ipaddress
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, market
 from hk_tick_collector.config import ENVIRONMENT, load_settings, operator_language
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
+from hk_tick_collector.frames.extras import need
 from hk_tick_collector.ops.doctor import files, opend
 from hk_tick_collector.ops.doctor import host as check_host
 from hk_tick_collector.ops.doctor.opend_probe import ask
@@ -22,13 +24,12 @@ from hk_tick_collector.ops.findings.words import ENGLISH, Words
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
 from ._refused_settings import refusals, rsa_key
+from ._service_report import live_status
 from ._show import show, show_json
 from ._terminal import in_colour
-from .status import live_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.ops.live.status import LiveStatus
@@ -100,10 +101,11 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield from _check_opend(loaded, wrong)
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
+        yield _check_archive(loaded.settings)
     else:
         text = Words(
-            "data, OpenD, metrics and alerts cannot be checked without settings",
-            "資料、OpenD、指標與告警須有設定才能檢查",
+            "data, OpenD, metrics, alerts and the archive cannot be checked without settings",
+            "資料、OpenD、指標、告警與歸檔須有設定才能檢查",
         )
         yield not_checked("the rest", text, Words("see settings above", "見上面的 settings"))
 
@@ -235,6 +237,29 @@ def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:
         return ok("alerts", Words("none are sent: ALERT_URLS is empty", "不會發出：ALERT_URLS 是空的"))
     count, kinds = len(settings.alert_urls), ", ".join(schemes)
     return ok("alerts", Words(f"{count} destinations: {kinds}", f"{count} 個目的地：{kinds}"))
+
+
+def _check_archive(settings: Settings) -> Check:
+    """Whether the daily run can begin: its packages and its directory are there. Nothing is contacted."""
+    from hk_tick_collector.archive.addresses import place_at  # imported late, as by the verbs that need an archive
+
+    where = settings.archive_dir
+    if not where:
+        return ok("archive", Words("off: ARCHIVE_DIR is empty", "沒有開啟：ARCHIVE_DIR 是空的"))
+    try:
+        need("pyarrow", "data")
+        place_at(where)
+        if "://" not in where:
+            directory = Path(where)
+            if not in_child(directory.is_dir, directory):
+                text = Words(f"there is no directory {directory}", f"沒有目錄 {directory}")
+                remedy = Words(
+                    "create it, mount its disk, or correct ARCHIVE_DIR", "建立該目錄、掛載其磁碟，或更正 ARCHIVE_DIR"
+                )
+                return warning("archive", text, remedy)
+    except CollectorError as error:
+        return warning("archive", str(error), error.hint)
+    return ok("archive", Words(f"to {where}", f"存到 {where}"))
 
 
 def _running(settings: Settings) -> LiveStatus | None:

@@ -31,8 +31,8 @@ from hk_tick_collector.frames.extras import need
 from ._archives import readable_archive
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, each_in_child, in_child
+from ._progress import Watch
 from ._show import show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -102,7 +102,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     Rows are in the order of day, symbol and sequence. Times in csv and jsonl are Hong Kong time with its offset; seq is
     above 2^53: read it as a 64-bit integer. A file appears only when it is complete and on the disk, and never replaces
     another one unless you say so. A day that may still get ticks is read from one moment; Parquet and Arrow files say
-    in their metadata which day that is, and until when. Open gaps are told on stderr.
+    in their metadata which day that is, and until when. Open gaps are reported on stderr.
 
     Exit code 0 written, 1 not written, 2 wrong usage.
 
@@ -133,7 +133,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     _warn(plan)
     began_s = time.monotonic()
     files = _write(plan, target, plan.about(__version__, at_ms))
-    _tell(plan, files, time.monotonic() - began_s, as_json=as_json)
+    _show_result(plan, files, time.monotonic() - began_s, as_json=as_json)
 
 
 def _write(plan: Plan, target: Target, about: dict[str, str]) -> dict[Path, int]:
@@ -269,7 +269,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _tell(plan: Plan, files: dict[Path, int], took_s: float, *, as_json: bool) -> None:
+def _show_result(plan: Plan, files: dict[Path, int], took_s: float, *, as_json: bool) -> None:
     sizes = {path: path.stat().st_size for path in files}
     rows, size = sum(files.values()), sum(sizes.values())
     names = [source.name for source in plan.request.sources]

@@ -13,8 +13,8 @@ from hk_tick_collector.store.query import list_days
 from ._archives import place_named, signers_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import in_child
+from ._progress import Watch
 from ._show import complain, show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,7 @@ def _places(settings: Settings, archive: str | None, copies: list[str], env_file
                 found = root.stat()
                 key = found.st_dev, found.st_ino
             except OSError:
-                key = root.absolute()  # that it cannot be read is said of each day
+                key = root.absolute()  # if it cannot be read, each day reports that
             if _disk(root) == root_disk is not None:
                 warn(f"{place.where} is on the disk of the day files: if that disk fails, both are lost")
         if key in known:
@@ -131,7 +131,7 @@ def _prune(asked: Asked, *, as_json: bool) -> list[Judged]:
             judged.append(each)
             watch.clear()
             if not as_json and (each.freed or not _is_newest(asked, each)):
-                _tell(asked, each)
+                _show_result(asked, each)
     finally:
         watch.clear()
     return judged
@@ -141,7 +141,7 @@ def _is_newest(asked: Asked, each: Judged) -> bool:
     return each.why == f"it is one of the newest {asked.keep_days} days"
 
 
-def _tell(asked: Asked, each: Judged) -> None:
+def _show_result(asked: Asked, each: Judged) -> None:
     name, size = each.path.name, f"{each.size_bytes / 2**20:,.1f} MB"
     if each.freed:
         show(f"{name}: {'freed' if asked.frees else 'would free'} {size}: {each.why}")

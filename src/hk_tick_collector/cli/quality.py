@@ -151,7 +151,7 @@ class _Source:
 
     def _drift_s(self) -> float | None:
         """Our clock minus OpenD's, if a service reports it now."""
-        from .status import live_status  # imported late: only the live day needs it
+        from ._service_report import live_status  # imported late: only the live day needs it
 
         with suppress(StoreError):
             live = live_status(self._settings.data_root)
@@ -178,9 +178,9 @@ class _Source:
                     for facts in self._of_child(left, spans=spans, scans=scans):
                         left.pop(0)
                         yield facts
-                except BusyFileError as error:  # the day whose turn it was
+                except BusyFileError as error:  # the day that was being read
                     yield unreadable(left.pop(0), self._now_ms, error)
-                except DiskHangsError as error:  # all days that are left are on this disk
+                except DiskHangsError as error:  # all remaining days are on this disk
                     yield from (unreadable(place, self._now_ms, error) for place in left)
                     left = []
 
@@ -211,7 +211,7 @@ def _can_scan(places: Sequence[Place]) -> bool:
 def _chosen(
     settings: Settings, places: list[Place], day: str | None, since: str | None, until: str | None
 ) -> list[Place]:
-    """The days that were asked for. Raises NoDayError if there is none, UsageError for days that cannot be."""
+    """The requested days. Raises NoDayError if there is none, UsageError for an impossible range."""
     if day is not None:
         name = day_named(day)
         if found := [place for place in places if place.day == name]:

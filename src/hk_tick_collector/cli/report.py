@@ -16,8 +16,8 @@ from hk_tick_collector.store.inventory import GOOD, KEEP_DAYS, NO_SNAPSHOT, surv
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
+from ._service_report import hanging
 from ._show import padded, show, show_json
-from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -59,7 +59,7 @@ def report(
             settings.data_root,
         )
     except DiskHangsError as error:
-        return _tell_of_the_disk(error, ENGLISH if as_json else operator_language(env_file), as_json=as_json)
+        return _show_disk_error(error, ENGLISH if as_json else operator_language(env_file), as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
     findings = retention.check(found, day, min_free_bytes)
     lang = ENGLISH if as_json else operator_language(env_file)
@@ -88,7 +88,7 @@ def report(
     return int(severity)
 
 
-def _tell_of_the_disk(error: DiskHangsError, lang: str, *, as_json: bool) -> int:
+def _show_disk_error(error: DiskHangsError, lang: str, *, as_json: bool) -> int:
     finding = hanging(error)
     severity, line = health.summary([finding], lang=lang)
     document = {"verdict": severity.name, "line": line, "findings": [finding.as_json()]}

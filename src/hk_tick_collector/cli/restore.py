@@ -14,8 +14,8 @@ from hk_tick_collector.errors import ArchiveError, CollectorError, UsageError
 from ._archives import place_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import demand_writable
+from ._progress import Watch
 from ._show import complain, show, show_json
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from hk_tick_collector.archive.places import Place
@@ -96,7 +96,7 @@ def _place_and_day(text: str, archive: str | None, settings: Settings, env_file:
 
 
 def _restore(asked: list[tuple[Place, str]], directory: Path) -> list[_Result]:
-    """Restores each day. One that cannot be restored does not keep the others from it."""
+    """Restores each day. If one cannot be restored, the others are still restored."""
     from hk_tick_collector.archive.chain import read_chain
     from hk_tick_collector.archive.restoring import restore_day
     from hk_tick_collector.archive.signers import known_signers

@@ -16,8 +16,8 @@ from hk_tick_collector.store.snapshot import sum_path, take
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
 from ._patience import demand_readable, demand_writable
+from ._progress import Watch
 from ._show import show, show_json, warn
-from ._watch import Watch
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings

@@ -204,7 +204,7 @@ def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, f
     followed = _Followed(data_root, day, wanted, roll=roll)
     _print(form, iter(followed.begin(limit)), follow=True)
     while True:
-        found = followed.look()
+        found = followed.poll()
         _print(form, iter(found), follow=True, header=False)
         sys.stdout.flush()
         if not found:
@@ -225,17 +225,17 @@ class _Followed:
     def begin(self, limit: int) -> list[Tick]:
         """The latest ticks of the day; everything else in its file and in later ones counts as already printed."""
         for later in self._later():
-            with suppress(StoreError):  # `look` reports it
+            with suppress(StoreError):  # `poll` reports it
                 self._follower(later).begin(0)
         return self._follower(self._day).begin(limit)
 
-    def look(self) -> list[Tick]:
+    def poll(self) -> list[Tick]:
         """The ticks that are new since the last poll, each day's in the order of their time."""
         found: list[Tick] = []
         for name in [self._day, *self._later()]:
             try:
                 demand_readable(path_of(self._data_root, name))
-                found += self._follower(name).look()
+                found += self._follower(name).poll()
             except NoDayError:  # a damaged file is renamed and a new one created: the next poll finds it
                 continue
             except StoreError as error:

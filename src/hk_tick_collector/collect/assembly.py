@@ -102,7 +102,7 @@ def assemble(options: ServiceOptions) -> Assembly:
     duties = (current_writer.demand_alive, day_turn.check, recount.check, lambda: recovery.check(now_ms()))
     heartbeat = Heartbeat(options, live, lines, gaps, opend, notifier, duties)
     alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
-    heartbeat.listeners.append(alerter.look)
+    heartbeat.listeners.append(alerter.update)
     predecessor_days = PredecessorDays(
         options.data_root, intake, queue, current_writer, stats, tracker.known.recount_losses
     )

@@ -30,6 +30,7 @@ class OpenDState:
     state_known: bool = False  # OpenD reported its state recently
     market_state: int | None = None  # the last reported QotMarketState
     opend_time_ms: int | None = None  # OpenD's clock in its last answer
+    drift_s: float | None = None  # our clock minus OpenD's at that answer; None if it was too slow to tell
     trouble: dict[str, str] = field(
         default_factory=dict
     )  # kind of trouble notice → detail, until OpenD reports its end

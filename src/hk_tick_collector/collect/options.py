@@ -10,11 +10,11 @@ from hk_tick_collector.opend.protocol import REQUEST_TIMEOUT_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.connecting import Resolve
     from hk_tick_collector.opend.crypto import RsaCipher
     from hk_tick_collector.ops.alerts.destination import Destination
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
+    from hk_tick_collector.tcp_connect import Resolve
 
 # The part of MAX_WAIT_MS for which received bytes may wait for further bytes. The rest is for the writer.
 GATHER_SHARE: Final = 0.25

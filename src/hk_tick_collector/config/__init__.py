@@ -12,7 +12,7 @@ predecessor.py  the replacements for the predecessor's settings
 
 from __future__ import annotations
 
-from . import reference
+from . import settings_tables
 from .language import operator_language
 from .load import (
     DEFAULT,
@@ -46,7 +46,7 @@ __all__ = [
     "object_store_variables",
     "operator_language",
     "read_symbols",
-    "reference",
     "settings_file",
+    "settings_tables",
     "systemd_environment",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import StoreError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from .formats import Format
 
+_NUMBERS: Final = count()
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -75,7 +77,8 @@ class Draft:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._hidden = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        # Its own in each process and in each thread: what another one is writing must not get this file's name.
+        self._hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBERS)}.partial")
         self._file: BinaryIO | None = None
 
     @property

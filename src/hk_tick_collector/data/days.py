@@ -7,6 +7,7 @@ ended: it is read only if there is no day file.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from hk_tick_collector import market
 from hk_tick_collector.archive import layout
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.frames import day_file, parquet_file
+from hk_tick_collector.store.disk import open_regular
 from hk_tick_collector.store.query import list_days, path_of
 
 if TYPE_CHECKING:
@@ -146,7 +148,10 @@ def _in_archive(archive: Path, day: int, *, has_day_file: bool) -> Source | None
     certified = certified_ticks(archive, day)
     if certified:
         return Source(day, folder / certified, is_archived=True, book=book)
-    there = sorted(path for path in folder.iterdir() if _TICKS.fullmatch(path.name))
+    try:
+        there = sorted(path for path in folder.iterdir() if _TICKS.fullmatch(path.name))
+    except OSError as error:
+        raise StoreError(f"cannot list {folder} ({error.strerror})", hint="check what it is, and its rights") from error
     if has_day_file or not there:
         return None
     if len(there) > 1:
@@ -161,7 +166,10 @@ def certified_ticks(archive: Path, day: int) -> str:
     """The name of the Parquet file that the certificate of a day lists; empty without a certificate."""
     name = market.day_name(day)
     try:
-        text = (archive / layout.certificate_name(name)).read_text("utf-8", "replace")
+        with os.fdopen(
+            open_regular(archive / layout.certificate_name(name)), encoding="utf-8", errors="replace"
+        ) as file:
+            text = file.read()
     except FileNotFoundError:
         return ""
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What an export has to read, and its files: one, or one for each symbol.
+"""The plan of an export, and its files: one, or one for each symbol.
 
 Enters: symbols, days, times. Leaves: a plan, found from counters in milliseconds, and then complete files or none.
 Reading and writing are apart, so that a caller can read in another process.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from .ranges import DayRange, Times
 
 _SEALED_AFTER_MS: Final = market.DAY_MS + market.SEALING_HOUR * 3_600_000
-_OTHER_FILES: Final = 64  # open besides those that are written
-_MOST_COMPRESSED: Final = 500  # a stream of zstd holds a megabyte
+_OTHER_FILES: Final = 64  # descriptors for other files than those that are written
+_MOST_COMPRESSED: Final = 500  # each open zstd stream uses a megabyte of memory
 
 
 class Plan(NamedTuple):
@@ -118,6 +118,9 @@ def write_split(
     `names`: the columns of the files; the batches have `symbol` too. All files appear together once all are on the
     disk. UsageError if one exists and `replace` is not given; StoreError if one cannot be written: then none is left.
     """
+    for symbol in symbols:
+        if os.sep in symbol or "\0" in symbol:
+            raise StoreError(f"{symbol!r} cannot be the name of a file", hint="no collector wrote it: see the day file")
     paths = {symbol: folder / f"{symbol}.{form}" for symbol in symbols}
     _demand_descriptors(len(paths), form)
     for path in paths.values() if folder.exists() else ():
@@ -184,7 +187,7 @@ class _Split:
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The rows of each symbol, which lie side by side."""
+    """The rows of each symbol, which are contiguous."""
     import pyarrow.compute as pc
 
     encode: Any = pc.run_end_encode  # type: ignore[attr-defined]

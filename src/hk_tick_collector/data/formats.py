@@ -1,4 +1,4 @@
-"""Batches → Parquet, CSV, Arrow or JSON lines, into an open file. Nothing is held back but one row group of Parquet.
+"""Batches → Parquet, CSV, Arrow or JSON lines, into an open file. At most one row group of Parquet stays in memory.
 
 Parquet and Arrow keep the types of the batches. In CSV and JSON lines a time is Hong Kong time with its offset, like
 `2026-11-20T09:30:00.250+08:00`; a number is the shortest text that gives the same number again.
@@ -40,11 +40,11 @@ class Writer(Protocol):
         ...
 
     def flush(self) -> None:
-        """Writes what is held back. Raises OSError."""
+        """Writes the rows that are still in memory. Raises OSError."""
         ...
 
     def close(self) -> None:
-        """Writes what is left, and the end of the file. Raises OSError."""
+        """Writes the remaining rows and the end of the file. Raises OSError."""
         ...
 
 
@@ -89,7 +89,7 @@ class _Parquet:
             self.flush()
 
     def flush(self) -> None:
-        """As `Writer.flush`: a row group."""
+        """As `Writer.flush`: writes a row group."""
         import pyarrow as pa
 
         if self._waiting:

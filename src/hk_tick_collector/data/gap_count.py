@@ -68,7 +68,7 @@ def count(sources: Sequence[Source], symbols: Sequence[str], times: Times) -> Op
     return OpenGaps(gaps, missing, tuple(days), tuple(unknown))
 
 
-def tell(found: OpenGaps, sources: Sequence[Source], days: DayRange, gaps: Gaps, *, stacklevel: int) -> None:
+def report(found: OpenGaps, sources: Sequence[Source], days: DayRange, gaps: Gaps, *, stacklevel: int) -> None:
     """Warns of open gaps and of weekdays without data, or raises GapsError for gaps."""
     line = found.line()
     if gaps == "raise" and line:

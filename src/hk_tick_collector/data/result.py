@@ -1,7 +1,7 @@
-"""What a question to a `Store` returns: it streams, or becomes a frame of the library that the caller uses.
+"""The result of a request to a `Store`: it streams, or becomes a frame of the library that the caller uses.
 
-Nothing is read before it is asked for. Each method reads the files again, so that a result can be used several times
-and needs no memory between; of a day that is being written, a later reading has more ticks.
+No file is read before a method is called. Each method reads the files again, so a result can be used several times and
+uses no memory between calls. If a day is being written, a later call has more ticks.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Result:
 
 
 def _library(name: str) -> ModuleType:
-    """A library of the caller's choice, which no extra of this package brings."""
+    """Imports a library of the caller's choice, which no extra of this package installs."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -146,10 +146,14 @@ class Store:
     def certificate(self, day: Day) -> Certificate:
         """The certificate of an archived day: `verdict`, `rows`, `figures` by name, `files` with their SHA-256, `text`.
 
-        It is not checked here: `open(verify=True)` and `hk-tick-collector certificate --check` do that. Raises
-        UsageError without an archive, NoDayError if the day has none, ArchiveError, StoreError.
+        Its signature and its files are checked with `open(verify=True)` only, and by `hk-tick-collector certificate
+        --check`. Raises UsageError without an archive, NoDayError if the day has none, ArchiveError, StoreError.
         """
-        return proof.certificate(self.archive, read_day(day, "day"))
+        number = read_day(day, "day")
+        found = proof.certificate(self.archive, number)
+        if self._verify and self.archive:
+            proof.demand_proved(self.archive, number)
+        return found
 
     def instruments(
         self,
@@ -170,24 +174,26 @@ class Store:
         """The symbols that have ticks in the range, by name."""
         found: set[str] = set()
         for source in self._sources(read_days(day, since, until)):
+            self._demand_verified(source)
             names = tables.read(source, tables.SYMBOLS, (), tables.names_schema())
             if names is not None:
                 found.update(map(str, names.column(0).to_pylist()))
                 continue
-            with closing(source.ticks((), Times(), ("symbol",))) as batches:  # without a book the ticks say it
+            with closing(source.ticks((), Times(), ("symbol",))) as batches:  # without a book, from the ticks
                 for batch in batches:
                     found.update(map(str, batch.column(0).unique().to_pylist()))
         return sorted(found)
 
     def _request(self, symbols: Symbols, days: DayRange, times: Times, gaps: Gaps) -> Request:
-        """What a request for ticks means; warns of its gaps, at the line that calls the caller of this."""
+        """Finds the days and symbols of a request. Warns of its gaps; the warning names the line of the user's code."""
         gap_count.demand_choice(gaps)
         names = read_symbols(symbols)
         sources = [source for source in self._sources(days) if times.touch(source.day)]
         if not sources:
             raise NoDayError("no day of the range has these times", hint="check from_time and to_time")
         if gaps != "ignore":
-            gap_count.tell(gap_count.count(sources, names, times), sources, days, gaps, stacklevel=3)
+            self._demand_verified(*sources)
+            gap_count.report(gap_count.count(sources, names, times), sources, days, gaps, stacklevel=3)
         return Request(names, tuple(sources), times)
 
     def _table(self, table: tables.Table, symbols: Sequence[str], days: DayRange) -> Result:
@@ -195,6 +201,7 @@ class Store:
 
         def read() -> Generator[pa.RecordBatch, None, None]:
             for source in request.sources:
+                self._demand_verified(source)
                 yield from table.of_day(source, symbols)
 
         return Result(table.schema, read, f"{table.name} of {request}", request.dates)
@@ -213,10 +220,11 @@ class Store:
             raise day_sources.no_day(self.data_root, self.archive, days)
         return found
 
-    def _demand_verified(self, source: Source) -> None:
-        if self._verify and self.archive and source.is_archived and source.path not in self._verified:
-            proof.demand_proved(self.archive, source.day)
-            self._verified.add(source.path)
+    def _demand_verified(self, *sources: Source) -> None:
+        for source in sources:
+            if self._verify and self.archive and source.is_archived and source.path not in self._verified:
+                proof.demand_proved(self.archive, source.day)
+                self._verified.add(source.path)
 
 
 def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:

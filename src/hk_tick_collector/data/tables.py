@@ -1,6 +1,6 @@
 """The other tables of a day as Arrow: gaps, symbols, instruments, from the day file or from the book of the archive.
 
-Small tables only: each is read whole. Every read is one statement, and so of one moment.
+Small tables only: each is read whole. Each read is one statement, so its rows are of one moment.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_END: Final = 2**63 - 1  # the end of the gap is unknown
 
 
 class Table(NamedTuple):
-    """A table of every day as one: its columns, of which `date` is the first, and the statement for the others."""
+    """One table over all days: its columns, the first of which is `date`, and the statement for the others."""
 
     name: str
     schema: pa.Schema
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     may_lack: bool  # days written by an earlier version do not have it
 
     def of_day(self, source: Source, symbols: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a day. StoreError if the day has no book, or the file no such table although it should."""
+        """The rows of a day. StoreError if the day has no book, or if the file lacks a table that it should have."""
         pa = need("pyarrow", "data")
         found = read(source, self.sql, symbols, pa.schema(list(self.schema)[1:]))
         if found is None and source.book is None:
@@ -99,7 +99,7 @@ def _schema(order: Sequence[str], filled: Sequence[str], some: Sequence[str], *,
 
 
 def read(source: Source, sql: str, values: Sequence[Any], schema: pa.Schema) -> pa.Table | None:
-    """What a statement gives, with the types of `schema`; None if the day has no book, or the file no such table.
+    """The rows of a statement, with the types of `schema`; None if the day has no book, or if the table does not exist.
 
     Raises StoreError for a file that cannot be read, CollectorError without the extra `data`.
     """

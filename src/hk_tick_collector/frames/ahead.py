@@ -12,9 +12,9 @@ _T = TypeVar("_T")
 
 
 def ahead(items: Generator[_T, None, None] | Iterator[_T]) -> Generator[_T, None, None]:
-    """Yields the items of an iterator, which a second thread reads and closes: all of it in that one thread.
+    """Yields the items of an iterator. One other thread reads all of the iterator and closes it.
 
-    An error of the iterator is raised in its place. One item more is in memory.
+    An error of the iterator is raised after the items before it. One more item is in memory.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         following = reader.submit(_next, items)

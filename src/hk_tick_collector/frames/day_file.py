@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-BATCH_ROWS: Final = 65_536  # more gains nothing, fewer cost time
+BATCH_ROWS: Final = 65_536  # larger batches are not faster, smaller ones are slower
 # The driver takes a column's type from the first batch, and int64 if all of it is NULL. A text in a later batch would
 # then be an error. So a missing text is read as an empty one, which no day file has, and made null again.
 _SELECTED: Final = {"type_sign": "ifnull(type_sign, '') AS type_sign"}
@@ -82,9 +82,7 @@ def _where(symbols: Sequence[str], from_ms: int | None, to_ms: int | None) -> tu
 def _typed(
     batch: pa.RecordBatch, names: Sequence[str], target: pa.Schema, stored: dict[str, str], trading_day: date
 ) -> pa.RecordBatch:
-    """The batch with the declared types: the driver takes its types from the first rows, and from none if there are
-    none.
-    """
+    """The batch with the declared types. The driver takes its types from the first rows, and has none without rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

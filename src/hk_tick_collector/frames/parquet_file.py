@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.store.disk import open_regular
 
 from .day_file import BATCH_ROWS
 from .extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -41,6 +43,8 @@ def read_ticks(
         coded = pa.dictionary(pa.int32(), pa.string())
         target = pa.schema([field.with_type(coded) if field.type == pa.string() else field for field in target])
     try:
+        if isinstance(source, Path):
+            os.close(open_regular(source))  # Arrow would wait for ever for a named pipe
         about = parquet.read_metadata(source)
         there = set(about.schema.to_arrow_schema().names)
         # Texts as codes of a dictionary take a third of the time.

@@ -143,7 +143,7 @@ def reaches_back(track: SymbolDay, day: Day, answer: Answer, before: Unconfirmed
     )
 
 
-def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
+def shows_restart(day: Day, track: SymbolDay, answer: Answer) -> bool:
     """Whether an answer shows a restart of the counter."""
     first, end = max(day.start_s << 32, track.run_seq), day.last_seq
     return last_fall(sorted(seq for seq, _ in answer.ticks if first <= seq <= end)) > 0
@@ -221,6 +221,6 @@ def knows(day: Day, track: SymbolDay, doubt: OpenGap, part: Part) -> bool:
     return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
 
 
-def tells_of(track: SymbolDay, counter: int) -> bool:
+def in_a_gap(track: SymbolDay, counter: int) -> bool:
     """Whether an open or lost gap of known size contains this counter."""
     return track.lost.holds(counter) or any(gap.first <= counter <= gap.last for gap in track.gaps)

@@ -73,7 +73,7 @@ class Judging:
             return ""
         if reached and answers.steps(reached, track.gaps):
             return "steps"
-        return "restarts" if answers.began_anew(day, track, answer) else ""
+        return "restarts" if answers.shows_restart(day, track, answer) else ""
 
     def _count_tries(self, track: SymbolDay, answer: Answer, part: Part) -> None:
         """Counts, for each remaining gap, the answers that should have contained its ticks."""
@@ -141,7 +141,7 @@ class Judging:
             track.unconfirmed = None
             return
         track.unconfirmed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
-        told = answers.tells_of(track, before.next)
+        told = answers.in_a_gap(track, before.next)
         if answer.full:
             track.unconfirmed = None
         if told or not (answer.full or before.answers):
@@ -230,7 +230,7 @@ class Judging:
             return doubt.cause != CAUSE_DROPPED
         sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
         # Or a gap of known size starts where the doubt starts.
-        return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))
+        return bool(answer.full and sized and answers.in_a_gap(track, (track.known_seq & COUNTER_MASK) + 1))
 
     def _judge_overlap(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
         """For a symbol without the rule: opens a doubt if an answer does not overlap the one before it."""

@@ -24,9 +24,9 @@ from .symbol_day import (
     RUNS_MOST,
     Day,
     SymbolDay,
-    begins_anew,
     continues,
     follows,
+    is_restart,
     plausible,
 )
 
@@ -73,7 +73,7 @@ class Placing:
         if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and _goes_on(track, seq, near=near)):
             self._advance(day, track, seq, ts_ms, stored=stored)
             return True
-        if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
+        if in_day and (not in_run or (counter < track.next and not (near and is_restart(track, seq)))):
             # It was seen before, or it was missing, in this run of the counter or in an earlier one.
             if stored and self._fill(day, track, seq, ts_ms):
                 return True

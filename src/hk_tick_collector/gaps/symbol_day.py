@@ -277,7 +277,7 @@ def continues(track: SymbolDay, seq: int, *, near: bool) -> bool:
     return jump <= _JUMP_ALWAYS and -SEQ_NEAR_S <= passed_s <= _STEP_S
 
 
-def begins_anew(track: SymbolDay, seq: int) -> bool:
+def is_restart(track: SymbolDay, seq: int) -> bool:
     """Whether a sequence is higher than all before although its counter is not: the counter restarted."""
     return seq > track.last_seq and seq & COUNTER_MASK < track.next
 

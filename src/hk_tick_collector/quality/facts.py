@@ -17,6 +17,7 @@ from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsErr
 from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
 from hk_tick_collector.store.query import Completeness, SymbolCount
+from hk_tick_collector.store.schema import META_DRIFT
 
 from .outages import Away, find_outages, sessions
 from .places import ticks_file
@@ -74,6 +75,7 @@ class Totals(NamedTuple):
     turnover: float  # HKD
     official_turnover: float
     differing: tuple[Reconciled, ...]  # the worst first
+    not_compared: int = 0  # symbols with ticks that are not part of it
 
     @property
     def unexplained(self) -> list[Reconciled]:
@@ -256,7 +258,7 @@ def _facts(
         "unproved": len(set(ruleless).difference(row.symbol for row in reconciled if _proves(row))),
         "gaps": tuple(reader.gap_sums(symbols)),
         "away": find_outages(place.day, reader.connections(), runs, until_ms, has_ticks=bool(counts)),
-        "totals": _totals(reconciled),
+        "totals": _totals(reconciled, counts),
         "ledger": _ledger(runs),
         "drift_s": _drift_s(meta),
     }
@@ -283,7 +285,7 @@ def _completeness(counts: Sequence[SymbolCount]) -> Completeness:
     )
 
 
-def _totals(rows: Sequence[Reconciled]) -> Totals | None:
+def _totals(rows: Sequence[Reconciled], counts: Sequence[SymbolCount]) -> Totals | None:
     if not rows:
         return None
     differing = [row for row in rows if row.explained not in MATCHING]
@@ -300,6 +302,7 @@ def _totals(rows: Sequence[Reconciled]) -> Totals | None:
         turnover=sum(row.turnover for row in official),
         official_turnover=sum(row.official_turnover or 0.0 for row in official),
         differing=tuple(differing[:_KEPT_DIFFERENCES]),
+        not_compared=len({count.symbol for count in counts if count.rows} - {row.symbol for row in rows}),
     )
 
 
@@ -315,7 +318,7 @@ def _ledger(runs: Sequence[Run]) -> Ledger | None:
 def _drift_s(meta: Mapping[str, str]) -> float | None:
     """The worst clock difference to OpenD, if the collector recorded it."""
     try:
-        found = float(meta.get("clock_drift_max_s", "nan"))
+        found = float(meta.get(META_DRIFT, "nan"))
     except ValueError:
         return None
     return found if isfinite(found) else None

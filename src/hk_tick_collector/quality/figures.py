@@ -57,7 +57,7 @@ def delay(ms: int | None) -> str:
 
 
 def seconds(length_s: float) -> Words:
-    """A length of time, as exact as it needs to be."""
+    """A length of time, with more digits the shorter it is."""
     if length_s < 120:
         return Words(f"{length_s:,.0f} s", f"{length_s:,.0f} 秒")
     if length_s >= 7200:

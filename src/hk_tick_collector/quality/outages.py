@@ -1,8 +1,8 @@
 """When there was no connection to OpenD, from the tables `connections` and `ledger` of a day. Pure.
 
 Nothing is written when the collector stops or is killed, so the time between two runs is taken from `ledger`: from the
-last commit of one run to the start of the next one. What is outside trading hours is counted apart: no tick is missed
-then. The hours are those of HKEX's securities market on a full day, with the auctions at both ends.
+last commit of one run to the start of the next one. Time outside trading hours is counted separately: no tick is missed
+then. The hours are those of HKEX's securities market on a full day, including both auctions.
 """
 
 from __future__ import annotations

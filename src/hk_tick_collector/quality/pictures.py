@@ -44,7 +44,7 @@ class _Axis(NamedTuple):
     to_ms: int
 
     def x(self, ts_ms: float) -> float:
-        """Where a time is; a time outside the axis is at its end."""
+        """The position of a time; a time outside the axis is at its end."""
         share = (ts_ms - self.from_ms) / (self.to_ms - self.from_ms)
         return _LEFT + min(1.0, max(0.0, share)) * (_WIDE - _LEFT - _RIGHT)
 

@@ -1,8 +1,8 @@
 """What only the ticks themselves show: how many there were in each minute, how late they came, and the clock.
 
 Enters: the ticks, from a day file in SQL or from the Parquet file of the archive in Arrow. Leaves: at most one `Minute`
-for each minute of the day. Only ticks that were pushed live say something about delay and clock: a backfilled tick
-comes later by its nature.
+for each minute of the day. Only ticks that were pushed live are used for delay and clock: a backfilled tick is always
+late.
 """
 
 from __future__ import annotations
@@ -76,10 +76,8 @@ class Scanner:
         """The sums of all parts."""
         sums = self._sums
         minutes = tuple(
-            Minute(
-                minute, sums[minute].rows, _within(sums[minute].live, 0.5, sums[minute].most_ms), sums[minute].most_ms
-            )
-            for minute in sorted(sums)
+            Minute(minute, each.rows, _within(each.live, 0.5, each.most_ms), each.most_ms)
+            for minute, each in sorted(sums.items())
         )
         live: Counter[int] = Counter()
         for of_minute in sums.values():

@@ -116,7 +116,7 @@ def line_of(facts: DayFacts, judged: Judged, lang: str) -> str:
 
 
 def fine(facts: DayFacts, judged: Judged) -> Words:
-    """What is said of a day with which nothing is wrong."""
+    """The text for a day without a finding."""
     so_far = NO_WORDS if facts.is_over else Words(" so far", "（至今）")
     text = Words(
         "{standing}, {rows:,} ticks of {symbols:,} symbols{so_far}{missing}",
@@ -182,7 +182,7 @@ def _of_loss(lost: int, expected: int) -> Severity:
 
 
 def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    """What is missing by the gaps and not in `_incomplete`: of symbols whose expected number is not known."""
+    """Missing ticks in gaps of symbols without an expected number, which `_incomplete` does not count."""
     count, lost = facts.open_gaps - facts.unknown_gaps, facts.gap_missing - facts.missing
     if count <= 0 or (facts.missing and lost <= 0):
         return None
@@ -190,7 +190,7 @@ def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 
 def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    """More is missing than the open gaps and the ticks that were received and not stored here."""
+    """More ticks are missing than the open gaps and the ticks that were received but not stored here explain."""
     dropped = facts.ledger.dropped if facts.ledger else 0
     unstored = sum(each.gaps for each in facts.gaps if each.cause in UNSTORED_CAUSES and each.status != GAP_OPEN)
     if facts.missing - unstored <= facts.gap_missing and not (dropped and not facts.open_gaps):
@@ -233,11 +233,13 @@ def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     count = facts.totals.explained.get("no_answer", 0) if facts.totals else 0
+    if facts.totals and facts.totals.session == CLOSE:
+        count += facts.totals.not_compared
     return (Severity.OK, {"count": count}) if count else None
 
 
 def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    """Ticks after the last one are missed only by who looks: the next tick, or OpenD's totals, would show them."""
+    """Nothing in the file shows missing ticks after the last one: only a later tick or OpenD's totals would."""
     if not facts.is_over or not facts.rows or (facts.totals is not None and facts.totals.session == CLOSE):
         return None
     seen = [facts.last_ts_ms or 0, facts.away.seen_ms or 0 if facts.away else 0]
@@ -252,7 +254,7 @@ def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 
 def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    """OpenD's totals after the close are other evidence: with them a symbol without the rule is no reason to warn."""
+    """OpenD's totals after the close are other evidence: if they match, a symbol without the rule is no warning."""
     if not facts.without_rule:
         return None
     severity = Severity.WARNING if facts.unproved > LEAST_UNPROVED * facts.symbols else Severity.OK
@@ -260,7 +262,7 @@ def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 
 def _clock(facts: DayFacts, drift_warn_s: float) -> _Answer:
-    """The live ticks show the clock of the whole day; the service reports only the present."""
+    """The live ticks show the clock difference of the whole day; the service reports only the present one."""
     by_ticks = facts.scan.clock_ms / 1000 if facts.scan and facts.scan.clock_ms is not None else 0.0
     off_s = max(by_ticks, facts.drift_s or 0.0, key=abs)
     return (Severity.WARNING, {"seconds": off_s}) if abs(off_s) > drift_warn_s else None
@@ -389,7 +391,7 @@ RULES: Final = (
     Rule(
         "no_answer",
         NOT_PROVABLE,
-        Words("OpenD gave no totals for {count:,} symbols", "OpenD 沒有提供 {count:,} 隻股票的總數"),
+        Words("OpenD's totals of {count:,} symbols are missing", "欠缺 {count:,} 隻股票的 OpenD 總數"),
         "",
         _no_answer,
     ),

@@ -35,7 +35,7 @@ from .faults import with_system_error
 from .inserting import insert
 from .opening import open_for_writing
 from .predecessor_rows import write_beside
-from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
+from .schema_check import CHANGED_HINT, cookie, named_changes, refuse_foreign_triggers, undo_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,6 +107,7 @@ class Batch:
     instruments: list[Instrument] = field(default_factory=list)  # replaces what is known of these symbols
     beside: list[BesideRow] = field(default_factory=list)  # rows of the predecessor that cannot be ticks
     meta: dict[str, str] = field(default_factory=dict)  # rows of `meta`
+    drift_s: float | None = None  # our clock minus OpenD's; the file keeps the one furthest from zero
     duplicate: int = 0  # number of ticks that are already stored in the sealed file of another day
     rejected: int = 0
     dropped: int = 0
@@ -122,7 +123,7 @@ class Written:
     # Rows, in order, for whose key a different tick is stored. In the ledger they count as rejected.
     conflicts: tuple[TickRow, ...] = ()
     gaps: tuple[Gap, ...] = ()  # gaps that this transaction opened or closed, as committed
-    mended: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
+    undone: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
 
 
 class DayFile:
@@ -153,7 +154,7 @@ class DayFile:
         self._identity = _identity(path)
         self.attempted: Written | None = None
         self._cookie: int | None = None  # of the schema at its last check
-        self._mended: list[str] = []  # undone schema changes, not yet returned
+        self._undone: list[str] = []  # undone schema changes, not yet returned
         try:
             with with_system_error(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
@@ -198,6 +199,8 @@ class DayFile:
                 write_beside(self._db, batch.beside)
             if batch.meta:
                 self._db.executemany(_META_SQL, batch.meta.items())
+            if batch.drift_s is not None:
+                self._db.execute(_DRIFT_SQL, (schema.META_DRIFT, f"{batch.drift_s:.3f}"))
             duplicate = len(rows) - stored - len(conflicts)
             ledger = replace(
                 before,
@@ -209,8 +212,8 @@ class DayFile:
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
-            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._mended))
-        self._mended.clear()
+            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._undone))
+        self._undone.clear()
         self.ledger, self._rules = ledger, rules
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
@@ -250,7 +253,7 @@ class DayFile:
     def _check_schema(self) -> None:
         """Within a transaction: detects changes of the schema since the last one, and undoes those that are safe."""
         if cookie(self._db) != self._cookie:
-            self._mended += mend(self._db, self.path.name)
+            self._undone += undo_changes(self._db, self.path.name)
             self._cookie = cookie(self._db)
 
     def _write_gaps(self, gaps: Sequence[Gap]) -> tuple[list[Gap], int, int]:
@@ -358,13 +361,13 @@ class DayFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        mended = list(self._mended)
+        undone = list(self._undone)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            self._cookie, self._mended = None, mended
+            self._cookie, self._undone = None, undone
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -448,6 +451,10 @@ _GAP_SQL: Final = (
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
 )
 _META_SQL: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+_DRIFT_SQL: Final = """
+INSERT INTO meta (key, value) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+WHERE abs(CAST(excluded.value AS REAL)) > abs(CAST(value AS REAL))"""
 _GAPS_BEFORE_SQL: Final = """SELECT id, iif(status = ?2, ifnull(missing, 0), -1) FROM gaps
     WHERE id IN (SELECT value FROM json_each(?1))"""
 _EXPECT_SQL: Final = "UPDATE symbols SET expected = expected + ? WHERE symbol = ?"

@@ -5,8 +5,10 @@ Without a sync, a power cut can lose a file name or content.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +30,18 @@ def sync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a regular file. Raises OSError, also for a directory, a pipe or a device.
+
+    Opening a named pipe that nobody writes into would wait for ever, and no signal handler could end it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return fd
 
 
 def own_and_sync(fd: int, mode: int, owner: os.stat_result) -> None:

@@ -44,7 +44,7 @@ class Follower:
                 self._known[symbol.symbol] = array("q", reader.seqs(symbol.symbol, _LOWEST_SEQ))
             return reader.latest(latest, self._symbols)
 
-    def look(self) -> list[Tick]:
+    def poll(self) -> list[Tick]:
         """The new ticks, in the order of (ts_ms, symbol, seq). If there are `most_ticks`, call it again at once."""
         found: list[Tick] = []
         with DayReader(self.path) as reader, reader.snapshot():

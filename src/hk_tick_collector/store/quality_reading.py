@@ -59,7 +59,7 @@ class MinuteStep(NamedTuple):
     """Ticks of one minute with about the same delay."""
 
     minute: int  # UTC epoch minute of the trade
-    is_live: int  # 1: pushed live: only then the delay says something about clock and network
+    is_live: int  # 1: pushed live; only then the delay depends on clock and network
     step_ms: int  # the upper end of the step of the delay; below 0 the tick came before its own time
     rows: int
     least_ms: int  # the smallest delay, recv_ts_ms - ts_ms
@@ -135,7 +135,7 @@ class BookReader(QualityReader):
 def _parts(counts: Sequence[SymbolCount]) -> list[tuple[int, str, tuple[str, ...]]]:
     """Ranges of symbols with about `_PART_ROWS` ticks each: the number, the condition, its values.
 
-    Together they have every tick, also those of a symbol without a counter, so that a wrong counter shows.
+    Together they have every tick, also those of a symbol without a counter, so that a wrong counter is noticed.
     """
     parts: list[tuple[int, str, tuple[str, ...]]] = []
     above, rows = "", 0
@@ -150,7 +150,7 @@ def _parts(counts: Sequence[SymbolCount]) -> list[tuple[int, str, tuple[str, ...
 def _figures(
     row: tuple[object, ...], path: Path, table: str, *, texts: int, signed: bool = False
 ) -> tuple[object, ...]:
-    """The row, if its first `texts` values are texts and the others whole numbers; else StoreError: not ours."""
+    """The row, if its first `texts` values are texts and the others whole numbers; otherwise raises StoreError."""
     for at, value in enumerate(row):
         is_good = isinstance(value, str) if at < texts else isinstance(value, int) and (signed or value >= 0)
         if not is_good:

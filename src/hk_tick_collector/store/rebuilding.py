@@ -70,7 +70,7 @@ def check(path: Path) -> None:
 
 def _open(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    db.pragma("journal_mode", "off")  # nobody needs an unfinished file
+    db.pragma("journal_mode", "off")  # an unfinished file is useless
     db.pragma("synchronous", "off")
     return db
 

@@ -49,16 +49,16 @@ def refused(what: str, path: Path, error: OSError) -> StoreError:
     reason = f"cannot write {what} {path}: {error.strerror}"
     if error.errno not in (errno.EACCES, errno.EPERM):
         return StoreError(reason, hint=f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}")
-    culprit = path if _stat(path) is not None else _nearest(path.parent)
-    found = _stat(culprit)
+    denied = path if _stat(path) is not None else _nearest(path.parent)
+    found = _stat(denied)
     if found is None:
         return StoreError(reason, hint=f"ls -ld {shlex.quote(str(path.parent))}")
     bits = 7 if stat.S_ISDIR(found.st_mode) else 6
-    which = "it" if culprit == path else str(culprit)
+    which = "it" if denied == path else str(denied)
     whose = f"{which} belongs to {user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
     return StoreError(
         f"cannot write {what} {path}: {whose}, and the collector runs as {user_name(os.geteuid())}",
-        hint=give(culprit, account(), writable=(found.st_mode >> 6) & bits == bits),
+        hint=give(denied, account(), writable=(found.st_mode >> 6) & bits == bits),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 APPLICATION_ID: Final = 0x484B5443  # "HKTC"
 VERSION: Final = 4
+META_DRIFT: Final = "clock_drift_max_s"  # in meta: our clock minus OpenD's, the value of the day furthest from zero
 
 TICK_COLUMNS: Final = (
     "symbol",

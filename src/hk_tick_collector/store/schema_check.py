@@ -100,7 +100,7 @@ def difference(db: apsw.Connection) -> str | None:
     return None
 
 
-def mend(db: apsw.Connection, name: str) -> list[str]:
+def undo_changes(db: apsw.Connection, name: str) -> list[str]:
     """Creates dropped or altered triggers and indexes of ours again; returns a description of each.
 
     Call it within a transaction. Raises SchemaChangedError, without a change, if a table cannot be written.
@@ -109,7 +109,7 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
     found = _read(db, ours.columns)
     if wrong := _obstacle(ours, found):
         raise SchemaChangedError(f"{name}: {wrong}", hint=CHANGED_HINT)
-    mended = []
+    undone = []
     for key, each in ours.objects.items():
         there = found.objects.get(key)
         if each.kind not in ("trigger", "index") or (there is not None and there.sql == each.sql):
@@ -119,8 +119,8 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
         if there is not None:
             db.execute(f"DROP {each.kind} {each.name}")
         db.execute(each.sql)
-        mended.append(f"{each.kind} {each.name} {'was altered' if there is not None else 'was missing'}")
-    return mended
+        undone.append(f"{each.kind} {each.name} {'was altered' if there is not None else 'was missing'}")
+    return undone
 
 
 def columns_of(migrations: tuple[str, ...], table: str) -> list[_Column]:

@@ -23,7 +23,7 @@ from hk_tick_collector.errors import StoreError
 
 from . import spool_record as record
 from .disk import sync_directory, write_all
-from .spool_segments import Damage, Segment, look_through, path_in
+from .spool_segments import Damage, Segment, path_in, read_segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ class Spool:
             _check_writable(self._directory.parent)
             return
         _check_writable(self._directory)
-        found = look_through(paths)
+        found = read_segments(paths)
         self._segments.extend(found.segments)
         self._number, self._damage = found.number, found.damage
         self._remove_directory()

@@ -67,7 +67,7 @@ def segments_below(spool_dir: Path) -> list[Path]:
     return [path for run in runs for path in sorted(run.iterdir()) if _NAME.fullmatch(path.name)]
 
 
-def look_through(paths: Iterable[Path]) -> Found:
+def read_segments(paths: Iterable[Path]) -> Found:
     """Reads and checks the segments among the files of a spool directory, in the order of their names."""
     found = Found()
     for path in paths:

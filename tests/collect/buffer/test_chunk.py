@@ -18,10 +18,8 @@ from hk_tick_collector.store.dayfile import Link
         (Chunk(links=[Link(1, True, 1, "")]), False, True),
     ],
 )
-def test_a_count_alone_can_be_taken_along_by_another_chunk(
-    chunk: Chunk, count_alone: bool, more_than_rows: bool
-) -> None:
-    """A chunk with anything else must keep its own place in the queue."""
+def test_a_count_alone_can_be_merged_into_another_chunk(chunk: Chunk, count_alone: bool, more_than_rows: bool) -> None:
+    """A chunk with any other content keeps its own place in the queue."""
     assert (chunk.is_count_alone(), chunk.has_more_than_rows()) == (count_alone, more_than_rows)
 
 

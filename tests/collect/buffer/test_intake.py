@@ -102,8 +102,8 @@ def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
     assert told == [([1], []), ([4], [(GAP_OPEN, 2)]), ([3, 2], [(GAP_HEALED, 0)])]
 
 
-def test_what_finds_no_place_is_counted_logged_and_a_gap(journal: Journal) -> None:
-    """All rows of a chunk or none; the line is not repeated for each, but its total has every drop."""
+def test_ticks_without_space_are_counted_logged_and_become_a_gap(journal: Journal) -> None:
+    """All rows of a chunk are accepted or none; not each drop has a line, but the total in the line has every drop."""
     desk = Desk(max_rows=3)
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
@@ -136,7 +136,7 @@ def test_a_rejected_tick_that_is_backfilled_again_is_not_logged_again(journal: J
 
 
 def test_rejected_ticks_close_their_gaps_and_are_logged(journal: Journal) -> None:
-    """Each of them whole; also when their neighbours find no place."""
+    """Each of them whole, also if there is no space for the other ticks of the message."""
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
@@ -154,7 +154,7 @@ def test_rejected_ticks_close_their_gaps_and_are_logged(journal: Journal) -> Non
     assert [(chunk.dropped, chunk.rejected) for chunk in desk.take()] == [(0, 1), (1, 1)]
 
 
-def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
+def test_many_rejected_ticks_are_logged_once_a_minute(journal: Journal) -> None:
     """The first hundred of a cause are logged whole, the others as a count; another cause has its own hundred."""
     desk = Desk()
     for second in range(120):
@@ -171,7 +171,7 @@ def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
     assert desk.stats.rejected == 120 * 50 + 1
 
 
-def test_changes_that_no_tick_brought_are_flushed() -> None:
+def test_changes_without_a_tick_are_flushed() -> None:
     """A doubt opened by an interruption reaches the day file; if nothing changed, nothing is queued."""
     desk = Desk()
     desk.intake.flush_gaps()
@@ -184,14 +184,14 @@ def test_changes_that_no_tick_brought_are_flushed() -> None:
     assert [[change.gap.cause for change in chunk.gaps] for chunk in desk.take()] == [[], ["quote_link_lost"]]
 
 
-def test_an_empty_message_is_nothing() -> None:
+def test_an_empty_message_changes_nothing() -> None:
     """OpenD may push a message without a tick."""
     desk = Desk()
     desk.intake.ticks(Ticks(), NOW_MS)
     assert (desk.take(), desk.stats.received, desk.stats.last_tick_ms) == ([], 0, None)
 
 
-def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
+def test_replayed_ticks_are_counted_but_do_not_show_a_live_connection() -> None:
     """A replay after a crash does not make the connection look alive; its commit deletes the record."""
     desk = Desk()
     told: list[bool] = []
@@ -210,7 +210,7 @@ def test_a_full_queue_still_takes_connections() -> None:
 
 
 def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
-    """Later than the day after OpenD's own date: counted with its cause. Where OpenD's date is unknown it is stored."""
+    """Later than the day after OpenD's date: counted with its cause. If OpenD's date is unknown it is stored."""
     desk = Desk()
     later = [
         Tick(*at(n))._replace(ts_ms=NOW_MS + days * market.DAY_MS, symbol="HK.00005") for n, days in ((1, 1), (2, 3))
@@ -226,7 +226,7 @@ def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
     assert desk.stats.rejected == 1
 
 
-def test_symbols_that_nobody_chose_are_counted_and_named_once(journal: Journal) -> None:
+def test_symbols_that_are_not_subscribed_are_counted_and_named_once(journal: Journal) -> None:
     """Each is logged once, a hundred at most; the account balances, in the ledger too, with or without later ticks."""
     desk = Desk()
     for number in range(20_000):
@@ -244,8 +244,8 @@ def test_symbols_that_nobody_chose_are_counted_and_named_once(journal: Journal) 
     assert desk.stats.received == 60_003
 
 
-def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
-    """Beyond that they count as missing: memory is bounded, whatever OpenD sends."""
+def test_the_number_of_remembered_rejected_ticks_is_bounded() -> None:
+    """The others count as missing: memory is bounded, whatever OpenD sends."""
     desk = Desk()
     desk.intake.ticks(Ticks(rejected=[refused(counter) for counter in range(1, 50_011)]), NOW_MS)
     (chunk,) = desk.take()
@@ -254,8 +254,8 @@ def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
     assert [open_gap.missing for _, open_gap in desk.tracker.known.open_gaps()] == [10]
 
 
-def test_counts_alone_take_no_place_in_the_queue() -> None:
-    """While the writer waits for the disk a flood of rejected ticks is one number more in a chunk that waits."""
+def test_counts_alone_use_no_space_in_the_queue() -> None:
+    """While the writer waits for the disk, rejected ticks only increase a count in a waiting chunk."""
     desk = Desk()
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
     for _ in range(1_000):
@@ -263,8 +263,8 @@ def test_counts_alone_take_no_place_in_the_queue() -> None:
     assert [(len(chunk.rows), chunk.rejected) for chunk in desk.take()] == [(1, 1_000)]
 
 
-def test_each_line_tells_what_an_operator_needs(journal: Journal) -> None:
-    """A symbol that nobody chose, a tick that cannot be stored, ticks that find no place: whose, how many, why."""
+def test_each_line_has_symbol_number_and_reason(journal: Journal) -> None:
+    """A symbol that is not subscribed, a tick that cannot be stored, ticks without space: each with these fields."""
     desk = Desk(max_rows=2)
     desk.intake.unwanted("HK.00005", 3)
     desk.intake.ticks(Ticks(rejected=[refused(3)]), NOW_MS)
@@ -307,9 +307,9 @@ def test_each_line_tells_what_an_operator_needs(journal: Journal) -> None:
     assert (stats.received, desk.opend.received, stats.last_tick_ms) == (10, 10, NOW_MS)
 
 
-def test_a_date_of_the_far_future_is_told_whole_for_the_first_ticks(journal: Journal) -> None:
-    """Those of the day after OpenD's own date are stored, to its last millisecond; the later ones are refused, and
-    only the first ones of a message carry the whole tick.
+def test_ticks_of_the_far_future_are_logged_whole_only_at_first(journal: Journal) -> None:
+    """Ticks of the day after OpenD's date are stored, to its last millisecond; later ones are rejected, and only the
+    first ones of a message are logged whole.
     """
     desk = Desk(max_rows=100)
     desk.opend.opend_time_ms = NOW_MS
@@ -326,7 +326,7 @@ def test_a_date_of_the_far_future_is_told_whole_for_the_first_ticks(journal: Jou
 
 
 def test_rows_that_are_not_committed_are_known_unless_some_are_in_the_spool() -> None:
-    """For whoever counts a day anew: all of them or none."""
+    """For a recount of a day: all of them or none."""
     desk = Desk()
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3)]), NOW_MS)
@@ -337,8 +337,8 @@ def test_rows_that_are_not_committed_are_known_unless_some_are_in_the_spool() ->
     assert desk.intake.held_rows(DAY) is None
 
 
-def test_a_stretch_is_told_with_all_that_is_known_of_it() -> None:
-    """When it begins, whether OpenD is there, by which connection, and why."""
+def test_a_connection_is_recorded_with_all_its_fields() -> None:
+    """Its start, whether OpenD is connected, the number of the connection, and the reason."""
     desk = Desk()
     desk.intake.link(NOW_MS, connected=True, conn_id=7, reason="ready")
     (chunk,) = desk.take()

@@ -49,7 +49,7 @@ def chunk(tick: MakeTick) -> MakeChunk:
 
 @pytest.fixture
 def make_overflow(journal: Journal) -> Iterator[MakeOverflow]:  # what it logs stays in the test
-    """Makes them on a spool; none outlives the test."""
+    """Makes them on a spool, and ends them with the test."""
     made: list[Overflow] = []
 
     def make(spool: Spool) -> Overflow:
@@ -121,10 +121,10 @@ def take(queue: TickQueue) -> list[Chunk]:
 # --- to the spool and back ---
 
 
-def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
+def test_rows_spooled_right_after_a_check_of_the_spool_come_back(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """The taker finds the spool empty at the very moment when an append ends: those rows are its next."""
+    """The taker finds the spool empty just when an append ends: it takes those rows next."""
 
     class SlowToLook(Spool):
         def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
@@ -147,10 +147,10 @@ def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
     assert journal.events("spool_drained")
 
 
-def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once(
+def test_spooled_rows_of_a_stuck_writer_go_to_the_next_one_and_count_once(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Given back and taken again it is the same rows, and when they are committed no row waits: not one less either."""
+    """Returned and taken again they are the same rows, and after their commit the number of waiting rows is 0."""
     queue = TickQueue(1, make_overflow(Spool(place)))
     queue.put(chunk(0, 5))
     stuck = take(queue)
@@ -168,11 +168,11 @@ def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once
     assert seqs_in(place) == []
 
 
-def test_a_writer_that_was_stuck_at_the_spool_leaves_what_it_read_to_the_next(
+def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Row 22: it was replaced while a read of the spool did not return, and wakes up: it takes nothing, its successor
-    takes each row once, and no row waits for ever.
+    """Row 22: a writer is replaced while its read of the spool does not return. When it returns, it takes no row, its
+    successor takes each row once, and no row stays behind.
     """
     stuck, lift = threading.Event(), threading.Event()
 
@@ -203,7 +203,7 @@ def test_a_writer_that_was_stuck_at_the_spool_leaves_what_it_read_to_the_next(
 
 
 def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
-    """A slow market spools a row or two at a time: they are not committed at that pace when the disk is back."""
+    """A slow market spools a row or two at a time: when the disk works again they are committed in large batches."""
     overflow = make_overflow(Spool(place))
     queue = TickQueue(1, overflow)
     for seq in range(0, 200, 2):
@@ -212,7 +212,7 @@ def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverfl
     assert [row[1] for each in take(queue) for row in each.rows] == list(range(200))
 
 
-def test_rows_of_an_earlier_run_have_their_turn_without_being_spooled_again(
+def test_rows_of_an_earlier_run_are_stored_without_being_spooled_again(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
     """They come after live rows, before the next ones; `on_commit` is called, and the spool does not get them again."""
@@ -259,11 +259,11 @@ def test_a_stop_saves_what_is_held_and_nothing_twice(
     assert seqs_in(place) == list(range(9))
 
 
-def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
+def test_rows_whose_sync_does_not_return_are_not_reported_as_lost(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, gate: Gate, journal: Journal
 ) -> None:
-    """Row 21: at the deadline an append is written and its sync is under way: the next start finds it, so it is not
-    lost, and the log says what it is not safe from. What had not begun by then is lost, and stays lost.
+    """Row 21: at the deadline an append is written and its sync has not returned: the next start finds the rows, so
+    they are not lost, and the log says that a power cut could lose them. Rows whose append had not begun are lost.
     """
     overflow = make_overflow(Spool(place))
     gate.shut()
@@ -300,10 +300,8 @@ def test_a_stop_waits_for_an_append_while_there_is_time(
     assert seqs_in(place) == list(range(17))
 
 
-def test_a_stop_has_a_spool_that_failed_tried_at_once(
-    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
-) -> None:
-    """A second's pause after a failed append is not waited out: the stop tries again, and here it goes well."""
+def test_a_stop_tries_a_failed_spool_again_at_once(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
+    """After a failed append the spool waits for a second. A stop does not wait: it tries at once, here with success."""
     place.write_text("in the way of the directory")
     spool_place = place.with_name("later")
     overflow = make_overflow(Spool(spool_place))
@@ -319,7 +317,7 @@ def test_a_stop_has_a_spool_that_failed_tried_at_once(
 def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """Counts, links, gaps and rules wait beside the spool; the end of the way is told with the rows that went it."""
+    """Counts, connections, gaps and rules wait in memory, and return with the rows from the spool."""
     overflow = make_overflow(Spool(place))
     before = overflow.active
     assert not before
@@ -352,10 +350,10 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     assert journal.events("spool_drained")[-1].fields == {"rows": "5"}
 
 
-def test_memory_is_passed_by_only_while_the_spool_is_in_use(
+def test_rows_bypass_memory_only_while_the_spool_is_in_use(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """And only for as many rows as may wait for its disk."""
+    """And only as many rows as may wait for the disk of the spool."""
     overflow = make_overflow(Spool(place))
     queue = TickQueue(2, overflow)
     assert not queue.has_turn_for(1)
@@ -368,10 +366,10 @@ def test_memory_is_passed_by_only_while_the_spool_is_in_use(
 # --- a spool that loses, a disk that does not read, a copy that is waited for ---
 
 
-def test_what_the_spool_lost_is_dropped_and_told_to_the_row(
+def test_rows_lost_by_the_spool_are_dropped_and_counted_exactly(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
 ) -> None:
-    """Known once the spool is empty: in the account of the chunk that comes back in its place, and in the log."""
+    """Known when the spool is empty: in the account of the chunk that returns in their place, and in the log."""
     overflow = make_overflow(Spool(place))
     lost = chunk(0, 7)
     lost.links = [Link(5, True, 1, "")]
@@ -410,10 +408,10 @@ class Unread(Spool):
         return super().first(max_rows, patient=patient)
 
 
-def test_a_disk_that_reads_nothing_is_given_time_ten_times(
+def test_a_record_that_cannot_be_read_is_tried_ten_times(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Errors of reading count, one after the other; what cannot be read then is passed over. A good read ends it."""
+    """Read errors in a row are counted; after ten the record is skipped. A successful read resets the count."""
     spool = Unread(place, [errno.EIO] * 10 + [errno.EACCES])
     overflow = make_overflow(spool)
     overflow.put(chunk(0, 3))
@@ -431,7 +429,7 @@ def test_a_disk_that_reads_nothing_is_given_time_ten_times(
     ("copying", "trouble", "level", "cause"),
     [(True, "", "INFO", "copy"), (False, "disk_full", "WARNING", "disk_full"), (True, "busy", "INFO", "busy")],
 )
-def test_why_ticks_are_spooled_is_told(
+def test_the_reason_for_spooling_is_logged(
     place: Path,
     make_overflow: MakeOverflow,
     chunk: MakeChunk,
@@ -442,7 +440,7 @@ def test_why_ticks_are_spooled_is_told(
     level: str,
     cause: str,
 ) -> None:
-    """Once, at the first chunk; that commits wait for a copy is nobody's fault."""
+    """Once, with the first chunk; commits that wait for a copy are not reported as a fault."""
     overflow = make_overflow(Spool(place))
     overflow.storing.copy_held, overflow.storing.writer_trouble = copying, trouble
     overflow.put(chunk(0, 1))
@@ -454,7 +452,7 @@ def test_why_ticks_are_spooled_is_told(
 def test_while_a_copy_is_made_a_seconds_ticks_are_one_append(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Each sync keeps the copy from the disk. Many ticks wait for no second: a quarter of the place in memory."""
+    """Each sync delays the copy. If a quarter of the memory is used, ticks are appended before a second is over."""
     overflow = make_overflow(Spool(place))
     overflow.storing.copy_held = True
     overflow.put(chunk(0, BUFFER_ROWS // 4 - 1))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
-def test_a_hundred_of_each_cause_are_told_whole() -> None:
+def test_a_hundred_of_each_cause_are_logged_whole() -> None:
     """One cause does not use up the lines of another."""
     rejections = Rejections(lambda: 0.0)
     assert [rejections.whole("bad_time", 60) for _ in range(3)] == [60, 40, 0]
@@ -21,7 +21,7 @@ def test_a_hundred_of_each_cause_are_told_whole() -> None:
 
 
 def test_the_others_are_one_line_a_minute(journal: Journal) -> None:
-    """With their number, how many symbols they are of, and which has the most."""
+    """With their number, the number of symbols, and the symbol with the most."""
     now_s = [0.0]
     rejections = Rejections(lambda: now_s[0])
     rejections.count("bad_time", ["HK.00700"])
@@ -48,7 +48,7 @@ def test_a_tally_names_the_symbol_with_the_most() -> None:
 
 
 def test_the_first_line_comes_at_once_and_causes_do_not_wait_for_each_other(journal: Journal) -> None:
-    """A minute later each tells what it has counted since; a cause without a tick says nothing."""
+    """A minute later each cause has a line with its new count; a cause without a tick has none."""
     now_s = [5.0]
     rejections = Rejections(lambda: now_s[0])
     rejections.count("bad_time", ["HK.00700"])
@@ -71,8 +71,8 @@ def test_the_first_line_comes_at_once_and_causes_do_not_wait_for_each_other(jour
     assert third.fields == {"cause": "conflict", "ticks": "1", "symbols": "1", "most": "HK.00005:1"}
 
 
-def test_more_symbols_than_there_are_take_no_memory(journal: Journal) -> None:
-    """Ten thousand are kept apart, the others are counted as one; none of their ticks is lost from the count."""
+def test_the_number_of_remembered_symbols_is_bounded(journal: Journal) -> None:
+    """Ten thousand have their own count, the others share one; every tick is counted."""
     now_s = [0.0]
     rejections, tally = Rejections(lambda: now_s[0]), Tally()
     names = [f"HK.{number:05}" for number in range(10_003)]
@@ -90,8 +90,8 @@ def test_more_symbols_than_there_are_take_no_memory(journal: Journal) -> None:
     assert (tally.symbols, tally.most()) == (10_003, ("HK.00001", 2))
 
 
-def test_a_tick_that_opend_gives_again_is_no_news() -> None:
-    """It is asked for the same ticks again and again. What it pushes is news each time, and is known from then on."""
+def test_a_rejected_tick_that_opend_returns_again_is_not_logged_again() -> None:
+    """The same ticks are requested repeatedly. A pushed tick is logged each time, and remembered from then on."""
     refused = Refused()
     tick = Rejected("HK.00700", 7, "bad_time", "a tick", 1)
     assert refused.ticks([tick, tick], backfilled=True) == [tick]
@@ -106,7 +106,7 @@ def test_a_tick_that_opend_gives_again_is_no_news() -> None:
 
 
 def test_a_rejected_row_is_known_by_its_trade() -> None:
-    """Not by when and how it came; a row that is pushed is news each time."""
+    """Not by its time and way of arrival; a pushed row is logged each time."""
     refused = Refused()
     pushed: TickRow = ("HK.00700", 1, 2, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", 3, 2, " ")
     pulled: TickRow = (*pushed[:8], "backfill", 4, None, " ")
@@ -116,8 +116,8 @@ def test_a_rejected_row_is_known_by_its_trade() -> None:
     assert refused.rows([other, pulled, other]) == [other]
 
 
-def test_only_the_newest_rejected_ticks_are_known() -> None:
-    """Twenty thousand; the oldest of more is news again."""
+def test_only_the_newest_rejected_ticks_are_remembered() -> None:
+    """Twenty thousand; a forgotten older one is logged again."""
     refused = Refused()
     ticks = [Rejected("HK.00700", seq, "bad_time", "", 1) for seq in range(1, 20_002)]
     refused.ticks(ticks[:20_000], backfilled=True)

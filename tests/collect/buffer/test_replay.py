@@ -46,10 +46,10 @@ async def taken(queue: TickQueue, rows: int) -> list[int]:
     return found
 
 
-def test_the_oldest_run_comes_first_and_its_spool_is_gone_then(
+def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
 ) -> None:
-    """Also what a run kept for one day; this run's own spool is left alone."""
+    """Also the spool of a single day; this run's own spool is not read."""
     for name, seq in ((MINE, 9), ("20261119T090000-b", 3), ("20261118T090000-a.20261117", 2), ("20261118T090000-a", 1)):
         Spool(tmp_path / name).append([tick("HK.00700", seq)])
     queue, stats = TickQueue(100), Stats()
@@ -68,7 +68,7 @@ def test_the_oldest_run_comes_first_and_its_spool_is_gone_then(
 
 
 def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
-    """SPOOL_DIR need not be there."""
+    """SPOOL_DIR need not exist."""
     queue = TickQueue(100)
     intake = Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), Stats(), time.monotonic)
     asyncio.run(replay_earlier_spools(tmp_path / "none", MINE, intake, queue))
@@ -81,7 +81,7 @@ def make_intake(queue: TickQueue, stats: Stats) -> Intake:
 
 
 def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], journal: Journal) -> None:
-    """Rows of a disk come in slices of a quarter, and only while as much again is free beside half of the memory."""
+    """Replayed rows take a quarter of the memory at a time, and only while another quarter is free for live ticks."""
     _ = journal
     queue, stats = TickQueue(40), Stats()
     intake = make_intake(queue, stats)
@@ -107,8 +107,8 @@ def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], jour
     assert (stats.received, stats.last_tick_ms) == (36, 5), "what waited on a disk was not heard now"
 
 
-def test_rows_of_a_disk_are_stored_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
-    """Not when it is taken: what its record holds is forgotten then."""
+def test_replayed_rows_are_deleted_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
+    """Not when they are taken: only the commit allows the deletion of their record."""
     _ = journal
     queue = TickQueue(100)
     intake = make_intake(queue, Stats())
@@ -131,8 +131,8 @@ def test_rows_of_a_disk_are_stored_when_the_last_is_committed(tick: Callable[...
 
 
 @pytest.mark.parametrize("pushed", [True, False])
-def test_ticks_that_nobody_pushed_are_no_push(tick: Callable[..., TickRow], *, pushed: bool) -> None:
-    """From the predecessor's file, for example: they do not show that OpenD still pushes their symbol."""
+def test_replayed_ticks_do_not_count_as_pushes(tick: Callable[..., TickRow], *, pushed: bool) -> None:
+    """For example rows of the predecessor's file: they do not show that OpenD still pushes their symbol."""
     queue = TickQueue(100)
     intake = make_intake(queue, Stats())
 
@@ -147,8 +147,8 @@ def test_ticks_that_nobody_pushed_are_no_push(tick: Callable[..., TickRow], *, p
     assert note.call_count == pushed
 
 
-def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journal) -> None:
-    """And looked at again later: what lies there is not forgotten."""
+def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, journal: Journal) -> None:
+    """It is tried again later: its rows are not lost."""
     place = tmp_path / "spool"
     place.write_text("no directory\n")
     queue = TickQueue(100)
@@ -165,9 +165,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journa
     assert "Not a directory" in told.fields["detail"]
 
 
-def test_a_record_that_is_damaged_is_told_and_passed_over(
-    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
-) -> None:
+def test_a_damaged_record_is_logged_and_skipped(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:
     """The others of that run are stored."""
     spool = Spool(tmp_path / "20261119T090000-b")
     spool.append([tick("HK.00700", 1)])
@@ -190,7 +188,7 @@ def test_a_record_that_is_damaged_is_told_and_passed_over(
 
 
 @pytest.mark.parametrize(("rows", "has_turn"), [(20, True), (30, False)])
-def test_while_live_ticks_are_spooled_rows_of_a_disk_have_a_turn_behind_them(
+def test_while_live_ticks_are_spooled_replayed_rows_follow_them(
     tmp_path: Path,
     tick: Callable[..., TickRow],
     journal: Journal,
@@ -199,7 +197,7 @@ def test_while_live_ticks_are_spooled_rows_of_a_disk_have_a_turn_behind_them(
     *,
     has_turn: bool,
 ) -> None:
-    """After some seconds all at once, where four times their number has place on the way to the spool; or they wait."""
+    """After some seconds together, if the spool's queue has space for four times their number; otherwise they wait."""
     _ = journal
     monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._PATIENCE_S", 0.0)
     overflow = Overflow(Spool(tmp_path / "spool"), 100, Stats())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def test_rows_come_out_once_in_order_and_never_above_the_bound(
     steps: list[int | str], max_rows: int, batch_rows: int, tick: MakeTick
 ) -> None:
-    """The bound counts rows, those in the taker's hands included, however they come in chunks."""
+    """The bound counts rows, including those that the taker has, for chunks of any size."""
     queue = TickQueue(max_rows)
     seq = held = 0
     accepted: list[TickRow] = []
@@ -62,8 +62,8 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
     assert taken == accepted
 
 
-def test_a_full_queue_still_takes_what_has_no_rows(tick: MakeTick) -> None:
-    """Counts and connections reach the ledger even if no tick finds room."""
+def test_a_full_queue_still_takes_chunks_without_rows(tick: MakeTick) -> None:
+    """Counts and connections reach the ledger even without space for a tick."""
     queue = TickQueue(1)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     assert not queue.has_room(1)
@@ -76,8 +76,8 @@ def test_a_full_queue_still_takes_what_has_no_rows(tick: MakeTick) -> None:
     ]
 
 
-def test_the_taker_waits_for_company_only_while_there_is_time(tick: MakeTick) -> None:
-    """A lone tick waits for the linger, a full batch for nothing, and nothing at all for the idle time."""
+def test_the_taker_waits_for_more_rows_until_its_deadline(tick: MakeTick) -> None:
+    """A single tick is returned after the linger time, a full batch at once, an empty queue after the idle time."""
     queue = TickQueue(100)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     started_s = time.monotonic()
@@ -123,8 +123,8 @@ def filled(tick: MakeTick, *counts: int, max_rows: int = 100) -> TickQueue:
     return queue
 
 
-def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> None:
-    """In its order, before what came meanwhile, counted all the time; the one who was replaced ends nothing of it."""
+def test_returned_rows_come_first_for_the_next_taker(tick: MakeTick) -> None:
+    """In their order, before newer rows, and always counted; the replaced taker cannot mark them as done."""
     queue, told = filled(tick, 2, 3, 2), list[str]()
     taken = queue.take(5, 0.0, 0.0)
     taken[0].on_commit = lambda: told.append("committed")
@@ -142,8 +142,8 @@ def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> No
     assert (queue.rows, told) == (0, ["committed"])
 
 
-def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
-    """Waiting, in the taker's hands, and given back; 0 without any."""
+def test_the_age_of_a_row_counts_from_its_put(tick: MakeTick) -> None:
+    """Waiting, taken, and returned; 0 without a row."""
     queue = TickQueue(100)
     assert queue.oldest_age_s() == 0.0
     before_s = time.monotonic()
@@ -163,8 +163,8 @@ def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
     assert queue.oldest_age_s() == 0.0
 
 
-def test_what_was_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
-    """Taken or waiting; nothing is known while rows are spooled or held for their day."""
+def test_everything_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
+    """Chunks may be taken or waiting; the time is unknown while rows are spooled or held for their day."""
     queue = TickQueue(10)
     assert queue.committed_s() == math.inf
     before_s = time.monotonic()
@@ -180,8 +180,8 @@ def test_what_was_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> No
     assert queue.committed_s() == 0.0
 
 
-def test_counts_travel_with_what_waits(tick: MakeTick) -> None:
-    """A count of rejected ticks takes no place of its own behind another chunk; in an empty queue it is one."""
+def test_counts_join_a_waiting_chunk(tick: MakeTick) -> None:
+    """A count of rejected ticks is added to the last waiting chunk; in an empty queue it is a chunk of its own."""
     queue = filled(tick, 1)
     queue.put(Chunk(rejected=3))
     queue.put(Chunk(rejected=4))
@@ -191,8 +191,8 @@ def test_counts_travel_with_what_waits(tick: MakeTick) -> None:
     assert [(chunk.rejected, chunk.dropped) for chunk in queue.take(9, 0.0, 0.0)] == [(2, 0), (2, 1)]
 
 
-def test_rows_that_wait_for_their_day_take_place(tick: MakeTick) -> None:
-    """Those that are in a spool take none, and are safe; all of them are waited for."""
+def test_rows_that_wait_for_their_day_use_space(tick: MakeTick) -> None:
+    """Rows in a spool use none, and are on a disk; the queue waits for all of them."""
     queue = filled(tick, 4, max_rows=10)
     queue.held_rows, queue.held_safe_rows = 5, 3
     assert (queue.rows, queue.waiting_rows, queue.exposed_rows, queue.spooled_rows) == (9, 9, 6, 0)
@@ -206,8 +206,8 @@ def test_rows_that_wait_for_their_day_take_place(tick: MakeTick) -> None:
     assert queue.has_room(8)
 
 
-def test_what_is_in_memory_alone_is_all_there_in_order(tick: MakeTick) -> None:
-    """Held for a day, in the taker's hands, waiting: what a stop must save."""
+def test_rows_held_only_in_memory_are_listed_in_order(tick: MakeTick) -> None:
+    """Held for a day, taken, and waiting rows: a stop must save all of them."""
     queue = filled(tick, 2, 2)
     held = Chunk(rows=[tick("HK.00005", 99)])
     queue.held_chunks = lambda: [held]
@@ -218,7 +218,7 @@ def test_what_is_in_memory_alone_is_all_there_in_order(tick: MakeTick) -> None:
 
 
 def test_a_batch_is_no_longer_than_asked_for_unless_a_chunk_is(tick: MakeTick) -> None:
-    """Chunks are never parted; one that is longer comes alone."""
+    """Chunks are never divided; a longer chunk is returned alone."""
     queue = filled(tick, 2, 2, 2, 7, 1)
     batches = []
     while taken := queue.take(4, 0.0, 0.0):
@@ -228,5 +228,5 @@ def test_a_batch_is_no_longer_than_asked_for_unless_a_chunk_is(tick: MakeTick) -
 
 
 def test_without_a_spool_ticks_must_be_taken(tick: MakeTick) -> None:
-    """Whoever could wait for a copy may not: they are in memory alone."""
+    """Then ticks must not wait for a copy: they would be in memory only."""
     assert not filled(tick, 1).wait_safely(9.0)

@@ -229,10 +229,10 @@ class Service:
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    """Runs one test's story, with a cap against a hang."""
+    """Runs the coroutine of one test, with a time limit against a hang."""
     asyncio.run(asyncio.wait_for(story, CAP_S))
 
 
 def named(journal: Journal, kind: str) -> int:
-    """How often it was told that such a question has no answer. On a busy machine others may be late as well."""
+    """How often it was logged that such a request has no answer. On a busy machine others may be late as well."""
     return sum(line.fields["kind"] == kind for line in journal.events("question_failed"))

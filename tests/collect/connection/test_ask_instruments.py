@@ -102,8 +102,8 @@ def test_each_symbol_is_described(data_root: Path, journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_no_lack_of_an_answer_disturbs_the_ticks(data_root: Path, journal: Journal, how: str) -> None:
-    """Refused, late, mute, wrong, empty: one connection, each tick, and what the other answer says is kept."""
+def test_missing_answers_do_not_affect_the_ticks(data_root: Path, journal: Journal, how: str) -> None:
+    """Refused, late, missing, wrong or empty: the connection stays, each tick is stored, the other answer is used."""
 
     async def story() -> None:
         service = Asking(Registry({messages.GET_SECURITY_SNAPSHOT: how}), data_root)
@@ -122,8 +122,8 @@ def test_no_lack_of_an_answer_disturbs_the_ticks(data_root: Path, journal: Journ
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_neither_answer(data_root: Path, journal: Journal, how: str) -> None:
-    """Nothing is stored, the ticks are complete, and one line tells."""
+def test_without_any_answer_nothing_is_stored(data_root: Path, journal: Journal, how: str) -> None:
+    """No row of instruments is stored, the ticks are complete, and one line is logged."""
 
     async def story() -> None:
         service = Asking(Registry(dict.fromkeys(BOTH, how)), data_root)
@@ -152,7 +152,7 @@ def test_an_unknown_symbol_does_not_affect_the_others(data_root: Path, journal: 
 
 
 def test_it_is_asked_again_when_the_market_begins_to_trade(data_root: Path, journal: Journal) -> None:
-    """Only then it is certain who is suspended today; at the close it is not asked again."""
+    """Only then it is certain which symbols are suspended today; at the close it is not asked again."""
     opend = Registry()
     opend.market_state = CLOSED
 
@@ -169,7 +169,7 @@ def test_it_is_asked_again_when_the_market_begins_to_trade(data_root: Path, jour
     run(story())
 
 
-def test_a_day_without_a_file_gets_none(tmp_path: Path) -> None:
+def test_a_day_without_a_file_gets_no_instruments(tmp_path: Path) -> None:
     """On a day without trading nothing is asked: a row would create the day's file."""
     opend = Registry()
 
@@ -184,8 +184,8 @@ def test_a_day_without_a_file_gets_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_are_outside_text() -> None:
-    """Cut, on one line, without what could steer a terminal; bytes that are not UTF-8 do no harm."""
+def test_names_are_cleaned_like_any_text_from_outside() -> None:
+    """Cut, on one line, without control characters; bytes that are not UTF-8 do no harm."""
     for sent, name in (
         ("A\x1b[31m\nB\u202e", "A\\x1b[31m B\\u202e"),
         ("  騰訊  ", "騰訊"),
@@ -220,13 +220,13 @@ def body_with(**changed: Any) -> bytes:
         ({"lastClosePrice": float("inf")}, "previous_close", None),
     ],
 )
-def test_what_cannot_be_true_is_null(changed: dict[str, Any], field: str, value: object) -> None:
+def test_impossible_values_are_null(changed: dict[str, Any], field: str, value: object) -> None:
     """And a type of a later OpenD keeps its number."""
     (row,) = messages.read_instruments(body_with(**changed))
     assert getattr(row, field) == value
 
 
 def test_two_answers_are_one_row() -> None:
-    """The first one is preferred, except where it says nothing."""
+    """The first one is preferred, except for its empty fields."""
     static = TENCENT._replace(suspended=None, previous_close=None)
     assert merged(static, TENCENT._replace(name="TENCENT", suspended=True)) == TENCENT._replace(suspended=True)

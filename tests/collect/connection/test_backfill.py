@@ -1,4 +1,4 @@
-"""Backfill and audits, against a transport whose OpenD is scripted; no story waits for its time to pass."""
+"""Backfill and audits, against a transport whose OpenD is scripted; no test waits for its time to pass."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ class ScriptedWire:
         return pb.Outcome(retType=0).SerializeToString()
 
 
-class Ward:
-    """A caretaker with all it needs, on one connection."""
+class BackfillRig:
+    """A backfiller with its queue, tracker and transport, on one connection."""
 
     def __init__(self, max_queue_rows: int = 100_000) -> None:
-        self.stats = Stats(drift_s=0.0)
-        self.opend = OpenDState(market_state=MORNING)
+        self.stats = Stats()
+        self.opend = OpenDState(market_state=MORNING, drift_s=0.0)
         self.queue = TickQueue(max_queue_rows)
         self.tracker = GapTracker(Day, lambda: time.time_ns() // 1_000_000)
         self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, time.monotonic)
@@ -147,7 +147,7 @@ class Ward:
         for symbol in symbols:
             self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
         task = self.begin(*symbols)
-        await until(lambda: len(self.transport.pulls) >= len(symbols), "looked at")
+        await until(lambda: len(self.transport.pulls) >= len(symbols), "checked")
         await asyncio.sleep(0.1)
         clock.pass_s(31)
         return task
@@ -180,25 +180,25 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 
 def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) -> None:
-    """Of each symbol: since when, the last time, and OpenD's words; an answer or another connection ends it."""
+    """For each symbol: the first and the last failure, and OpenD's text; an answer or another connection ends it."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 5, pushed=True)
-        ward.transport.error = OpenDError("GetTicker is refused")
-        task = ward.begin(A)
-        await until(lambda: A in ward.stats.backfill_failing_ms, "the failure")
-        first_ms = ward.stats.backfill_failing_ms[A]
-        await until(lambda: ward.stats.backfill_failed_ms[A] > first_ms, "the next one")
-        assert ward.stats.backfill_failing_ms[A] == first_ms
-        assert "GetTicker is refused" in ward.stats.backfill_reason
-        ward.transport.error = None
-        await until(lambda: not ward.stats.backfill_failing_ms, "the answer")
-        assert not ward.stats.backfill_failed_ms
+        rig = BackfillRig()
+        rig.make(A, 5, pushed=True)
+        rig.transport.error = OpenDError("GetTicker is refused")
+        task = rig.begin(A)
+        await until(lambda: A in rig.stats.backfill_failing_ms, "the failure")
+        first_ms = rig.stats.backfill_failing_ms[A]
+        await until(lambda: rig.stats.backfill_failed_ms[A] > first_ms, "the next one")
+        assert rig.stats.backfill_failing_ms[A] == first_ms
+        assert "GetTicker is refused" in rig.stats.backfill_reason
+        rig.transport.error = None
+        await until(lambda: not rig.stats.backfill_failing_ms, "the answer")
+        assert not rig.stats.backfill_failed_ms
         await end(task)
-        ward.stats.backfill_failing_ms[A] = ward.stats.backfill_failed_ms[A] = 1
-        task = ward.begin(A)
-        await until(lambda: not ward.stats.backfill_failing_ms, "another connection")
+        rig.stats.backfill_failing_ms[A] = rig.stats.backfill_failed_ms[A] = 1
+        task = rig.begin(A)
+        await until(lambda: not rig.stats.backfill_failing_ms, "another connection")
         await end(task)
 
     run_at_once(story())
@@ -211,38 +211,38 @@ def test_after_an_outage_everything_is_backfilled(journal: Journal) -> None:
     """Each symbol is checked once, gaps are filled, and one line reports the result."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.opend.market_state = REST  # no audits
+        rig = BackfillRig()
+        rig.opend.market_state = REST  # no audits
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
-            ward.make(symbol, 5, pushed=True)
-        ward.backfiller.interrupt("disconnected")
+            rig.make(symbol, 5, pushed=True)
+        rig.backfiller.interrupt("disconnected")
         for symbol in symbols[:10]:
-            ward.make(symbol, 300, pushed=False, age_s=0)
-        task = ward.begin(*symbols)
-        await until(lambda: ward.whole(*symbols), "healed")
-        await until(lambda: len(ward.transport.pulls) == 40, "everybody looked at")
+            rig.make(symbol, 300, pushed=False, age_s=0)
+        task = rig.begin(*symbols)
+        await until(lambda: rig.whole(*symbols), "filled")
+        await until(lambda: len(rig.transport.pulls) == 40, "every symbol checked")
         await until(lambda: len(journal.events("backfill")) == 2, "the second line, a second later")
         await end(task)
-        assert {symbol for symbol, _ in ward.transport.pulls} == set(symbols)
-        assert {gap.cause for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
+        assert {symbol for symbol, _ in rig.transport.pulls} == set(symbols)
+        assert {gap.cause for chunk in rig.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
 
     run_at_once(story())
     assert sum(int(event.fields["found"]) for event in journal.events("backfill")) == 10 * 290
     assert journal.events("gaps_beyond_reach") == []
 
 
-def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
+def test_ticks_outside_the_window_are_logged_with_their_number(journal: Journal) -> None:
     """One ERROR line with how many ticks, why, and the worst symbol; what could be backfilled is."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 5, pushed=True)
-        ward.make(A, 1500, pushed=False)
-        task = ward.begin(A)
+        rig = BackfillRig()
+        rig.make(A, 5, pushed=True)
+        rig.make(A, 1500, pushed=False)
+        task = rig.begin(A)
         await until(lambda: journal.events("gaps_beyond_reach"), "a line")
         await end(task)
-        assert ward.stored(A) == 1005
+        assert rig.stored(A) == 1005
 
     run_at_once(story())
     (event,) = journal.events("gaps_beyond_reach")
@@ -250,23 +250,23 @@ def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
     assert event.fields == {"gaps": "1", "missing": "500", "causes": "push_lost", "worst": f"{A}:500"}
 
 
-def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
+def test_nothing_is_requested_before_the_subscriptions_are_made() -> None:
     """OpenD answers only for subscribed symbols; refused ones are never requested."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 1, pushed=False)
-        task = ward.run()
+        rig = BackfillRig()
+        rig.make(A, 1, pushed=False)
+        task = rig.run()
         await asyncio.sleep(0.1)
-        ward.opend.refused = {B: "unknown stock"}
-        ward.backfiller.request_checks([A, B])
+        rig.opend.refused = {B: "unknown stock"}
+        rig.backfiller.request_checks([A, B])
         await asyncio.sleep(0.1)
-        assert ward.transport.pulls == []
-        ward.subscribed.set()
-        await until(lambda: ward.transport.pulls, "asked")
+        assert rig.transport.pulls == []
+        rig.subscribed.set()
+        await until(lambda: rig.transport.pulls, "asked")
         await asyncio.sleep(0.8)  # an audit would come in this time
         await end(task)
-        assert {symbol for symbol, _ in ward.transport.pulls} == {A}
+        assert {symbol for symbol, _ in rig.transport.pulls} == {A}
 
     run_at_once(story())
 
@@ -275,17 +275,17 @@ def test_few_requests_are_under_way_at_a_time() -> None:
     """However many symbols wait; none of them twice, including audits."""
 
     async def story() -> None:
-        ward = Ward()
+        rig = BackfillRig()
         symbols = [f"HK.{n:05d}" for n in range(1, 41)]
         for symbol in symbols:
-            ward.make(symbol, 2, pushed=True)
-            ward.make(symbol, 20, pushed=False)
-        ward.transport.delay_s = 0.03
-        task = ward.begin(*symbols)
-        await until(lambda: ward.whole(*symbols), "healed")
+            rig.make(symbol, 2, pushed=True)
+            rig.make(symbol, 20, pushed=False)
+        rig.transport.delay_s = 0.03
+        task = rig.begin(*symbols)
+        await until(lambda: rig.whole(*symbols), "filled")
         await asyncio.sleep(1.2)  # for audits
         await end(task)
-        assert ward.transport.most_under_way == IN_FLIGHT
+        assert rig.transport.most_under_way == IN_FLIGHT
 
     run_at_once(story())
 
@@ -294,15 +294,15 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
     """Each failure is a line; the gap is filled when OpenD answers."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 1, pushed=True)
-        ward.make(A, 2, pushed=False)
-        ward.make(A, 1, pushed=True)
-        ward.transport.error = OpenDError("OpenD is busy")
-        task = ward.begin(A)
+        rig = BackfillRig()
+        rig.make(A, 1, pushed=True)
+        rig.make(A, 2, pushed=False)
+        rig.make(A, 1, pushed=True)
+        rig.transport.error = OpenDError("OpenD is busy")
+        task = rig.begin(A)
         await until(lambda: len(journal.events("backfill_failed")) >= 2, "two failures")
-        ward.transport.error = None
-        await until(lambda: ward.whole(A), "healed")
+        rig.transport.error = None
+        await until(lambda: rig.whole(A), "filled")
         await end(task)
 
     run_at_once(story())
@@ -310,24 +310,24 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
     assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
 
-def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
-    """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
-    every half minute and shown as healing all day; it is filled when the symbol is subscribed after all.
+def test_a_symbol_that_is_not_subscribed_is_requested_once(journal: Journal) -> None:
+    """A gap of a symbol that is no longer in FUTU_SYMBOLS, or that OpenD refuses: it is lost and logged, not requested
+    every half minute and shown as being backfilled all day. It is filled if the symbol is subscribed later.
     """
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 1, pushed=True)
-        ward.make(A, 2, pushed=False)
-        ward.make(A, 1, pushed=True)
-        ward.transport.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
-        task = ward.begin()
+        rig = BackfillRig()
+        rig.make(A, 1, pushed=True)
+        rig.make(A, 2, pushed=False)
+        rig.make(A, 1, pushed=True)
+        rig.transport.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
+        task = rig.begin()
         await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
-        assert (ward.tracker.known.missing(A), len(ward.transport.pulls)) == (0, 1)
-        assert [open_gap.missing for _, open_gap in ward.tracker.known.open_gaps()] == [2]
-        ward.transport.error = None
-        ward.backfiller.request_checks([A])
-        await until(lambda: ward.whole(A), "healed")
+        assert (rig.tracker.known.missing(A), len(rig.transport.pulls)) == (0, 1)
+        assert [open_gap.missing for _, open_gap in rig.tracker.known.open_gaps()] == [2]
+        rig.transport.error = None
+        rig.backfiller.request_checks([A])
+        await until(lambda: rig.whole(A), "filled")
         await end(task)
 
     run_at_once(story())
@@ -339,16 +339,16 @@ def test_a_full_queue_gives_up_no_gap() -> None:
     """Ticks without room do not count as OpenD's answer: they are requested again when there is room."""
 
     async def story() -> None:
-        ward = Ward(max_queue_rows=8)
-        ward.make(A, 5, pushed=True)
-        ward.make(A, 30, pushed=False)
-        ward.make(A, 1, pushed=True)
-        task = ward.begin()
-        await until(lambda: len(ward.transport.pulls) >= 3, "asked, in vain")
-        assert ward.stats.dropped >= 2 * 30
-        assert [open_gap.final for _, open_gap in ward.tracker.known.open_gaps()] == [False]
-        ward.queue.max_rows = 1000
-        await until(lambda: ward.whole(A), "healed")
+        rig = BackfillRig(max_queue_rows=8)
+        rig.make(A, 5, pushed=True)
+        rig.make(A, 30, pushed=False)
+        rig.make(A, 1, pushed=True)
+        task = rig.begin()
+        await until(lambda: len(rig.transport.pulls) >= 3, "asked, in vain")
+        assert rig.stats.dropped >= 2 * 30
+        assert [open_gap.final for _, open_gap in rig.tracker.known.open_gaps()] == [False]
+        rig.queue.max_rows = 1000
+        await until(lambda: rig.whole(A), "filled")
         await end(task)
 
     run_at_once(story())
@@ -358,15 +358,15 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
     """A rejected tick of an answer may have no sequence: the other ticks show how far back the answer reaches."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 5, pushed=True)
-        ward.make(A, 1500, pushed=False)
-        ward.make(A, 1, pushed=True)
-        ward.transport.rejects = [Rejected(A, 0, "incomplete", "", 1)]
-        task = ward.begin()
-        await until(lambda: ward.stored(A) > 900, "answered")
+        rig = BackfillRig()
+        rig.make(A, 5, pushed=True)
+        rig.make(A, 1500, pushed=False)
+        rig.make(A, 1, pushed=True)
+        rig.transport.rejects = [Rejected(A, 0, "incomplete", "", 1)]
+        task = rig.begin()
+        await until(lambda: rig.stored(A) > 900, "answered")
         await end(task)
-        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.known.lost_gaps()] == [(501, True)]
+        assert [(open_gap.missing, open_gap.final) for _, open_gap in rig.tracker.known.lost_gaps()] == [(501, True)]
 
     run_at_once(story())
 
@@ -375,29 +375,29 @@ def test_cancelling_ends_every_request() -> None:
     """Also those that OpenD never answers; nothing is left running."""
 
     async def story() -> None:
-        ward = Ward()
+        rig = BackfillRig()
         for symbol in (A, B):
-            ward.make(symbol, 1, pushed=False)
-        ward.transport.delay_s = 3600
-        task = ward.begin(A, B)
-        await until(lambda: len(ward.transport.under_way) == 2, "asked")
+            rig.make(symbol, 1, pushed=False)
+        rig.transport.delay_s = 3600
+        task = rig.begin(A, B)
+        await until(lambda: len(rig.transport.under_way) == 2, "asked")
         await end(task)
-        assert ward.transport.under_way == []
+        assert rig.transport.under_way == []
 
     run_at_once(story())
 
 
-def test_a_bug_in_a_request_surfaces() -> None:
+def test_a_bug_in_a_request_ends_the_run() -> None:
     """It ends the run with its own exception, whatever else fails at the same moment."""
 
     async def story() -> None:
-        ward = Ward()
+        rig = BackfillRig()
         for symbol in (A, B):
-            ward.make(symbol, 1, pushed=False)
-        ward.transport.error = ZeroDivisionError("a bug")
+            rig.make(symbol, 1, pushed=False)
+        rig.transport.error = ZeroDivisionError("a bug")
         unhandled: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
-        task = ward.begin(A, B)
+        task = rig.begin(A, B)
         with pytest.raises(ZeroDivisionError):
             await task
         assert unhandled == []
@@ -405,43 +405,43 @@ def test_a_bug_in_a_request_surfaces() -> None:
     run_at_once(story())
 
 
-def test_a_new_connection_begins_anew() -> None:
+def test_a_new_connection_repeats_unanswered_requests() -> None:
     """Requests that the old one did not answer are repeated at once."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 1, pushed=True)
-        ward.make(A, 2, pushed=False)
-        ward.make(A, 1, pushed=True)
-        ward.transport.delay_s = 3600
-        task = ward.begin(A)
-        await until(lambda: ward.transport.under_way, "asked")
+        rig = BackfillRig()
+        rig.make(A, 1, pushed=True)
+        rig.make(A, 2, pushed=False)
+        rig.make(A, 1, pushed=True)
+        rig.transport.delay_s = 3600
+        task = rig.begin(A)
+        await until(lambda: rig.transport.under_way, "asked")
         await end(task)
-        ward.backfiller.interrupt("disconnected")
-        ward.subscribed.clear()
-        ward.transport.delay_s = 0
-        task = ward.begin(A)
-        await until(lambda: ward.whole(A), "healed")
+        rig.backfiller.interrupt("disconnected")
+        rig.subscribed.clear()
+        rig.transport.delay_s = 0
+        task = rig.begin(A)
+        await until(lambda: rig.whole(A), "filled")
         await end(task)
 
     run_at_once(story())
 
 
-def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
-    """And for some seconds more, because of pushes under way; after that a jump is a lost push."""
+def test_an_interruption_is_the_cause_until_every_symbol_was_checked(clock: Clock) -> None:
+    """And for some seconds more, because of late pushes; after that a jump is a lost push."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 1, pushed=True)
-        ward.backfiller.interrupt("disconnected")
-        task = ward.begin(A)
-        await until(lambda: ward.transport.pulls, "looked at")
+        rig = BackfillRig()
+        rig.make(A, 1, pushed=True)
+        rig.backfiller.interrupt("disconnected")
+        task = rig.begin(A)
+        await until(lambda: rig.transport.pulls, "checked")
         clock.pass_s(10)
         await asyncio.sleep(0.6)
-        ward.transport.error = OpenDError("no answer")
-        ward.make(A, 1, pushed=False)
-        ward.make(A, 1, pushed=True)
-        assert [open_gap.cause for _, open_gap in ward.tracker.known.open_gaps()] == ["push_lost"]
+        rig.transport.error = OpenDError("no answer")
+        rig.make(A, 1, pushed=False)
+        rig.make(A, 1, pushed=True)
+        assert [open_gap.cause for _, open_gap in rig.tracker.known.open_gaps()] == ["push_lost"]
         await end(task)
 
     run_at_once(story())
@@ -450,71 +450,71 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
 # --- audits ---
 
 
-def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
-    """A quiet symbol has newer ticks at OpenD: named, subscribed again, backfilled; the other symbol is not touched."""
+def test_stopped_pushes_are_found_and_subscribed_again(journal: Journal, clock: Clock) -> None:
+    """OpenD has newer ticks of a silent symbol: named, subscribed again, backfilled; the other one is not."""
 
     async def story() -> None:
-        ward = Ward()
-        task = await ward.begin_quiet(clock, A, B)
-        ward.make(A, 200, pushed=False, age_s=20)
-        await until(lambda: ward.whole(A, B), "healed")
-        await until(lambda: ward.transport.subscribed, "subscribed again")
+        rig = BackfillRig()
+        task = await rig.begin_quiet(clock, A, B)
+        rig.make(A, 200, pushed=False, age_s=20)
+        await until(lambda: rig.whole(A, B), "filled")
+        await until(lambda: rig.transport.subscribed, "subscribed again")
         await end(task)
-        assert ward.transport.subscribed == [A]
+        assert rig.transport.subscribed == [A]
 
     run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
 
 
-def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
-    """With ticks, without any, with ticks of yesterday alone: looked at, and left alone."""
+def test_a_quiet_symbol_is_checked_and_causes_no_finding(journal: Journal, clock: Clock) -> None:
+    """With ticks, without any, with ticks of yesterday only: checked, and not subscribed again."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.make(A, 5, pushed=True, age_s=90)
-        ward.make("HK.00005", 5, pushed=False, age_s=86_400 + 90)
-        task = ward.begin(A, B, "HK.00005")
-        await until(lambda: len(ward.transport.pulls) >= 3, "looked at")
+        rig = BackfillRig()
+        rig.make(A, 5, pushed=True, age_s=90)
+        rig.make("HK.00005", 5, pushed=False, age_s=86_400 + 90)
+        task = rig.begin(A, B, "HK.00005")
+        await until(lambda: len(rig.transport.pulls) >= 3, "checked")
         await asyncio.sleep(0.1)
         clock.pass_s(31)
-        await until(lambda: len(ward.transport.pulls) >= 6, "audited")
+        await until(lambda: len(rig.transport.pulls) >= 6, "audited")
         await asyncio.sleep(0.1)
         clock.pass_s(5)
         await asyncio.sleep(1.5)
         await end(task)
-        assert ward.transport.subscribed == []
+        assert rig.transport.subscribed == []
 
     run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
-def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) -> None:
-    """The answer overtakes the push, which arrives a moment later."""
+def test_a_push_that_follows_its_answer_causes_no_finding(journal: Journal, clock: Clock) -> None:
+    """The push arrives a moment after the answer."""
 
     async def story() -> None:
-        ward = Ward()
-        task = await ward.begin_quiet(clock, A)
-        ward.make(A, 1, pushed=False, age_s=1)
-        await until(lambda: len(ward.transport.pulls) > 1, "audited")
-        ward.intake.ticks(Ticks(rows=ward.transport.tapes[A][-1:]), 1)
+        rig = BackfillRig()
+        task = await rig.begin_quiet(clock, A)
+        rig.make(A, 1, pushed=False, age_s=1)
+        await until(lambda: len(rig.transport.pulls) > 1, "audited")
+        rig.intake.ticks(Ticks(rows=rig.transport.tapes[A][-1:]), 1)
         await asyncio.sleep(0.3)
         clock.pass_s(5)
         await asyncio.sleep(1.5)
         await end(task)
-        assert ward.transport.subscribed == []
+        assert rig.transport.subscribed == []
 
     run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
-def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
+def test_audits_do_not_wait_for_an_unknown_state(clock: Clock) -> None:
     """OpenD does not report the market's state: symbols are checked as during trading."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.opend.market_state = None
-        task = await ward.begin_quiet(clock, A)
-        await until(lambda: len(ward.transport.pulls) == 2, "audited")
+        rig = BackfillRig()
+        rig.opend.market_state = None
+        task = await rig.begin_quiet(clock, A)
+        await until(lambda: len(rig.transport.pulls) == 2, "audited")
         await end(task)
 
     run_at_once(story())
@@ -525,14 +525,14 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
     """Silence at lunch and at night needs no explanation."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.opend.market_state = state
-        task = await ward.begin_quiet(clock, A)
+        rig = BackfillRig()
+        rig.opend.market_state = state
+        task = await rig.begin_quiet(clock, A)
         clock.pass_s(120)
         await asyncio.sleep(1.5)
-        assert len(ward.transport.pulls) == 1
-        ward.opend.market_state = MORNING
-        await until(lambda: len(ward.transport.pulls) == 2, "audited")
+        assert len(rig.transport.pulls) == 1
+        rig.opend.market_state = MORNING
+        await until(lambda: len(rig.transport.pulls) == 2, "audited")
         await end(task)
 
     run_at_once(story())
@@ -542,15 +542,15 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
     """Once in half a minute, the one that waited longest first."""
 
     async def story() -> None:
-        ward = Ward()
-        task = await ward.begin_quiet(clock, A, B)
-        await until(lambda: len(ward.transport.pulls) == 4, "audited")
+        rig = BackfillRig()
+        task = await rig.begin_quiet(clock, A, B)
+        await until(lambda: len(rig.transport.pulls) == 4, "audited")
         await asyncio.sleep(0.7)
-        assert len(ward.transport.pulls) == 4
+        assert len(rig.transport.pulls) == 4
         clock.pass_s(31)
-        await until(lambda: len(ward.transport.pulls) == 6, "audited again")
+        await until(lambda: len(rig.transport.pulls) == 6, "audited again")
         await end(task)
-        assert sorted(symbol for symbol, _ in ward.transport.pulls) == [A] * 3 + [B] * 3
+        assert sorted(symbol for symbol, _ in rig.transport.pulls) == [A] * 3 + [B] * 3
 
     run_at_once(story())
 
@@ -560,66 +560,66 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
 
     async def story() -> None:
         for drift_s in (3600.0, -3600.0):
-            await one(Ward(), drift_s)
+            await one(BackfillRig(), drift_s)
 
-    async def one(ward: Ward, drift_s: float) -> None:
-        ward.stats.drift_s = drift_s
+    async def one(rig: BackfillRig, drift_s: float) -> None:
+        rig.opend.drift_s = drift_s
         for symbol in (A, B):
-            ward.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
-        task = ward.begin(A, B)
-        await until(lambda: len(ward.transport.pulls) == 2, "looked at")
+            rig.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
+        task = rig.begin(A, B)
+        await until(lambda: len(rig.transport.pulls) == 2, "checked")
         await asyncio.sleep(0.1)
         clock.pass_s(29)
-        ward.make(A, 1, pushed=True, age_s=drift_s)
-        ward.make(B, 1, pushed=False, age_s=drift_s)
-        await until(lambda: len(ward.transport.pulls) > 2, "audited")
+        rig.make(A, 1, pushed=True, age_s=drift_s)
+        rig.make(B, 1, pushed=False, age_s=drift_s)
+        await until(lambda: len(rig.transport.pulls) > 2, "audited")
         clock.pass_s(4)
-        await until(lambda: ward.transport.subscribed, "subscribed again")
+        await until(lambda: rig.transport.subscribed, "subscribed again")
         await end(task)
-        assert ward.transport.subscribed == [B]
+        assert rig.transport.subscribed == [B]
 
     run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
 
 
-def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
+def test_without_the_rule_stopped_pushes_are_subscribed_again_too(journal: Journal, clock: Clock) -> None:
     """The answer does not reach known ticks: a doubt, closed or final by what OpenD still has."""
 
     async def story() -> None:
         for missed, doubts in ((900, 0), (1500, 1)):
-            await one(Ward(), missed, doubts)
+            await one(BackfillRig(), missed, doubts)
 
-    async def one(ward: Ward, missed: int, doubts: int) -> None:
-        ward.tracker.end_interruption()
-        task = await ward.begin_quiet(clock, A, patterned=False)
-        ward.make(A, missed, pushed=False, age_s=20, patterned=False)
-        await until(lambda: ward.transport.subscribed, "subscribed again")
+    async def one(rig: BackfillRig, missed: int, doubts: int) -> None:
+        rig.tracker.end_interruption()
+        task = await rig.begin_quiet(clock, A, patterned=False)
+        rig.make(A, missed, pushed=False, age_s=20, patterned=False)
+        await until(lambda: rig.transport.subscribed, "subscribed again")
         await asyncio.sleep(0.3)
         await end(task)
-        changes = [gap for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps]
+        changes = [gap for chunk in rig.queue.held_in_memory() for _, gap in chunk.gaps]
         still_open = {gap.id for gap in changes if gap.status == "open"} - {
             gap.id for gap in changes if gap.status != "open"
         }
         assert len(still_open) == doubts
-        assert not any(open_gap for _, open_gap in ward.tracker.known.open_gaps() if not open_gap.final)
+        assert not any(open_gap for _, open_gap in rig.tracker.known.open_gaps() if not open_gap.final)
 
     run_at_once(story())
     assert len(journal.events("pushes_stopped")) == 2
 
 
 @pytest.mark.parametrize("error", [OpenDError("quota"), ProtocolError("no outcome")])
-def test_a_refused_subscription_is_told_and_costs_nothing_else(
+def test_a_refused_subscription_is_logged_and_affects_nothing_else(
     error: Exception, journal: Journal, clock: Clock
 ) -> None:
     """Backfilling continues."""
 
     async def story() -> None:
-        ward = Ward()
-        ward.transport.sub_error = error
-        task = await ward.begin_quiet(clock, A)
-        ward.make(A, 50, pushed=False, age_s=20)
+        rig = BackfillRig()
+        rig.transport.sub_error = error
+        task = await rig.begin_quiet(clock, A)
+        rig.make(A, 50, pushed=False, age_s=20)
         await until(lambda: journal.events("resubscribe_failed"), "told")
-        await until(lambda: ward.whole(A), "healed")
+        await until(lambda: rig.whole(A), "filled")
         await end(task)
 
     run_at_once(story())

@@ -1,4 +1,4 @@
-"""Reconciliation: the word for a difference, the request to OpenD, and when a session is compared."""
+"""Reconciliation: the name of a difference, the request to OpenD, and when a session is compared."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sums(volume: int = 1000, *, gap: bool = False, rejected: bool = False) -> Da
 
 
 def word(ours: DaySums, official: DayTotals | None) -> str:
-    """The word that this comparison earns."""
+    """The result of this comparison."""
     totals = {official.symbol: official} if official else {}
     (row,) = compare("close", ["HK.00700"], ours, totals, DAY, NOON_MS)
     return row.explained
@@ -68,19 +68,19 @@ def word(ours: DaySums, official: DayTotals | None) -> str:
         (0, 0.0, model.UNEXPLAINED),
     ],
 )
-def test_whichever_trades_count_is_seen(volume: int, turnover: float, expected: str) -> None:
-    """Equal with all ticks, or without odd lots, late reports or both: the word says which; else it is a difference."""
+def test_the_kinds_of_trades_that_opend_counts_are_recognised(volume: int, turnover: float, expected: str) -> None:
+    """Totals equal with all ticks, or without odd lots, late reports or both, are a match that says which."""
     assert word(sums(), DayTotals("HK.00700", volume, turnover, False, DAY)) == expected
 
 
 def test_large_turnovers_may_differ_by_their_rounding() -> None:
-    """A millionth, not a hundred-thousandth: 10 HKD of 20 million pass, 100 do not."""
+    """Up to a millionth: a difference of 10 HKD in 20 million is accepted, 100 HKD are not."""
     official = DayTotals("HK.00700", 10_000_000, 20_000_000.0, False, DAY)
     assert word(sums(10_000_000), official._replace(turnover=20_000_010.0)) == model.MATCH
     assert word(sums(10_000_000), official._replace(turnover=20_000_100.0)) == compare_totals.TURNOVER
 
 
-def test_missing_ticks_explain_only_a_lack() -> None:
+def test_missing_ticks_explain_only_a_smaller_total() -> None:
     """An open gap or a rejected tick explains why OpenD has more, never why it has less; the gap comes first."""
     more, less = DayTotals("HK.00700", 1500, 3000.0, False, DAY), DayTotals("HK.00700", 500, 1000.0, False, DAY)
     assert word(sums(gap=True), more) == compare_totals.GAP
@@ -171,8 +171,8 @@ def test_snapshots_keep_to_opends_limits(no_spacing: list[float]) -> None:
     assert len(no_spacing) == 2
 
 
-def test_a_refused_symbol_costs_the_others_nothing(no_spacing: list[float]) -> None:
-    """Batches are halved until the culprits stand alone; where OpenD refuses everything, requests still end."""
+def test_a_refused_symbol_does_not_affect_the_others(no_spacing: list[float]) -> None:
+    """Batches are halved until the refused symbols are alone; if OpenD refuses everything, requests still end."""
     symbols = [f"HK.{number:05}" for number in range(64)]
     assert set(asyncio.run(ask_totals(Snapshots(symbols[7:9]), symbols))) == {*symbols[:7], *symbols[9:]}
     opend = Snapshots(symbols)
@@ -197,7 +197,7 @@ class Rig:
         return self.reconciler.due()
 
     def attempt(self, opend: Snapshots, session: str = "lunch") -> str:
-        """Compares once; the word of the first symbol, empty if nothing was stored."""
+        """Compares once; the result of the first symbol, empty if nothing was stored."""
         before = len(self.kept)
         asyncio.run(self.reconciler.attempt(opend, DAY_NUMBER, session))
         return self.kept[-1][1][0].explained if len(self.kept) > before else ""
@@ -225,7 +225,7 @@ def test_a_session_is_due_a_minute_after_its_end(tmp_path: Path) -> None:
     assert Reconciler(tmp_path, (), OpenDState(), StoringState(), lambda *_: None).due() is None
 
 
-def test_half_a_day_has_its_close_at_noon(tmp_path: Path) -> None:
+def test_on_a_half_day_the_close_is_at_noon(tmp_path: Path) -> None:
     """The close is when OpenD reports closed, at any hour."""
     rig = Rig(tmp_path)
     rig.at(19, NOON_MS)
@@ -247,8 +247,8 @@ def test_what_matches_is_compared_once(tmp_path: Path, day: Any, journal: Journa
     }  # fmt: skip
 
 
-def test_a_difference_is_looked_at_again(tmp_path: Path, day: Any, journal: Journal) -> None:
-    """Ticks may be late: three looks, then it stands, as a warning with the worst symbol's difference."""
+def test_a_difference_is_checked_again(tmp_path: Path, day: Any, journal: Journal) -> None:
+    """Ticks may be late: it is compared three times, then logged as a warning with the worst symbol's difference."""
     rig, opend = Rig(tmp_path), Snapshots(volume=130)
     looks = []
     for later in range(0, 3_600_000, 1000):
@@ -260,7 +260,7 @@ def test_a_difference_is_looked_at_again(tmp_path: Path, day: Any, journal: Jour
     assert journal.events("reconciled")[-1].fields["worst"] == "HK.00700:30:unexplained"
 
 
-def test_failures_are_told_and_tried_again(tmp_path: Path, day: Any, journal: Journal) -> None:
+def test_failures_are_logged_and_tried_again(tmp_path: Path, day: Any, journal: Journal) -> None:
     """With a connection that breaks each time there are five requests in half an hour, not at every reconnect."""
     rig, opend = Rig(tmp_path), Snapshots(fails=99)
     for later in range(0, 7_200_000, 1000):
@@ -290,7 +290,7 @@ def test_nothing_is_compared_before_the_open(tmp_path: Path, make_day: Callable[
 
 
 @pytest.mark.parametrize(("kept", "asks"), [("match", 0), ("rejected", 0), ("gap", 1), ("unexplained", 1)])
-def test_a_restart_does_not_repeat_what_is_settled(tmp_path: Path, day: Any, kept: str, asks: int) -> None:
+def test_a_restart_does_not_repeat_settled_comparisons(tmp_path: Path, day: Any, kept: str, asks: int) -> None:
     """The results of an earlier run are kept, unless some were missing."""
     values = "0, 100, 1.5, 0, 0.0, 0, 0.0, 100, 1.5"
     day.execute(f"INSERT INTO reconciliation VALUES ('lunch', 'HK.00700', {values}, '{kept}')")
@@ -299,7 +299,9 @@ def test_a_restart_does_not_repeat_what_is_settled(tmp_path: Path, day: Any, kep
     assert len(opend.asked) == asks
 
 
-def test_the_file_tells_gaps_and_kinds_of_trades(tmp_path: Path, day: Any, tick: Callable[..., TickRow]) -> None:
+def test_gaps_and_kinds_of_trades_are_read_from_the_file(
+    tmp_path: Path, day: Any, tick: Callable[..., TickRow]
+) -> None:
     """The explanation of a difference is read with the sums: open gaps, rejected ticks, odd lots, late reports."""
     day.add([Tick(*tick("HK.00700", 2))._replace(tick_type=kind, volume=7) for kind in ("ODD_LOT",)])
     day.add([Tick(*tick("HK.00700", 3))._replace(tick_type="LATE", volume=9)])
@@ -323,7 +325,7 @@ def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
     assert opend.asked == [["HK.00700"]]
 
 
-def test_an_answer_that_cannot_be_read_costs_the_others_nothing(no_spacing: list[float]) -> None:
+def test_an_answer_that_cannot_be_read_does_not_affect_the_others(no_spacing: list[float]) -> None:
     """A symbol with an invalid answer has no totals; the connection and the other symbols are not affected."""
     opend = Snapshots()
 

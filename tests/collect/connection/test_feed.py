@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("after", [messages.INIT_CONNECT, messages.GET_GLOBAL_STATE, messages.SUB])
-def test_connections_without_use_are_made_ever_more_slowly(
+def test_useless_connections_are_repeated_with_growing_delay(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """OpenD accepts and closes at once, or after a request: the delay grows to its maximum, the log has few lines."""

@@ -63,8 +63,8 @@ def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
     assert len(journal.events("opend_notice")) == 12
 
 
-def test_kinds_without_end_are_not_remembered(journal: Journal) -> None:
-    """A number that OpenD counts up is neither a line each nor a trouble each."""
+def test_the_number_of_remembered_kinds_is_bounded(journal: Journal) -> None:
+    """A notice with a new number each time is neither logged nor remembered each time."""
     desk = Desk()
     for number in range(10_000):
         desk.note(Notice(f"program_state_{number}", healthy=False, detail=""))
@@ -73,8 +73,8 @@ def test_kinds_without_end_are_not_remembered(journal: Journal) -> None:
     assert desk.led_to == ["program_state_0"]
 
 
-def test_what_is_lost_and_back_again_and_again_costs_one_look_a_second() -> None:
-    """Between two looks ticks may pass us by, and the last look comes after the last word."""
+def test_repeated_losses_and_returns_cause_one_check_a_second() -> None:
+    """Ticks may be missed between two checks; the last check comes after the last notice."""
 
     async def story() -> None:
         desk = Desk()
@@ -92,7 +92,7 @@ def test_what_is_lost_and_back_again_and_again_costs_one_look_a_second() -> None
     asyncio.run(asyncio.wait_for(story(), 300))
 
 
-def test_a_connection_that_ended_is_not_looked_at() -> None:
+def test_a_connection_that_ended_is_not_checked() -> None:
     """Its requests are repeated on the next connection anyway."""
 
     async def story() -> None:

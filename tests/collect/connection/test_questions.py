@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("how", [REFUSED, LATE, MUTE, WRONG, EMPTY])
 @pytest.mark.parametrize("proto_id", [proto_id for proto_id in KINDS if proto_id != messages.SUB])
-def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
+def test_a_request_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
     """From the start: subscribed anyway, one connection, no tick missing; logged once, and repeated."""
 
     async def story() -> None:
@@ -59,8 +59,8 @@ def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: P
         (messages.GET_TICKER, WRONG),
     ],
 )
-def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """Answers stop, and come again: logged both times, and no tick is missing."""
+def test_a_request_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
+    """Answers stop and return: both are logged, and no tick is missing."""
 
     async def story() -> None:
         async with Service(OpenD(), tmp_path).up() as service:
@@ -68,7 +68,7 @@ def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Pa
             await service.until_ticks(5)
             opend.wrong[proto_id] = how
             if proto_id == messages.GET_TICKER:
-                service._parts[1].request_checks(SYMBOLS)  # noqa: SLF001 - the caretaker
+                service._parts[1].request_checks(SYMBOLS)  # noqa: SLF001 - the backfiller
                 await service.until(lambda: journal.events("backfill_failed"))
             else:
                 await service.until(lambda: named(journal, KINDS[proto_id]))

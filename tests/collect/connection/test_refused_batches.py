@@ -32,21 +32,21 @@ def settle(symbols: list[str], refused: set[str], *, holds_refused: bool) -> tup
 
 
 @given(st.integers(2, 100), st.sets(st.integers(0, 99), max_size=100))
-def test_exactly_the_refused_ones_are_found(count: int, numbers: set[int]) -> None:
-    """Whichever they are; a group of which all but one are good names the last one without a request."""
+def test_exactly_the_refused_symbols_are_found(count: int, numbers: set[int]) -> None:
+    """For any set of them; if all but one of a group are accepted, the last one is refused without a request."""
     symbols = [f"HK.{number:05d}" for number in range(count)]
     refused = {symbols[number] for number in numbers if number < count}
     assert settle(symbols, refused, holds_refused=bool(refused))[0] == refused
 
 
-def test_few_refused_ones_cost_few_requests() -> None:
-    """One of a hundred is found by halving, and no single symbol is requested before."""
+def test_few_refused_symbols_need_few_requests() -> None:
+    """One of a hundred is found by halving: no single symbol is requested before."""
     symbols = [f"HK.{number:05d}" for number in range(100)]
     for number in range(0, 100, 9):
         assert settle(symbols, {symbols[number]}, holds_refused=True)[1] <= 20
 
 
-def test_what_is_not_settled_is_told() -> None:
+def test_unsettled_symbols_are_reported() -> None:
     """Also the rest of a group that was being tried."""
     sieve = Sieve()
     symbols = [f"HK.{number:05d}" for number in range(10)]

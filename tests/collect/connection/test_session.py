@@ -1,4 +1,4 @@
-"""The feed on a real socket, with a scripted OpenD: ticks flow, whatever happens to other requests."""
+"""The feed on a real socket, with a scripted OpenD: ticks are collected, whatever happens to other requests."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
     assert journal.events("futu_disconnected") == []
 
 
-def test_everything_beside_the_ticks_is_mute(journal: Journal, tmp_path: Path) -> None:
-    """The worst of them all: still the ticks are collected."""
+def test_ticks_are_collected_though_no_request_is_answered(journal: Journal, tmp_path: Path) -> None:
+    """OpenD answers no request; the ticks are still collected."""
 
     async def story() -> None:
         wrong = dict.fromkeys((*KINDS, messages.GET_TICKER, messages.KEEP_ALIVE), MUTE)
@@ -123,7 +123,7 @@ def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tm
     run(story())
 
 
-def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
+def test_a_late_answer_is_not_used_for_the_clock_difference(tmp_path: Path) -> None:
     """An answer after seconds does not show the difference of two clocks: no false `clock_drift`."""
 
     async def story() -> None:
@@ -134,14 +134,14 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
             async with Service(opend, tmp_path, waits=waits).up() as service:
                 await service.until(lambda: service.state.state_known)
                 assert service.state.opend_time_ms == TRADED_S * 1000
-                assert service.stats.drift_s is None
+                assert service.state.drift_s is None
                 opend.wrong.clear()
-                await service.until(lambda: service.stats.drift_s is not None)
+                await service.until(lambda: service.state.drift_s is not None)
 
     run(story())
 
 
-def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
+def test_an_old_state_is_forgotten(tmp_path: Path) -> None:
     """OpenD's state is forgotten when it has not answered for a minute (shortened here)."""
 
     async def story() -> None:

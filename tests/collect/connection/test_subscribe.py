@@ -64,7 +64,7 @@ def names(count: int) -> list[str]:
 
 
 @given(count=st.integers(0, 350), bad=st.sets(st.integers(0, 349), max_size=6))
-def test_exactly_the_bad_ones_are_refused(count: int, bad: set[int]) -> None:
+def test_exactly_the_bad_symbols_are_refused(count: int, bad: set[int]) -> None:
     """At any position: each good symbol is subscribed once, each bad one named with OpenD's text; few requests."""
     symbols = names(count)
     refused = {symbols[n] for n in bad if n < count}
@@ -97,8 +97,8 @@ def test_a_short_quota_is_used_up(quota: int) -> None:
         ("訂閱額度不足", "訂閱額度不足"),
     ],
 )
-def test_where_everything_is_refused_few_requests_tell(words: str, kept: str, count: int) -> None:
-    """Not a request for each symbol; all of them are refused in the same words, without the code that each names."""
+def test_if_everything_is_refused_few_requests_are_sent(words: str, kept: str, count: int) -> None:
+    """Not one request for each symbol; all have the same text of refusal, without the code that OpenD names."""
     requests = 0
 
     async def refuse(proto_id: int, message: Message) -> bytes:
@@ -113,7 +113,7 @@ def test_where_everything_is_refused_few_requests_tell(words: str, kept: str, co
     assert requests <= 8 + 2 * ceil(count / BATCH_SYMBOLS)
 
 
-def test_symbols_without_a_right_cost_the_others_nothing() -> None:
+def test_symbols_without_a_quote_right_do_not_affect_the_others() -> None:
     """An account may have the right to some of them."""
 
     class Some(Account):
@@ -177,7 +177,7 @@ class Patient(Pace):
 def test_good_symbols_come_before_the_refused_ones(
     count: int, every: int, is_named: bool, requests: int, share: float
 ) -> None:
-    """After so few paced requests most are subscribed, whether OpenD names the symbol that it refuses or not."""
+    """After few paced requests most are subscribed, whether OpenD names the refused symbol or not."""
     symbols = names(count)
     bad = [symbol for symbol in symbols if int(symbol[3:]) % every == 1]
     pace, seen = Patient(), dict[int, int]()
@@ -205,7 +205,7 @@ def test_good_symbols_come_before_the_refused_ones(
     assert all(known <= set(bad) for known in told)
 
 
-def test_a_symbol_that_a_refusal_names_wrongly_is_subscribed_all_the_same() -> None:
+def test_a_symbol_that_a_refusal_names_wrongly_is_still_subscribed() -> None:
     """OpenD's text about a batch is trusted until all other symbols are settled; then the symbol is tried alone."""
 
     class Confused(Account):
@@ -221,7 +221,7 @@ def test_a_symbol_that_a_refusal_names_wrongly_is_subscribed_all_the_same() -> N
     assert sorted(account.held) == [symbol for symbol in names(90) if symbol != "HK.00042"]
 
 
-def test_a_request_that_came_too_often_says_nothing_of_its_symbols() -> None:
+def test_a_refusal_for_too_many_requests_refuses_no_symbol() -> None:
     """If OpenD got too many requests, the rest is repeated later, and no symbol is called refused."""
 
     class Strict(Account):
@@ -263,8 +263,8 @@ def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
     assert list(outcome.unanswered) == names(2)
 
 
-def test_where_nothing_is_answered_not_every_batch_is_waited_for() -> None:
-    """Two thousand symbols would be twenty time limits one after the other."""
+def test_if_nothing_is_answered_not_every_batch_is_waited_for() -> None:
+    """Otherwise two thousand symbols would take twenty time limits one after the other."""
     requests = 0
 
     async def gone(proto_id: int, message: Message) -> bytes:

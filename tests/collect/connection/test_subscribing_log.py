@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from tests.collect.conftest import Journal
 
 
-def test_a_refused_symbol_is_told_once_while_symbols_are_asked_for(journal: Journal) -> None:
-    """Then again with the next round, where OpenD still refuses it."""
+def test_a_refused_symbol_is_logged_once_while_symbols_are_requested(journal: Journal) -> None:
+    """It is logged again with the next round if OpenD still refuses it."""
     told = SubscribingLog(3, OpenDState())
     told.begin()
     told.refused({"HK.00001": "Unknown stock"})
@@ -23,14 +23,14 @@ def test_a_refused_symbol_is_told_once_while_symbols_are_asked_for(journal: Jour
     assert len(journal.events("symbols_refused")) == 3
 
 
-def test_many_different_reasons_are_not_a_line_each(journal: Journal) -> None:
-    """OpenD may have other words for each symbol."""
+def test_many_different_reasons_are_few_lines(journal: Journal) -> None:
+    """OpenD's text may differ for each symbol."""
     SubscribingLog(20, OpenDState()).refused({f"HK.{number:05d}": f"words {number * 'x'}" for number in range(20)})
     assert len(journal.events("symbols_refused")) == 6
 
 
-def test_progress_is_told_now_and_then(journal: Journal) -> None:
-    """With what is subscribed, refused, and left."""
+def test_progress_is_logged_from_time_to_time(journal: Journal) -> None:
+    """With the numbers of subscribed, refused and remaining symbols."""
     opend = OpenDState(subscribed=5, refused={"HK.00001": "Unknown stock"})
     told = SubscribingLog(10, opend)
     told.progress()
@@ -40,7 +40,7 @@ def test_progress_is_told_now_and_then(journal: Journal) -> None:
 
 
 def test_reasons_that_differ_by_numbers_are_one_line(journal: Journal) -> None:
-    """A hundred refusals, each with the number of its request: why is told once, for all of them."""
+    """A hundred refusals, each with the number of its request: the reason is logged once for all."""
     SubscribingLog(100, OpenDState()).refused({f"HK.{n:05}": f"unknown stock, request {n * 7}" for n in range(1, 101)})
     (event,) = journal.events("symbols_refused")
     assert (event.fields["count"], event.fields["reason"]) == ("100", "unknown stock, request 7")

@@ -1,6 +1,6 @@
-"""One connection on a real socket: what was received is stamped when it came, and understood before anything ends.
+"""One connection on a real socket: each packet has its receive time, and is parsed before the connection ends.
 
-Where bytes would wait an hour for others, only the claim under test can have brought them on.
+In some tests bytes would wait an hour for more bytes: then only the tested event can have passed them on.
 """
 
 from __future__ import annotations
@@ -117,13 +117,13 @@ class Link:
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    """Runs one test's story, with a cap against a hang."""
+    """Runs the coroutine of one test, with a time limit against a hang."""
     asyncio.run(asyncio.wait_for(story, CAP_S))
 
 
-def test_each_packet_keeps_the_moment_at_which_it_came() -> None:
-    """`recv_ts_ms` is when a tick reached the socket, however long its bytes waited for others. Our own end of the
-    connection loses nothing of what waits."""
+def test_each_packet_keeps_its_receive_time() -> None:
+    """`recv_ts_ms` is when a tick reached the socket, however long its bytes waited for more bytes. If we end the
+    connection, waiting bytes are still parsed."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -142,7 +142,7 @@ def test_each_packet_keeps_the_moment_at_which_it_came() -> None:
     run(story())
 
 
-def test_what_waits_is_understood_when_opend_closes() -> None:
+def test_waiting_bytes_are_parsed_when_opend_closes() -> None:
     """The end of the stream comes after the ticks before it."""
 
     async def story() -> None:
@@ -155,8 +155,8 @@ def test_what_waits_is_understood_when_opend_closes() -> None:
     run(story())
 
 
-def test_what_waits_is_understood_when_the_connection_breaks() -> None:
-    """A reset takes nothing with it that had been received."""
+def test_waiting_bytes_are_parsed_when_the_connection_breaks() -> None:
+    """After a reset all received bytes are still parsed."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -188,7 +188,7 @@ def test_a_reply_is_not_kept_waiting() -> None:
 
 
 def test_a_burst_does_not_wait() -> None:
-    """More than 64 KiB are understood as they come: what waits stays small."""
+    """More than 64 KiB are parsed as they arrive: few bytes wait."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -199,7 +199,7 @@ def test_a_burst_does_not_wait() -> None:
 
 
 def test_a_lone_tick_waits_for_a_moment_only() -> None:
-    """It is passed on without any other event."""
+    """It reaches the queue without any other event."""
 
     async def story() -> None:
         async with Link(0.01).up() as link:
@@ -217,10 +217,10 @@ class BrokenIntake(Intake):
 
 
 @pytest.mark.parametrize("gather_s", [0.001, HOUR_S])
-def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
-    """Ticks that a bug swallowed are asked for on the next connection; the loop's handler writes the bug to the log.
+def test_a_bug_ends_the_connection_and_is_logged(gather_s: float) -> None:
+    """Ticks that a bug lost are requested on the next connection; the loop's handler writes the bug to the log.
 
-    What waits at the end of a connection does not keep it from ending.
+    Waiting bytes do not delay the end of a connection.
     """
 
     async def story() -> None:
@@ -236,8 +236,8 @@ def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
     run(story())
 
 
-def test_a_bug_costs_nothing_of_what_was_understood_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets that were read before the one that met the bug have passed the intake."""
+def test_a_bug_loses_no_tick_that_was_parsed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets that were read before the bug occurred have passed the intake."""
 
     async def story() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
@@ -273,7 +273,7 @@ def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
     run(story())
 
 
-def test_costly_messages_leave_everything_else_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expensive_messages_do_not_block_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much OpenD sends at once, the loop does other work between two reads; nothing is lost."""
     monkeypatch.setattr(wire_module, "_REST_AFTER_S", 0.0)  # every read counts as costly
 

@@ -149,7 +149,7 @@ def _doubt(run: Run) -> None:
 
 
 @pytest.mark.parametrize("story", [_nothing, _tracker, _dropped, _rejected, _nothing_but_dropped, _doubt])
-def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[Run], None]) -> None:
+def test_a_restart_keeps_everything_known(run: Run, story: Callable[[Run], None]) -> None:
     """Counters, bounds, causes and ids are read back from the file as they were in memory."""
     story(run)
     run.commit()
@@ -160,8 +160,8 @@ def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[R
     assert run.open() == gaps
 
 
-def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
-    """The next jump of each known symbol; a new symbol misses what came before the start."""
+def test_ticks_missed_by_a_restart_have_it_as_their_cause(run: Run) -> None:
+    """The next gap of each known symbol has the cause restart; a new symbol's gap has the cause before_start."""
     run.store(at(1), at(2))
     run.restart()
     run.store(at(5), at(6), at(8), at(3, B))
@@ -169,9 +169,9 @@ def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
     assert sorted(causes) == [(A, 1, "push_lost"), (A, 2, "restart"), (B, 2, "before_start")]
 
 
-def test_a_counter_that_began_anew_before_a_crash_leaves_a_doubt(run: Run, journal: Journal) -> None:
-    """The run before was killed when it had stored ticks of two counters and had not yet told of that: the file shows
-    that the counter fell. How many ticks are missing between is unknown, until an answer reaches back.
+def test_a_counter_that_restarted_before_a_crash_leaves_a_doubt(run: Run, journal: Journal) -> None:
+    """The run before was killed after it had stored ticks of two runs of the counter, and before it had recorded the
+    doubt: the file shows that the counter fell. How many ticks are missing is unknown until an answer reaches back.
     """
 
     def later(counter: int) -> Tick:
@@ -205,8 +205,8 @@ OUTLIERS: Final = [(40, 60_000), (200, 60_000), (3_000, 60_000), (200, 500), (12
 
 @pytest.mark.parametrize(("ahead_s", "counters"), OUTLIERS)
 @pytest.mark.parametrize("later", [0, 1, 100], ids=["newest", "one tick after it", "a hundred ticks after it"])
-def test_a_stored_outlier_costs_itself_only(run: Run, ahead_s: int, counters: int, later: int) -> None:
-    """Before and after a restart nothing is reported missing, and later losses are exact."""
+def test_a_stored_outlier_affects_no_other_tick(run: Run, ahead_s: int, counters: int, later: int) -> None:
+    """Before and after a restart no tick is reported missing because of it, and later losses are exact."""
     run.store(*[at(counter) for counter in range(1, 61)])
     run.store(outlier(ahead_s, counters))
     if later:
@@ -259,7 +259,7 @@ def test_an_answer_that_has_both_counters_ends_the_doubt_after_a_crash(run: Run)
     assert run.open() == []
 
 
-def test_ids_go_on_where_they_ended(run: Run) -> None:
+def test_ids_continue_after_the_highest_one(run: Run) -> None:
     """Also past those of healed gaps: no row of `gaps` is ever overwritten by another gap."""
     run.store(at(1), at(3), at(5))
     run.store(at(2), at(4))
@@ -285,7 +285,7 @@ def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
 
 
 def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
-    """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
+    """It begins shortly before the last stored tick. There is one, however often the service starts."""
     run.tracker.end_interruption()
     stored = [odd(70), odd(20), odd(90)]
     run.store(*stored)
@@ -306,8 +306,8 @@ def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
         [70, 80, 90],
     ],
 )
-def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[int]) -> None:
-    """If it does not, nothing is concluded from the highest number."""
+def test_a_file_shows_whether_a_symbol_follows_the_rule(run: Run, seqs: list[int]) -> None:
+    """If it does not, the highest sequence is not used."""
     file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
     rows: list[TickRow] = [
         Tick(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs
@@ -343,15 +343,15 @@ def test_a_sealed_day_has_nothing_to_backfill(run: Run) -> None:
 
 
 def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) -> None:
-    """Also without a directory; that is no fault."""
+    """Also without a directory, and without an error."""
     assert load_day(run.root, DAY) == Day(DAY)
     assert load_day(run.root / "nowhere", DAY) == Day(DAY)
     assert journal.events() == []
 
 
 @pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 100, b""])
-def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
-    """Earlier missing ticks are then unknown; collection continues, and the file is not changed."""
+def test_a_file_that_cannot_be_read_is_logged(run: Run, content: bytes, journal: Journal) -> None:
+    """Ticks missing before the start are then unknown; collection continues, and the file is not changed."""
     run.path.write_bytes(content)
     assert load_day(run.root, DAY) == Day(DAY, unread=True)
     assert run.path.read_bytes() == content
@@ -359,7 +359,7 @@ def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: J
     assert (event.level, event.name, event.fields["day"]) == ("ERROR", "day_not_resumed", NAME)
 
 
-def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
+def test_reading_a_day_changes_no_file(run: Run) -> None:
     """The file belongs to the writer: it is opened read-only."""
     run.store(at(1), at(3))
     before = run.path.read_bytes()
@@ -368,9 +368,9 @@ def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
     assert [path.name for path in run.root.iterdir()] == [run.path.name]
 
 
-def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -> None:
-    """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
-    answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
+def test_the_doubt_of_an_unfinished_day_ends_when_its_counters_show_the_gap(run: Run) -> None:
+    """A day that seemed finished gets more ticks, and the service is killed before OpenD has answered. When it answers,
+    the window no longer reaches the doubt. But the counters show which ticks are missing, so the doubt ends.
     """
     run.tracker.end_interruption()
     run.store(at(1), at(2), odd(70, B))
@@ -384,7 +384,7 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
     assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == [(A, 2, "restart"), (B, None, "restart")]
 
 
-def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(run: Run) -> None:
+def test_the_doubt_of_a_finished_day_stays_if_the_window_does_not_reach_it(run: Run) -> None:
     """An answer without ticks of the old day says nothing about its end."""
     run.store(at(1), at(2))
     run.restart()
@@ -393,9 +393,9 @@ def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(r
     assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] & ~0xFFFFFFFF, None, "restart")]
 
 
-def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
-    """The service was killed before the first tick of B was committed: B's whole day may be missing, and a pull that
-    reaches back before that day says that it is not.
+def test_a_symbol_without_a_stored_tick_is_in_doubt_too(run: Run) -> None:
+    """The service was killed before the first tick of B was committed: B's whole day may be missing. An answer that
+    reaches back before that day shows that it is not.
     """
     run.store(at(1))
     run.restart()
@@ -418,7 +418,7 @@ def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
 
 
 @pytest.mark.parametrize("ticks", [(), (at(90_000, B),)], ids=["nothing", "the next day's"])
-def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, ticks: tuple[TickRow, ...]) -> None:
+def test_ticks_of_a_later_day_prove_nothing_for_an_earlier_day(run: Run, ticks: tuple[TickRow, ...]) -> None:
     """OpenD may start again every day: an answer with everything it has proves nothing for an earlier day."""
     run.store(at(1))
     run.restart()
@@ -429,8 +429,8 @@ def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run,
     assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
 
 
-def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
-    """A name that is not a date is ignored; a faulty file or directory is logged, and other days count."""
+def test_days_that_cannot_be_read_do_not_prevent_collection(run: Run, journal: Journal) -> None:
+    """A name that is not a date is ignored; a faulty file or directory is logged; other days are read."""
     run.store(at(1))
     for name in ("99999999.db", "20261119.db"):
         (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
@@ -440,9 +440,9 @@ def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal:
     assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}
 
 
-def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
-    """Gaps beyond OpenD's window that opened within the last quarter of an hour, though this run lost nothing; not what
-    was traded before the first start.
+def test_losses_before_a_restart_are_still_reported(run: Run) -> None:
+    """Gaps outside OpenD's window that opened within the last quarter of an hour, although this run lost no tick; not
+    ticks from before the first start.
     """
     run.store(at(3))
     run.tracker.end_interruption()
@@ -454,7 +454,7 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
     assert run.tracker.known.losses.since(TEN_S * 1000 + 1000).gaps == 0
 
 
-def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
+def test_a_start_is_late_if_an_earlier_day_has_a_file(run: Run) -> None:
     """The very first day is not late, nor is a day of which an earlier run stored ticks."""
     assert not is_late_start(run.root, DAY)
     DayFile(run.root / "20261119.db", "20261119", "run", 1, "test", StoreOptions()).close()
@@ -465,7 +465,7 @@ def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
     assert not is_late_start(run.root, DAY)
 
 
-def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) -> None:
+def test_without_the_rule_ticks_lost_before_a_crash_are_a_gap_too(run: Run) -> None:
     """Pushes that were lost after OpenD's last answer: an answer that knows the newest stored tick, and begins after
     the lost ones, does not prove that nothing is missing.
     """
@@ -488,8 +488,8 @@ def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) ->
 
 
 @pytest.mark.parametrize("value", ["'x'", "9223372036854775807", "-1"])
-def test_an_id_that_no_collector_gave_is_a_fault_of_the_file(run: Run, journal: Journal, value: str) -> None:
-    """The table `gaps` with such an id: told with the file's name, and the day goes on as one that was not read."""
+def test_an_impossible_gap_id_is_a_fault_of_the_file(run: Run, journal: Journal, value: str) -> None:
+    """It is logged with the file's name, and the day continues like one that could not be read."""
     run.store(at(1), at(4))
     with closing(apsw.Connection(str(run.path))) as db:
         db.execute("CREATE TABLE loose AS SELECT * FROM gaps; DROP TABLE gaps; ALTER TABLE loose RENAME TO gaps")
@@ -498,10 +498,8 @@ def test_an_id_that_no_collector_gave_is_a_fault_of_the_file(run: Run, journal: 
     assert f"gaps.id is {value}" in journal.events("day_not_resumed")[0].fields["detail"]
 
 
-def test_a_false_mark_of_sealing_is_no_end_of_today(
-    run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`sealed_ms` in the file of a day that goes on: told, and its gaps wait until the file is as it should be."""
+def test_a_wrong_sealed_mark_does_not_end_today(run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sealed_ms` in the file of today is logged, and gaps wait until it is corrected."""
     run.store(at(1))
     with closing(apsw.Connection(str(run.path))) as db:
         db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")

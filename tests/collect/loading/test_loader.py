@@ -47,8 +47,8 @@ def test_ticks_that_come_while_their_day_is_read_are_placed_then(tmp_path: Path,
     assert [change.gap.missing for chunk in queue.held_in_memory() for change in chunk.gaps] == [2]
 
 
-def test_what_a_thread_raises_reaches_whoever_waits() -> None:
-    """As if it had been called."""
+def test_an_error_of_the_thread_reaches_the_caller() -> None:
+    """As if the caller had called the function itself."""
 
     def broken() -> None:
         raise OSError("no disk")

@@ -53,7 +53,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / f"{NAME}.db"
 
 
-def test_rows_that_vanished_are_found_at_the_next_start(path: Path) -> None:
+def test_rows_missing_from_the_file_are_found_at_the_next_start(path: Path) -> None:
     """A file that lost rows behind its counters' back (a WAL removed, a spool record lost) shows them as gaps."""
     store(path, [row("HK.00700", n) for n in range(1, 21)] + [row("HK.00005", n) for n in (1, 2, 5)])
     db = apsw.Connection(str(path))
@@ -69,7 +69,7 @@ def test_rows_that_vanished_are_found_at_the_next_start(path: Path) -> None:
     assert changed == {("HK.00700", 2), ("HK.00700", 1)}
 
 
-def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
+def test_a_file_with_matching_counters_is_not_read_tick_by_tick(path: Path) -> None:
     """Counters that explain every row change nothing: its gaps are those that were written."""
     store(path, [row("HK.00700", n) for n in (1, 2, 6)])
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
@@ -78,7 +78,7 @@ def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
     assert tracker.take_changes() == []
 
 
-def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
+def test_everything_but_rows_in_memory_is_missing_from_a_new_file(path: Path) -> None:
     """After a damaged file was renamed: everything seen before is a gap, except rows on their way."""
     seen = [row("HK.00700", n) for n in range(1, 101)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
@@ -94,8 +94,8 @@ def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
     assert open_gaps(tracker) == {"HK.00700": [(1, 89)]}
 
 
-def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
-    """The spool lost rows of one symbol: they are gaps. Another's gap, and a rejected tick, stay what they were."""
+def test_only_symbols_that_lost_rows_are_counted_again(path: Path) -> None:
+    """The spool lost rows of one symbol: they are gaps. The gap of another symbol and a rejected tick do not change."""
     stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see(stored[:3])
@@ -115,8 +115,8 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
     assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]
 
 
-def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
-    """The spool lost all rows of a day: nothing waits for a file that is never created."""
+def test_everything_but_rows_in_memory_is_missing_without_a_file(path: Path) -> None:
+    """The spool lost all rows of a day: the recount does not wait for a file that is never created."""
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see([row("HK.00700", n) for n in range(1, 6)])
     tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), [row("HK.00700", 5)], NOW_MS))

@@ -127,8 +127,8 @@ def service(tmp_path: Path) -> Service:
     return service
 
 
-def test_the_gaps_of_the_file_keep_number_and_cause(service: Service) -> None:
-    """Nothing is entered a second time, no row is overwritten, and what passed between the runs is the only new gap."""
+def test_the_gaps_of_the_file_keep_their_id_and_cause(service: Service) -> None:
+    """No gap is added twice, no row is overwritten, and only ticks missed between the runs are a new gap."""
     before = service.gaps()
     service.hide()
     service.start()
@@ -147,7 +147,7 @@ def test_the_gaps_of_the_file_keep_number_and_cause(service: Service) -> None:
 
 
 def test_a_gap_whose_ticks_came_meanwhile_closes(service: Service) -> None:
-    """OpenD's answers at the start fill gaps of which only the file knows: whole, or in part, or in the middle."""
+    """OpenD's answers at the start fill gaps that are only in the file: all, in part, or in the middle."""
     before = service.open()
     service.hide()
     service.start()
@@ -162,7 +162,7 @@ def test_a_gap_whose_ticks_came_meanwhile_closes(service: Service) -> None:
 
 
 def test_rows_that_are_not_committed_yet_are_no_gap(service: Service) -> None:
-    """The file is read while ticks are on their way to it."""
+    """The file is read while ticks wait for their commit."""
     service.hide()
     service.start()
     service.see(*rows(18, 19))
@@ -190,7 +190,7 @@ def rejected(service: Service) -> None:
     ("what", "noted"),
     [(lost, ["dropped"]), (rejected, ["rejected"])],
 )
-def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
+def test_gaps_that_opened_meanwhile_get_new_ids(
     service: Service, what: Callable[[Service], None], noted: list[str]
 ) -> None:
     """Drops and rejected ticks are kept with their cause, in addition to the file's rows."""
@@ -211,8 +211,8 @@ def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
     assert [(gap.id, gap.symbol, gap.missing) for gap in service.gaps()] == state
 
 
-def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
-    """Its first tick shows how many came before; no number of the file's gaps is used again."""
+def test_a_symbol_that_is_not_in_the_file_is_kept(service: Service) -> None:
+    """Its first tick shows how many came before; no id of the file's gaps is used again."""
     before = service.gaps()
     service.hide()
     service.start()
@@ -227,7 +227,7 @@ def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
     ]
 
 
-def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
+def test_a_counter_that_restarted_meanwhile_is_recognised(service: Service) -> None:
     """OpenD's counter restarted between the runs: no part of the new run is taken for the old one."""
     service.hide()
     service.start()
@@ -247,7 +247,7 @@ def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
 
 
 def test_a_recount_keeps_the_causes(service: Service) -> None:
-    """A known day is counted again, for example after a loss of the spool: its gaps keep number and cause."""
+    """A known day is counted again, for example after a loss of the spool: its gaps keep their id and cause."""
     service.start()
     service.see(*rows(18, 19, 20))
     service.waiting = rows(20)  # the spool lost two
@@ -269,8 +269,8 @@ def test_a_gap_whose_end_never_reached_the_file_is_closed(service: Service) -> N
     assert [gap[1:] for gap in service.open()] == [(1, 10, "before_start")]
 
 
-def test_an_answer_that_knew_no_better_is_forgotten(service: Service) -> None:
-    """OpenD says again and again that the day began with the first tick of this run: the file knows earlier ones."""
+def test_an_answer_that_contradicts_the_file_is_ignored(service: Service) -> None:
+    """OpenD's answers repeatedly begin with the first tick of this run, but the file has earlier ticks."""
     before = service.gaps()
     service.hide()
     service.start()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_it_follows_what_the_disk_says(tmp_path: Path) -> None:
+def test_free_space_is_that_of_the_disk(tmp_path: Path) -> None:
     """Megabytes at once; None once the directory is gone, and megabytes again when it is back."""
     place = tmp_path / "place"
     place.mkdir()

@@ -1,4 +1,4 @@
-"""Log lines for gaps: each event once, many in one line, and figures that do not warn for ever."""
+"""Log lines for gaps: each event once, many in one line, and warnings that end."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
     }
 
 
-def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
-    """The file has the largest sequence as its end, which is not shown to people."""
+def test_an_unknown_end_is_logged_as_unknown(journal: Journal) -> None:
+    """The file has the largest sequence as its end, which the log does not show."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
     desk.gaps.log_due()
@@ -104,7 +104,7 @@ def test_many_events_are_one_line(journal: Journal) -> None:
     assert (closed.level, closed.name, closed.fields["gaps"]) == ("INFO", "gap_closed", "6")
 
 
-def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> None:
+def test_gaps_of_unknown_size_are_not_counted_as_zero_ticks(journal: Journal) -> None:
     """The line says so when no size is known at all."""
     desk = Desk()
     desk.office.events = [gap(f"HK.{n:05d}", None) for n in range(6)]
@@ -114,7 +114,7 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
 
 
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
-    """While it can be backfilled it is healing; then it is a recent loss, and later only listed."""
+    """While it can be backfilled it is `healing`; then it is a recent loss, and later only listed."""
     desk = Desk()
     desk.tracker.end_interruption()
     desk.tracker.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])

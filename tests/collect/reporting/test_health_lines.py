@@ -1,4 +1,4 @@
-"""The health lines: what an operator greps for first."""
+"""The health lines, which an operator reads first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rig:
         self.lines = HealthLines(*neighbours)
 
 
-def test_three_lines_tell_how_it_goes(journal: Journal) -> None:
+def test_three_lines_report_the_health(journal: Journal) -> None:
     """Connection and queue, the commits since the last time, and whether the writer runs."""
     rig = Rig(Commit(5, 2.0, 8), Commit(7, 4.0, 9))
     rig.opend.connected, rig.opend.subscribed = True, 2
@@ -55,7 +55,7 @@ def test_three_lines_tell_how_it_goes(journal: Journal) -> None:
     assert (beat.fields["alive_age_s"], beat.fields["trouble"]) == ("none", "none")
 
 
-def test_trouble_names_why_no_tick_comes() -> None:
+def test_the_line_says_why_no_tick_comes() -> None:
     """Without a connection its reason; otherwise OpenD's notice, what the writer waits for, days that wait."""
     rig = Rig()
     assert rig.lines.trouble() == {"link": "starting"}
@@ -65,7 +65,7 @@ def test_trouble_names_why_no_tick_comes() -> None:
     assert rig.lines.trouble() == {"opend": "kicked_out", "writer": "disk_full", "held": "20261119"}
 
 
-def test_only_synchronous_normal_has_something_that_a_power_cut_costs() -> None:
+def test_only_with_synchronous_normal_a_power_cut_loses_commits() -> None:
     """With FULL a commit is on the disk when it returns."""
     for synchronous, expected in (("FULL", 0.0), ("NORMAL", 3.0)):
         rig = Rig(synchronous=synchronous)

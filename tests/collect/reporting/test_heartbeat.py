@@ -82,7 +82,7 @@ def test_duties_come_before_each_beat_while_the_service_runs(tmp_path: Path) -> 
     assert asyncio.run(told("stopping")) == ["alive"]
 
 
-def test_systemd_hears_of_readiness_once_symbols_are_subscribed(tmp_path: Path) -> None:
+def test_systemd_is_told_ready_once_symbols_are_subscribed(tmp_path: Path) -> None:
     """Once."""
     rig = Rig(tmp_path / "status.json")
 
@@ -94,7 +94,7 @@ def test_systemd_hears_of_readiness_once_symbols_are_subscribed(tmp_path: Path) 
     assert rig.noted.count("ready") == 1
 
 
-def test_each_beat_leaves_the_live_state_and_tells_the_listeners(tmp_path: Path) -> None:
+def test_each_beat_writes_the_live_state_and_calls_the_listeners(tmp_path: Path) -> None:
     """A failed write is logged, and the listeners are still called."""
     rig = Rig(tmp_path / "status.json")
     heard: list[LiveStatus] = []
@@ -106,7 +106,7 @@ def test_each_beat_leaves_the_live_state_and_tells_the_listeners(tmp_path: Path)
     assert (status.state, len(heard)) == ("running", 1)
 
 
-def test_a_live_state_that_cannot_be_written_is_told_once_a_minute(tmp_path: Path, journal: Journal) -> None:
+def test_a_live_state_that_cannot_be_written_is_logged_once_a_minute(tmp_path: Path, journal: Journal) -> None:
     """A directory in its place: collection continues."""
     (tmp_path / "status.json").mkdir()
     rig = Rig(tmp_path / "status.json")

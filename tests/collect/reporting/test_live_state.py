@@ -21,20 +21,20 @@ NAMED = ((live_state._OF_STATS, Stats), (live_state._OF_OPEND, OpenDState), (liv
 
 
 @pytest.mark.parametrize(("names", "source"), NAMED)
-def test_what_is_taken_over_by_name_is_in_both(names: tuple[str, ...], source: type) -> None:
+def test_fields_copied_by_name_exist_on_both_sides(names: tuple[str, ...], source: type) -> None:
     """And means the same there: the types agree."""
     told = {field.name: field.type for field in fields(LiveStatus)}
     here = {field.name: field.type for field in fields(source)}
     assert {name: told[name] for name in names} == {name: here[name] for name in names}
 
 
-def test_nothing_is_taken_over_twice() -> None:
+def test_no_field_is_copied_twice() -> None:
     """Each field has one source."""
     names = [name for each, _ in NAMED for name in each]
     assert len(names) == len(set(names))
 
 
-def test_percentiles_are_of_what_was_measured() -> None:
+def test_percentiles_are_those_of_the_measured_values() -> None:
     """None without values."""
     assert percentile([], 50) is None
     assert [percentile([3.0, 1.0, 2.0, 4.0], percent) for percent in (0, 50, 99)] == [1.0, 3.0, 4.0]

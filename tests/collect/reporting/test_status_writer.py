@@ -1,4 +1,4 @@
-"""The live state on a disk that does not answer: who puts it is not kept."""
+"""The live state on a disk that does not answer: the caller of `put` does not wait."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path) -> None:
-    """A pipe in the draft's place keeps the thread, as a frozen file system does: `put` returns, `wait` ends at its
-    time, and once it is over the newest state is written.
+def test_a_disk_that_hangs_blocks_no_caller(tmp_path: Path) -> None:
+    """A pipe in place of the draft blocks the thread, like a frozen file system: `put` returns, `wait` ends at its time
+    limit, and when the thread is no longer blocked the newest state is written.
     """
     path = tmp_path / "status.json"
     draft = tmp_path / f".status.json.{live_state().pid}"
@@ -37,8 +37,8 @@ def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path) -> None:
     assert status.received == 49
 
 
-def test_what_fails_is_no_end(tmp_path: Path) -> None:
-    """A directory that comes later: the state is there then."""
+def test_a_failed_write_is_repeated(tmp_path: Path) -> None:
+    """A directory is created later: then the state is written."""
     writer = StatusWriter(tmp_path / "later" / "status.json")
     writer.put(live_state())
     assert writer.wait(time.monotonic() + CAP_S)
@@ -49,7 +49,7 @@ def test_what_fails_is_no_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("journal")
-def test_what_changes_later_is_not_in_it(tmp_path: Path) -> None:
+def test_later_changes_are_not_in_the_written_state(tmp_path: Path) -> None:
     """The state is that of the moment when it was put."""
     status = live_state()
     writer = StatusWriter(tmp_path / "status.json")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 
-def test_other_content_under_one_key_is_rejected_and_told(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_other_content_under_one_key_is_rejected_and_logged(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
     """The first stays; the others are rejected with their cause, each whole in the log; sequence 0 has its own."""
     rig = make_rig()
     first, nameless = tick("HK.00700", 7), tick("HK.00005", 0)
@@ -92,7 +94,7 @@ def test_a_flood_of_conflicts_is_a_hundred_lines_and_a_count(
 
 
 @pytest.mark.parametrize("reader", [False, True], ids=["alone", "with a reader"])
-def test_conflicts_of_a_commit_that_an_error_hid_are_counted_once(
+def test_conflicts_of_a_commit_reported_as_failed_are_counted_once(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, *, reader: bool
 ) -> None:
     """Whether the commit turns out to be there or not: figures, log lines and gap events are those of one commit."""
@@ -107,7 +109,7 @@ def test_conflicts_of_a_commit_that_an_error_hid_are_counted_once(
     rig.queue.put(Chunk(rows=[*rows, *rows[:10], *map(other, rows[:5])], gaps=[GapChange(market.parse_day(DAY), gap)]))
     rig.writer.start()
     journal.wait_for("persist_failed")
-    disk.heal()
+    disk.repair()
     wait_until(lambda: settled(rig) == 115, "all")
     if held:
         held.close()
@@ -151,7 +153,7 @@ def test_a_backfill_that_reaches_back_to_a_sealed_day_is_one_line(
     assert rig.query("20261121", ACCOUNT) == [(20_000, 0, 0, 20_000, 0, 0)]
 
 
-def test_pushed_ticks_of_a_sealed_day_are_told_whole_up_to_a_hundred(
+def test_a_hundred_pushed_ticks_of_a_sealed_day_are_logged_whole(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """A tick that the day has is a duplicate, one that differs is a conflict, a missing one is rejected."""
@@ -205,10 +207,10 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
     assert rig.query(DAY, "SELECT sum(rows) FROM symbols") == [(3,)]
 
 
-def test_a_trigger_that_was_dropped_is_told(
+def test_a_trigger_that_was_dropped_is_logged(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """It is restored before the next tick, and logged."""
+    """The trigger is restored before the next tick, and logged."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
     rig.writer.start()

@@ -33,15 +33,15 @@ class Watched:
         return [self.look(**{name: int(self.now_s * 100) + look}) for look in looks]
 
 
-def test_commits_wait_from_the_first_look_at_a_new_copy_until_it_is_gone() -> None:
-    """Held as long as it grows, released by the look that does not see it any more."""
+def test_commits_wait_from_the_first_check_that_sees_a_copy_until_it_is_gone() -> None:
+    """Commits wait while it grows, and continue after the check that no longer sees it."""
     watched = Watched()
     assert set(watched.grow(30)) == {COPY}
     assert watched.look() == ""
     assert watched.rule.ended == ENDED
 
 
-def test_a_journal_that_a_killed_copy_left_holds_nothing() -> None:
+def test_a_journal_of_a_killed_copy_delays_no_commit() -> None:
     """A file that exists at the start is not waited for, and one that stops growing only for two seconds."""
     lying = Watched()
     lying.rule = CopyRule()
@@ -62,7 +62,7 @@ def test_a_copy_that_is_under_way_at_the_start_is_seen_by_its_growth() -> None:
     assert watched.grow(2) == ["", COPY, COPY, COPY]
 
 
-def test_a_copy_without_end_is_waited_for_once() -> None:
+def test_an_endless_copy_is_waited_for_once() -> None:
     """After the limit commits continue until that copy has ended; then another one is waited for."""
     watched = Watched()
     held = watched.grow(10 * LIMIT_S)
@@ -76,7 +76,7 @@ def test_a_copy_without_end_is_waited_for_once() -> None:
 
 
 def test_after_the_limit_everything_is_stored_before_commits_wait_again() -> None:
-    """Another copy, right after one that took too long, finds commits going on while ticks wait in the spool."""
+    """Another copy begins right after one that took too long: commits continue while ticks wait in the spool."""
     watched = Watched()
     watched.stored = False
     watched.grow(LIMIT_S + 1)
@@ -88,7 +88,7 @@ def test_after_the_limit_everything_is_stored_before_commits_wait_again() -> Non
 
 
 def test_two_copies_in_turn_are_both_waited_for() -> None:
-    """The second one begins before what waited for the first is stored."""
+    """The second one begins before the rows that waited for the first are stored."""
     watched = Watched()
     watched.stored = False
     assert set(watched.grow(40)) == {COPY}
@@ -105,7 +105,7 @@ def test_two_copies_at_once_share_one_wait() -> None:
     assert watched.look() == ""
 
 
-def test_copy_after_copy_cannot_keep_ticks_out_of_the_file_for_good() -> None:
+def test_repeated_copies_cannot_delay_commits_without_end() -> None:
     """For one copy after another it waits three minutes in total, then everything is stored first."""
     watched = Watched()
     watched.stored = False
@@ -116,7 +116,7 @@ def test_copy_after_copy_cannot_keep_ticks_out_of_the_file_for_good() -> None:
     assert TOTAL_S <= held * LOOK_S <= TOTAL_S + LOOK_S
 
 
-def test_touching_a_file_without_end_costs_no_more_than_a_copy() -> None:
+def test_endless_changes_of_a_file_delay_commits_no_longer_than_a_copy() -> None:
     """A file that changes every second and is created again each time has the same limits."""
     watched = Watched()
     watched.stored = False

@@ -94,7 +94,7 @@ def scene(tmp_path: Path, journal: Journal) -> Iterator[Scene]:  # what it logs 
     scene.overflow.stop(time.monotonic() + CAP_S, [])
 
 
-def test_a_copy_is_told_from_its_begin_to_its_end(scene: Scene, journal: Journal) -> None:
+def test_a_copy_is_reported_from_its_start_to_its_end(scene: Scene, journal: Journal) -> None:
     """Which copy and since when: in Stats at once, in the log when ticks have waited for a second."""
     assert scene.step()
     assert (scene.stats.copy_path, scene.stats.copy_since_ms) == (str(scene.copy), NOW_MS)
@@ -110,7 +110,7 @@ def test_a_copy_is_told_from_its_begin_to_its_end(scene: Scene, journal: Journal
     assert (line.fields["why"], line.fields["held_s"]) == ("copy_ended", "1.8")
 
 
-def test_a_copy_without_end_is_told_for_as_long_as_it_goes_on(scene: Scene, journal: Journal) -> None:
+def test_an_endless_copy_is_reported_while_it_lasts(scene: Scene, journal: Journal) -> None:
     """After the limit commits continue, one line says so, and the copy stays named until it ends."""
     held = [scene.step(seconds=1.0) for _ in range(int(LIMIT_S) + 20)]
     assert held == [True] * int(LIMIT_S) + [False] * 20
@@ -121,7 +121,7 @@ def test_a_copy_without_end_is_told_for_as_long_as_it_goes_on(scene: Scene, jour
     assert scene.stats.copy_since_ms is None
 
 
-def test_what_waits_for_long_or_fills_memory_is_spooled_in_order(scene: Scene, tick: MakeTick) -> None:
+def test_rows_that_wait_long_or_fill_memory_are_spooled_in_order(scene: Scene, tick: MakeTick) -> None:
     """Half of the memory goes to the spool at once, later ticks follow; they come back in order."""
     scene.step()
     for seq in range(100):
@@ -175,7 +175,7 @@ def test_a_spool_that_takes_nothing_ends_the_wait(scene: Scene, tick: MakeTick, 
 
 
 def test_rows_keep_their_order_while_one_puts_and_one_spools(scene: Scene, tick: MakeTick) -> None:
-    """The event loop puts at any moment between the writer's waits: nothing is lost, doubled or overtaken."""
+    """The event loop puts rows at any time between the writer's waits: none is lost, doubled or out of order."""
     count, taken = 5_000, list[int]()
 
     def put() -> None:
@@ -196,14 +196,14 @@ def test_rows_keep_their_order_while_one_puts_and_one_spools(scene: Scene, tick:
     assert taken == list(range(count))
 
 
-def test_a_copy_of_another_day_holds_nothing(scene: Scene, tmp_path: Path) -> None:
-    """A sealed day is copied without anybody's wait."""
+def test_a_copy_of_another_day_delays_no_commit(scene: Scene, tmp_path: Path) -> None:
+    """While a sealed day is copied, commits do not wait."""
     scene.copy = tmp_path / "20261119.snapshot.db"
     assert not any(scene.step() for _ in range(10))
 
 
 def test_a_copy_in_another_directory_is_seen_and_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
-    """SNAPSHOT_DIR may be on a network disk: the writer takes what the last look found, and never looks itself."""
+    """SNAPSHOT_DIR may be on a network disk: the writer uses the last result of another thread, and never waits."""
     answers, hangs = threading.Event(), threading.Event()
 
     def look() -> dict[str, tuple[int, ...]]:

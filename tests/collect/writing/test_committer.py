@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("reader", [False, True], ids=["alone", "with a reader"])
-def test_a_commit_that_an_error_hid_is_not_counted_twice(
+def test_a_commit_reported_as_failed_is_not_counted_twice(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, *, reader: bool
 ) -> None:
-    """The sync of a commit reports an error behind its back: whether the commit then turns out to be there (alone) or
-    not (a reader keeps SQLite from recovering it), every tick and every figure of the ledger is counted once.
+    """The sync of a commit succeeds and reports an error. Without other readers the commit is then in the file; with a
+    reader SQLite cannot recover it. In both cases every tick and every figure of the ledger is counted once.
     """
     rig = make_rig(vfs=disk.name)
     rig.writer.prepare(market.parse_day(DAY))
@@ -41,7 +41,7 @@ def test_a_commit_that_an_error_hid_is_not_counted_twice(
     rig.put(hundred(tick))
     rig.writer.start()
     journal.wait_for("persist_failed")
-    disk.heal()
+    disk.repair()
     rig.wait_stored(100)
     rig.put(hundred(tick, 90))
     rig.wait_stored(200)
@@ -66,7 +66,7 @@ def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -
     assert rig.query(DAY, ACCOUNT) == [(214, 150, 50, 2, 12, 0)]
 
 
-def test_what_was_rejected_last_is_in_the_ledger(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
+def test_the_last_rejected_ticks_are_in_the_ledger(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
     """Ticks of a sealed day are counted in the open file also when no other tick follows them."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1)])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_a_writer_whose_thread_has_ended_is_noticed(make_rig: MakeRig) -> None:
-    """The service ends then: ticks would only pile up."""
+    """The service ends then: ticks would no longer be stored."""
     rig = make_rig()
     current = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     rig.writer.start()
@@ -35,8 +35,8 @@ def test_a_writer_whose_thread_has_ended_is_noticed(make_rig: MakeRig) -> None:
         current.demand_alive()
 
 
-def test_the_writer_in_office_stores_what_is_no_tick(make_rig: MakeRig, tick: Callable[..., TickRow]) -> None:
-    """A reconciliation, instruments, and rows of the predecessor beside the ticks: who waits for those is told."""
+def test_the_current_writer_also_stores_data_that_is_no_tick(make_rig: MakeRig, tick: Callable[..., TickRow]) -> None:
+    """A reconciliation, instruments, and rows of the predecessor that are no ticks: their caller is notified."""
     rig = make_rig()
     current = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     row = Reconciled("lunch", "HK.00700", NOW_MS, 100, 1.5, 0, 0.0, 0, 0.0, None, None, "no_answer")

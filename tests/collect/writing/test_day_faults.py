@@ -21,18 +21,18 @@ FOREIGN, FULL, IO = ForeignFileError("another program's"), apsw.FullError("full"
     [(FOREIGN, True, True), (FULL, True, False), (FULL, False, False), (IO, True, False), (IO, False, True)],
     ids=["foreign", "full_today", "full", "io_today", "io"],
 )
-def test_a_full_disk_concerns_all_and_a_foreign_file_one(
+def test_a_full_disk_affects_every_day_and_a_foreign_file_only_one(
     tmp_path: Path, error: Exception, is_today: bool, alone: bool
 ) -> None:
-    """An error that may be the disk's is taken for the file's where today's file would meet it too."""
+    """An error that also concerns today's file is taken for one of the disk."""
     path = tmp_path / "20261120.db"
     path.touch()
     assert concerns_one_file(error, path, is_today=is_today, attempt=1) == alone
 
 
 @pytest.mark.parametrize("what", ["", "-wal", "-shm", "-journal", "draft", "nowhere"])
-def test_what_is_in_the_way_of_a_file_concerns_it_alone(tmp_path: Path, what: str) -> None:
-    """A directory in its place, in that of its log or of its draft, or a link to nowhere."""
+def test_an_obstacle_in_place_of_a_file_affects_only_its_day(tmp_path: Path, what: str) -> None:
+    """A directory in place of the file, of its WAL or of its draft, or a broken link."""
     path = tmp_path / "20261120.db"
     if what == "nowhere":
         path.symlink_to(tmp_path / "gone.db")

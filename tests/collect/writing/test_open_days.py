@@ -52,7 +52,7 @@ def test_old_days_never_exhaust_the_descriptors(make_rig: MakeRig, tick: MakeTic
     assert account(rig) == (125, 125, 0)
 
 
-def test_files_of_old_days_end_plain(make_rig: MakeRig, tick: MakeTick) -> None:
+def test_files_of_old_days_become_plain_files(make_rig: MakeRig, tick: MakeTick) -> None:
     """Files closed to open others too: after ten minutes one after another, at a stop the rest."""
     rig = make_rig()
     rig.put([*of_old_days(tick, MOST_FILES + 2), *of_today(tick, 1)])
@@ -71,7 +71,7 @@ def test_files_of_old_days_end_plain(make_rig: MakeRig, tick: MakeTick) -> None:
 
 
 def test_an_old_day_in_turns_keeps_its_account(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Such days are opened again and again: every tick once, every figure right."""
+    """Their files are opened repeatedly: every tick is stored once, every figure is right."""
     rig = make_rig()
     rig.writer.start()
     for turn in range(5):
@@ -82,7 +82,7 @@ def test_an_old_day_in_turns_keeps_its_account(make_rig: MakeRig, tick: MakeTick
     assert account(rig) == (50, 45, 0)
 
 
-def test_today_is_opends(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_today_is_the_date_of_opend(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """With this host's clock a week ahead today is what OpenD says it is, while there is a connection."""
     rig = make_rig()
     rig.now_ms += 7 * market.DAY_MS
@@ -93,7 +93,7 @@ def test_today_is_opends(make_rig: MakeRig, tick: MakeTick, journal: Journal) ->
     assert journal.events("day_opened")[0].fields["day"] == DAY
 
 
-def test_a_log_without_its_file_meets_no_fresh_file(
+def test_a_wal_without_its_file_is_not_applied_to_a_new_file(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """A closed file is moved away without its WAL: the next ticks are in a new, complete file."""
@@ -110,8 +110,8 @@ def test_a_log_without_its_file_meets_no_fresh_file(
     assert rig.query("20261119", "SELECT symbol FROM ticks") == [("HK.00002",)]
 
 
-def test_late_ticks_of_many_sealed_days(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Old days that are sealed refuse their ticks in turns, and keep today's from nothing."""
+def test_late_ticks_of_many_sealed_days_do_not_delay_today(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Sealed old days reject their ticks in turns, and today's ticks are stored meanwhile."""
     rig = make_rig()
     rig.put(of_old_days(tick, 5))
     rig.writer.start()

@@ -1,4 +1,4 @@
-"""The files of days, as the writer's thread asks for them: without the thread, one step after the other."""
+"""The open day files, called as the writer thread does, but without the thread."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def of(tick: MakeTick, day: int, seq: int = 1, at_ms: int = 36_000_000) -> TickR
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_is_taken_away_is_begun_anew_and_told(
+def test_a_file_that_is_moved_away_is_created_again_and_logged(
     desk: Desk, tick: MakeTick, journal: Journal, *, replaced: bool
 ) -> None:
-    """The next tick is in a file that can be found. What stands in the place is kept under another name, and `on_fresh`
-    hears of the day: what the old file held is asked of OpenD again. The account begins anew with the file.
+    """The next tick is in a new file with the right name. A file in its place is renamed. `on_fresh` is called with the
+    day, so the ticks of the old file are requested again. The account of the new file starts from zero.
     """
     desk.store(TODAY, of(tick, TODAY))
     path = desk.path(TODAY)
@@ -108,8 +108,8 @@ def test_a_file_that_is_taken_away_is_begun_anew_and_told(
     assert (kept is not None and kept.read_text() == "notes\n") == replaced
 
 
-def test_files_that_were_taken_away_are_let_go_of(desk: Desk, tick: MakeTick) -> None:
-    """Without a tick of theirs: their days are named, the others stay open, and a second look finds none."""
+def test_files_that_were_moved_away_are_closed(desk: Desk, tick: MakeTick) -> None:
+    """Without a tick for them: their days are returned, the others stay open, and a second check finds none."""
     for day in (TODAY, TODAY - 1, TODAY - 2):
         desk.store(day, of(tick, day))
     for day in (TODAY, TODAY - 2):
@@ -120,8 +120,8 @@ def test_files_that_were_taken_away_are_let_go_of(desk: Desk, tick: MakeTick) ->
     assert desk.days.close_gone() == []
 
 
-def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick, journal: Journal) -> None:
-    """Whole and under its own name, told with where it is and what to read; ticks go on."""
+def test_a_damaged_file_is_renamed_and_a_new_one_created(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+    """It is kept unchanged under a new name, which is logged with the page to read; collection continues."""
     desk.store(TODAY, of(tick, TODAY))
     desk.days.close(TODAY)
     path = desk.path(TODAY)
@@ -140,8 +140,8 @@ def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick,
     assert (desk.fresh, desk.stats.damaged_files) == ([TODAY], [str(kept)])
 
 
-def test_a_file_of_the_predecessor_is_set_aside_to_be_imported(desk: Desk, tick: MakeTick, journal: Journal) -> None:
-    """Ours begins at once; the other is kept under the name that the import looks for, untouched."""
+def test_a_file_of_the_predecessor_is_renamed_to_be_imported(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+    """Our file is created at once; the other one is kept unchanged under the name that the import expects."""
     path = write_file(desk.path(TODAY), [as_predecessors(of(tick, TODAY), DAY)])
     before = path.read_bytes()
     desk.store(TODAY, of(tick, TODAY, 2))
@@ -152,8 +152,8 @@ def test_a_file_of_the_predecessor_is_set_aside_to_be_imported(desk: Desk, tick:
     assert desk.fresh == [], "nothing is lost that OpenD should be asked for"
 
 
-def test_a_log_without_its_file_is_kept(desk: Desk, tick: MakeTick, journal: Journal) -> None:
-    """SQLite would apply it to the file that is made now."""
+def test_a_wal_without_its_file_is_kept(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+    """Otherwise SQLite would apply it to the new file."""
     wal = desk.data_root / f"{DAY}.db-wal"
     wal.write_bytes(b"of another file")
     desk.store(TODAY, of(tick, TODAY))
@@ -167,7 +167,7 @@ def test_a_log_without_its_file_is_kept(desk: Desk, tick: MakeTick, journal: Jou
 
 
 def test_a_link_to_nowhere_is_not_replaced(desk: Desk) -> None:
-    """The disk that it leads to may only not be mounted yet: the error names it and where it leads."""
+    """Its disk may not be mounted yet: the error names the link and its target."""
     path = desk.path(TODAY)
     path.symlink_to(desk.data_root / "away" / path.name)
     with pytest.raises(ForeignFileError) as caught:
@@ -177,7 +177,7 @@ def test_a_link_to_nowhere_is_not_replaced(desk: Desk) -> None:
 
 
 def test_a_read_only_file_is_sealed_only_where_it_says_so(desk: Desk, tick: MakeTick) -> None:
-    """A sealed day refuses ticks for good; one whose mode somebody changed is a lacking right, which can be mended."""
+    """A sealed day always refuses ticks; a file whose mode was changed lacks a permission, which can be corrected."""
     for day in (TODAY - 1, TODAY - 2):
         desk.store(day, of(tick, day))
         desk.days.close(day)
@@ -194,8 +194,8 @@ def test_a_read_only_file_is_sealed_only_where_it_says_so(desk: Desk, tick: Make
 # --- which are open ---
 
 
-def test_a_few_files_are_open_todays_among_them(desk: Desk, tick: MakeTick) -> None:
-    """The one that was used least lately is let go of, with its log: it may soon be used again."""
+def test_a_few_files_stay_open_with_todays_among_them(desk: Desk, tick: MakeTick) -> None:
+    """The least recently used one is closed and keeps its WAL: it may be used again soon."""
     desk.store(TODAY, of(tick, TODAY))
     for day in range(TODAY - MOST_FILES + 1, TODAY):
         desk.store(day, of(tick, day))
@@ -209,7 +209,7 @@ def test_a_few_files_are_open_todays_among_them(desk: Desk, tick: MakeTick) -> N
 
 
 def test_the_file_of_another_day_is_plain_after_ten_minutes(desk: Desk, tick: MakeTick, journal: Journal) -> None:
-    """One at a time; not one that was used since, and never today's. Also one that was let go of before."""
+    """One at a time; not a file that was used since, and never today's. Also one that was closed with its WAL."""
     for day in (TODAY - 3, TODAY - 2, TODAY - 1, TODAY):
         desk.store(day, of(tick, day))
     desk.days.abandon(TODAY - 3)
@@ -228,10 +228,8 @@ def test_the_file_of_another_day_is_plain_after_ten_minutes(desk: Desk, tick: Ma
     ]
 
 
-def test_an_opening_is_told_once_for_as_long_as_the_file_is_not_closed(
-    desk: Desk, tick: MakeTick, journal: Journal
-) -> None:
-    """One that is held is opened again and again: in the log once, and again after it was closed."""
+def test_an_opening_is_logged_once_until_the_file_is_closed(desk: Desk, tick: MakeTick, journal: Journal) -> None:
+    """The file of a held day is opened repeatedly: logged once, and again after it was closed."""
     for _ in range(3):
         desk.store(TODAY, of(tick, TODAY))
         desk.days.abandon(TODAY)
@@ -245,7 +243,7 @@ def test_an_opening_is_told_once_for_as_long_as_the_file_is_not_closed(
 
 
 def test_a_reader_keeps_a_file_from_being_plain(desk: Desk, tick: MakeTick, journal: Journal) -> None:
-    """Its log stays with it, which is told; nothing is lost by it."""
+    """The WAL stays beside it, which is logged; no tick is lost."""
     desk.store(TODAY, of(tick, TODAY))
     reader = apsw.Connection(str(desk.path(TODAY)), flags=apsw.SQLITE_OPEN_READONLY)
     reader.execute("SELECT count(*) FROM ticks").get  # noqa: B018 - a property that reads
@@ -255,8 +253,8 @@ def test_a_reader_keeps_a_file_from_being_plain(desk: Desk, tick: MakeTick, jour
     reader.close()
 
 
-def test_what_waits_behind_a_file_that_ends_is_not_for_it(desk: Desk, tick: MakeTick) -> None:
-    """Its account is whole when it is closed: rows that still wait are no rows of this file."""
+def test_waiting_rows_are_not_counted_in_a_file_that_is_closed(desk: Desk, tick: MakeTick) -> None:
+    """Its account is complete when it is closed: rows that still wait are not counted in it."""
     desk.days.file(TODAY).write(Batch(rows=[of(tick, TODAY)], waiting=7), TODAY_MS)
     desk.days.close(TODAY)
     with DayReader(desk.path(TODAY)) as reader:
@@ -266,7 +264,7 @@ def test_what_waits_behind_a_file_that_ends_is_not_for_it(desk: Desk, tick: Make
 # --- what is known of today ---
 
 
-def test_counts_of_no_day_are_for_todays_file_or_the_latest(desk: Desk, tick: MakeTick) -> None:
+def test_counts_of_no_day_go_to_todays_file_or_the_latest(desk: Desk, tick: MakeTick) -> None:
     """`home`: today's where it is open, whatever the newest is; none where no file is open."""
     assert desk.days.home() is None
     desk.store(TODAY - 2, of(tick, TODAY - 2))
@@ -294,8 +292,8 @@ def test_figures_are_those_of_the_newest_day(desk: Desk, tick: MakeTick) -> None
     assert (stats.newest_day, stats.gaps_open) == (market.day_name(TODAY + 1), 0)
 
 
-def test_tomorrow_may_begin_two_hours_before_it_does_here(desk: Desk, tick: MakeTick) -> None:
-    """So far this host's clock may be behind the exchange's; what OpenD says of the time counts where it is later."""
+def test_the_next_day_may_start_two_hours_before_the_hosts_midnight(desk: Desk, tick: MakeTick) -> None:
+    """This host's clock may be that far behind the exchange's; OpenD's time is used if it is later."""
     tomorrow = market.day_start_ms(TODAY + 1)
     desk.now_ms = tomorrow - 2 * HOUR_MS - 1
     desk.store(TODAY + 1, of(tick, TODAY + 1))
@@ -305,7 +303,7 @@ def test_tomorrow_may_begin_two_hours_before_it_does_here(desk: Desk, tick: Make
     assert desk.stats.newest_day == market.day_name(TODAY + 1)
 
 
-def test_a_day_that_has_not_begun_by_opends_word_is_not_judged(desk: Desk, tick: MakeTick) -> None:
+def test_a_day_that_has_not_begun_by_opends_clock_has_no_figures(desk: Desk, tick: MakeTick) -> None:
     """This host's clock is a week ahead and had a file made: figures are those of the day with the ticks."""
     desk.now_ms += 7 * market.DAY_MS
     desk.days.file(TODAY + 7)
@@ -318,7 +316,7 @@ def test_a_day_that_has_not_begun_by_opends_word_is_not_judged(desk: Desk, tick:
 
 
 def test_a_lock_on_another_days_file_is_waited_for_a_tenth_of_a_second(tmp_path: Path) -> None:
-    """Today's ticks wait meanwhile; on today's file as long as the settings say."""
+    """Today's ticks wait meanwhile. A lock on today's file is waited for as long as the settings say."""
     options = WriterOptions(tmp_path, "run", "test", 100, 20, StoreOptions(busy_timeout_ms=5000))
     days = OpenDays(options, Stats(), ExchangeClock(OpenDState(), lambda: TODAY_MS), lambda _: None)
     assert [days.options_of(day).busy_timeout_ms for day in (TODAY - 1, TODAY, TODAY + 1)] == [100, 5000, 100]

@@ -116,7 +116,7 @@ def test_how_far_an_import_is_can_be_seen(make_rig: MakeRig, journal: Journal) -
     assert stats.importing == ""
 
 
-def test_a_day_that_import_brought_in_is_no_finding_any_more(make_rig: MakeRig, journal: Journal) -> None:
+def test_an_imported_day_is_no_longer_a_finding(make_rig: MakeRig, journal: Journal) -> None:
     """The other days stay; the writer, which checks all of them once a minute, is not waited for."""
     rig = make_rig()
     other = market.day_name(TODAY - 2)
@@ -164,7 +164,7 @@ def test_earlier_days_of_the_predecessor_are_one_finding(make_rig: MakeRig, jour
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o440])
-def test_a_file_that_may_not_be_written_is_set_aside_too(make_rig: MakeRig, journal: Journal, mode: int) -> None:
+def test_a_file_that_may_not_be_written_is_renamed_too(make_rig: MakeRig, journal: Journal, mode: int) -> None:
     """Restrictive permissions of the file do not prevent it."""
     rig = make_rig()
     path = write_file(rig.data_root / f"{DAY}.db", [as_predecessors(tick(1), DAY)])
@@ -176,7 +176,7 @@ def test_a_file_that_may_not_be_written_is_set_aside_too(make_rig: MakeRig, jour
     assert rig.query(DAY, "SELECT count(*) FROM ticks") == [(2,)]
 
 
-def test_a_damaged_file_is_told_and_kept(make_rig: MakeRig, journal: Journal) -> None:
+def test_a_damaged_file_is_logged_and_kept(make_rig: MakeRig, journal: Journal) -> None:
     """It cannot be read to its end: the day continues without it, and the file keeps its name."""
     rig = make_rig()
     path = write_file(rig.data_root / f"{DAY}.db", [as_predecessors(tick(counter), DAY) for counter in range(1, 2000)])
@@ -193,7 +193,7 @@ def test_a_damaged_file_is_told_and_kept(make_rig: MakeRig, journal: Journal) ->
     assert waiting.read_bytes() == bytes(data)
 
 
-def test_a_move_that_was_cut_short_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_move_is_completed(tmp_path: Path) -> None:
     """At whatever step it was interrupted, the file has its WAL, and the next call continues with the same name."""
     for steps in range(4):
         path = tmp_path / f"{steps}" / f"{DAY}.db"

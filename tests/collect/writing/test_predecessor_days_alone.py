@@ -1,4 +1,4 @@
-"""The import of the predecessor's files beside the writer, with one in its place that commits at once."""
+"""The import of the predecessor's files, with a test writer that commits at once."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def waiting(root: Path, rows: list[dict[str, Any]]) -> Path:
     return write_file(root / f"{NAME}.not-imported", rows)
 
 
-def test_every_row_of_a_file_finds_its_place(tmp_path: Path, journal: Journal) -> None:
-    """Ticks as ticks, those that we have as duplicates, other ones under a known key and those without a sequence
-    beside them; a time that is eight hours off is put right. The file has its last name then, and ours tells of it.
+def test_every_row_of_a_file_is_stored_or_kept_apart(tmp_path: Path, journal: Journal) -> None:
+    """New ticks are stored, known ones are duplicates, different ones with a known key and those without a sequence are
+    kept apart; a time that is eight hours off is corrected. Then the file gets its final name, which ours records.
     """
     rows = [as_predecessors(tick(counter), DAY) for counter in range(1, 20)]
     rows.append(as_predecessors(tick(30), DAY, seq=None))
@@ -161,7 +161,7 @@ def test_every_row_of_a_file_finds_its_place(tmp_path: Path, journal: Journal) -
 
 
 def test_a_file_without_rows_for_us_is_imported_too(tmp_path: Path, journal: Journal) -> None:
-    """All of its ticks are ours already: nothing is stored, and it has its last name."""
+    """We already have all of its ticks: none is stored, and the file gets its final name."""
     waiting(tmp_path, [as_predecessors(tick(counter), DAY) for counter in (1, 2)])
     importing = Import(tmp_path, journal)
     importing.writer.file.write(Batch(rows=[tick(1), tick(2)]), TODAY_MS)
@@ -171,8 +171,8 @@ def test_a_file_without_rows_for_us_is_imported_too(tmp_path: Path, journal: Jou
     assert [beside.rows for beside in importing.writer.beside] == [[]]
 
 
-def test_a_tick_that_is_not_stored_keeps_the_file_waiting(tmp_path: Path, journal: Journal) -> None:
-    """It is told with the first of them, in the log and for `status`, and tried again later."""
+def test_a_file_waits_until_each_of_its_ticks_is_stored(tmp_path: Path, journal: Journal) -> None:
+    """The first such tick is named in the log and in `status`, and the file is tried again later."""
     kept = waiting(tmp_path, [as_predecessors(tick(counter), DAY) for counter in range(1, 6)])
     importing = Import(tmp_path, journal, AtOnce(tmp_path, loses=lambda row: row[1] & 0xFF in (3, 4)))
     fields = importing.run("predecessor_not_imported")
@@ -195,8 +195,8 @@ def test_nothing_is_added_to_a_sealed_day(tmp_path: Path, journal: Journal) -> N
     assert importing.stats.received == 0
 
 
-def test_one_file_that_cannot_be_read_keeps_no_other_waiting(tmp_path: Path, journal: Journal) -> None:
-    """Each with its own reason; what is gone waits no more, and a day that was imported is no finding."""
+def test_one_file_that_cannot_be_read_delays_no_other(tmp_path: Path, journal: Journal) -> None:
+    """Each has its own reason; a removed file no longer waits, and an imported day is no finding."""
     (tmp_path / f"{NAME}.not-imported").write_text("notes\n")
     good = write_file(tmp_path / f"{DAY}.db.predecessor-20261120T020000Z.not-imported", [as_predecessors(tick(1), DAY)])
     importing = Import(tmp_path, journal)
@@ -209,8 +209,8 @@ def test_one_file_that_cannot_be_read_keeps_no_other_waiting(tmp_path: Path, jou
     assert importing.stats.predecessor_days == []
 
 
-def test_a_bug_ends_no_collection(tmp_path: Path, journal: Journal) -> None:
-    """A traceback in the log, the file waits with the reason, and everything else goes on."""
+def test_a_bug_in_an_import_does_not_end_collection(tmp_path: Path, journal: Journal) -> None:
+    """A traceback in the log, the file waits with the reason, and collection continues."""
     kept = waiting(tmp_path, [as_predecessors(tick(1), DAY)])
     importing = Import(tmp_path, journal)
 
@@ -227,7 +227,7 @@ def test_a_bug_ends_no_collection(tmp_path: Path, journal: Journal) -> None:
 
 @pytest.mark.parametrize("rows", [0, 5_001])
 def test_any_number_of_rows_is_imported(tmp_path: Path, journal: Journal, rows: int) -> None:
-    """None, or more than go at once."""
+    """None, or more rows than one batch has."""
     waiting(tmp_path, [as_predecessors(tick(counter), DAY) for counter in range(1, rows + 1)])
     importing = Import(tmp_path, journal)
     fields = importing.run("predecessor_imported")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAY = market.parse_day("20261120")
 
 
-def test_days_begun_afresh_and_days_that_lost_rows_are_counted_anew(journal: Journal) -> None:
+def test_days_with_a_new_file_and_days_that_lost_rows_are_counted_again(journal: Journal) -> None:
     """A loss of the spool may concern every open day, and is noticed once."""
     storing, fresh, asked = StoringState(), deque([DAY]), []
 
@@ -34,8 +34,8 @@ def test_days_begun_afresh_and_days_that_lost_rows_are_counted_anew(journal: Jou
     assert (asked, len(journal.events("day_recounted"))) == ([DAY, DAY, DAY + 1], 2)
 
 
-def test_a_day_that_cannot_be_read_waits_and_holds_back_no_other(journal: Journal) -> None:
-    """It is told, and tried again after the others."""
+def test_a_day_that_cannot_be_read_waits_and_delays_no_other(journal: Journal) -> None:
+    """It is logged, and tried again after the others."""
     storing, broken = StoringState(lost_rows=1), [True]
 
     def rebuild(day: int) -> bool:
@@ -52,8 +52,8 @@ def test_a_day_that_cannot_be_read_waits_and_holds_back_no_other(journal: Journa
     assert len(journal.events("day_recounted")) == 2
 
 
-def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_read(journal: Journal) -> None:
-    """That it cannot be read was told at the start; one that has to wait holds back no other."""
+def test_an_unreadable_day_is_tried_every_second_and_logged_once_it_is_read(journal: Journal) -> None:
+    """That it cannot be read was logged at the start; other days do not wait for it."""
     unread, asked = [DAY, DAY + 1], []
 
     def rebuild(day: int) -> bool:
@@ -74,7 +74,7 @@ def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_re
     assert not journal.events("day_not_rebuilt")
 
 
-def test_a_day_that_must_wait_holds_back_no_other(journal: Journal) -> None:
+def test_a_day_that_must_wait_delays_no_other(journal: Journal) -> None:
     """Its rows are in the spool while its file cannot be written; meanwhile the other days are counted."""
     recount = RecountDays(
         StoringState(lost_rows=1),

@@ -1,4 +1,4 @@
-"""What the watchdog's judgement leads to, for a writer that waits for a known reason."""
+"""What the watchdog does with a stuck writer, and with a writer that waits for a known reason."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
 
 
 def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> None:
-    """The rows, for how long they have waited and not longer than since the last commit, since when no tick came, and
-    the named cause. While nothing has been heard yet there is no tick at all.
+    """The number of rows, how long they have waited since the last commit, how long no tick arrived, and the known
+    cause. Before the first tick of a run the last two are unknown.
     """
     rig = make_rig()
     scene = Scene(rig)
@@ -122,8 +122,8 @@ def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> 
     assert rig.stats.stalls == 0
 
 
-def test_a_stall_is_told_with_what_is_done(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """One line for each judgement, the stacks of all threads behind it, unless it only waits for a named cause."""
+def test_a_stall_is_logged_with_its_recovery(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """One line for each decision, followed by the stacks of all threads unless the writer waits for a known cause."""
     rig = make_rig()
     scene = Scene(rig)
     rig.put(hundred(tick))
@@ -150,7 +150,7 @@ def test_a_stall_is_told_with_what_is_done(make_rig: MakeRig, tick: MakeTick, jo
 
 
 def test_what_cannot_be_recovered_ends_the_service(make_rig: MakeRig, tick: MakeTick) -> None:
-    """With an error that says who starts it again."""
+    """With an error that says what starts it again."""
     scene = Scene(make_rig())
     scene.rig.put(hundred(tick))
     with pytest.raises(StoreError, match="the writer is blocked and did not recover") as caught:
@@ -169,14 +169,14 @@ def test_a_writer_in_a_long_statement_is_interrupted(
     rig.put(hundred(tick, 100))
     assert disk.blocked.wait(CAP_S)
     scene.look(action)
-    disk.heal()
+    disk.repair()
     rig.wait_stored(200)
     assert rig.query(DAY, COUNT) == [(200,)]
 
 
-def test_a_writer_beyond_help_is_replaced(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
-    """The new one stores what the old one had taken and what comes; the old one may wake up, and each tick is there
-    once. As long as it hangs on, a lock may be its own: it is no cause to wait for.
+def test_a_writer_that_stays_stuck_is_replaced(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
+    """The new writer stores the rows that the old one had taken, and new rows. The old one may continue later, and each
+    tick is stored once. While the old one is blocked, a lock may be its own, so it does not count as a known cause.
     """
     rig = make_rig(vfs=disk.name)
     rig.writer.start()
@@ -193,7 +193,7 @@ def test_a_writer_beyond_help_is_replaced(make_rig: MakeRig, tick: MakeTick, jou
     assert scene.current.writer is not rig.writer
     assert scene.current.retired_is_alive
     assert scene.look().cause == ""
-    disk.heal()
+    disk.repair()
     rig.put(hundred(tick, 100))
     wait_until(lambda: rig.queue.rows == 0, "all stored")
     wait_until(lambda: not scene.current.retired_is_alive, "the end of the old one")
@@ -217,9 +217,9 @@ def in_a_write() -> Any:
     os.close(writing)
 
 
-def test_a_disk_that_does_not_answer_is_told(make_rig: MakeRig, journal: Journal, in_a_write: Any) -> None:
-    """By the kernel's own word of the writer's thread: from half a second on, now and then, and for `status` while it
-    lasts. A stall with that cause is waited for. Where the writer knows a cause itself, that one is told.
+def test_a_disk_that_does_not_answer_is_logged(make_rig: MakeRig, journal: Journal, in_a_write: Any) -> None:
+    """The kernel shows that the writer thread waits for the disk: logged after half a second and from time to time, and
+    in `status` while it lasts. A stall with this cause is waited for. A cause that the writer knows has priority.
     """
     scene = Scene(make_rig(), in_a_write)
     storing, stats = scene.rig.queue.storing, scene.rig.stats

@@ -34,9 +34,11 @@ def test_a_day_is_not_sealed_before_its_waiting_ticks_are_stored(
     assert not journal.events("day_seal_failed")
 
 
-def test_one_bad_file_keeps_no_other_from_being_sealed(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """A directory, a text, a newer file among finished days: each is told once, and `status` knows why; the others are
-    sealed. What is gone is no finding any more.
+def test_one_bad_file_does_not_prevent_other_days_from_being_sealed(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """A directory, a text file and a file of a newer version among finished days: each is logged once, and `status` has
+    the reason; the other days are sealed. After its removal a file is no longer a finding.
     """
     rig = make_rig()
     rig.put([*of_old_days(tick, 6), *of_today(tick, 1)])

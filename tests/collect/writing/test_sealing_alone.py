@@ -1,4 +1,4 @@
-"""Sealing, as the writer's thread asks for it: one step after the other, without the thread."""
+"""Sealing, called as the writer thread does, but without the thread."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def office(tmp_path: Path, tick: MakeTick, journal: Journal) -> Office:  # what 
 
 
 def test_days_that_are_over_are_sealed_the_oldest_first(office: Office, journal: Journal) -> None:
-    """Each once; not the day that goes on, nor one that waits for ticks. A name that only looks like a day is left."""
+    """Each once; not today, nor a day that waits for ticks. A file whose name only looks like a day is ignored."""
     office.make(TODAY - 3, TODAY - 1, TODAY - 2, TODAY)
     (office.data_root / "20261399.db").write_text("notes\n")
     office.seal(held={TODAY - 2})
@@ -109,7 +109,7 @@ def test_a_file_that_is_open_is_closed_and_sealed(office: Office, journal: Journ
 
 
 def test_a_day_with_ticks_to_import_is_not_sealed(office: Office, tick: MakeTick) -> None:
-    """The predecessor's file of that day waits beside it; another that only looks like one is in nobody's way."""
+    """The predecessor's file of that day waits beside it; a file with a similar name has no effect."""
     office.make(TODAY - 2, TODAY - 1)
     waiting = office.data_root / f"{market.day_name(TODAY - 1)}.db.predecessor-20261120T100000Z.not-imported"
     write_file(waiting, [as_predecessors(tick("HK.00700", 1), market.day_name(TODAY - 1))])
@@ -118,8 +118,8 @@ def test_a_day_with_ticks_to_import_is_not_sealed(office: Office, tick: MakeTick
     assert office.sealed() == [market.day_name(TODAY - 2)]
 
 
-def test_a_file_that_cannot_be_sealed_is_told_and_known(office: Office, journal: Journal) -> None:
-    """Once in the log, and for `status` while it lasts; the days behind it are sealed all the same."""
+def test_a_file_that_cannot_be_sealed_is_logged_and_reported(office: Office, journal: Journal) -> None:
+    """Once in the log, and in `status` while it lasts; the days after it are still sealed."""
     office.make(TODAY - 2, TODAY - 1)
     path = office.path(TODAY - 2)
     damaged = put_in_disorder(path)
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_sealed_is_told_and_known(office: Office, journal:
 
 
 def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal, tick: MakeTick) -> None:
-    """An earlier day that nobody imported yet: `status` names it, and it is neither sealed nor an error."""
+    """An earlier day that is not imported yet: `status` names it; it is not sealed, and that is no error."""
     for day in (TODAY - 1, TODAY - 2):
         write_file(office.path(day), [as_predecessors(tick("HK.00700", 1), market.day_name(day))])
     before = office.path(TODAY - 1).read_bytes()
@@ -145,8 +145,8 @@ def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal,
     assert office.path(TODAY - 1).read_bytes() == before
 
 
-def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
-    """And nothing is sealed; the service goes on."""
+def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
+    """No day is sealed, and the service continues."""
     (tmp_path / "notes").write_text("no directory\n")
     office = Office(tmp_path / "notes", tick)
     assert office.days.sealing.before(TODAY) is False
@@ -156,8 +156,8 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, tick: MakeTick,
     assert office.stats.not_sealed == {}
 
 
-def test_what_became_wrong_while_it_was_checked_is_not_sealed(office: Office) -> None:
-    """A tick for the day came, or the day goes on again by OpenD's clock: the check counts for nothing."""
+def test_a_day_that_changed_during_its_check_is_not_sealed(office: Office) -> None:
+    """A tick for the day arrived, or by OpenD's clock the day is today again: the result of the check is not used."""
     office.make(TODAY - 1)
     sealing = office.days.sealing
     sealing.before(TODAY, held={TODAY - 1})
@@ -180,14 +180,14 @@ def checked(tmp_path: Path, tick: MakeTick, journal: Journal, disk: Disk) -> Off
     return office
 
 
-def test_a_stop_behind_a_check_leaves_plain_files(checked: Office) -> None:
+def test_a_stop_after_a_check_leaves_plain_files(checked: Office) -> None:
     """Its day is sealed by the next run; every file is closed as at any stop."""
     checked.days.close_all()
     assert sorted(path.name for path in checked.data_root.iterdir()) == ["20261119.db", "20261120.db"]
     assert checked.sealed() == []
 
 
-def test_a_late_tick_behind_a_check_is_stored(checked: Office) -> None:
+def test_a_late_tick_after_a_check_is_stored(checked: Office) -> None:
     """At the first try; its day is not sealed by a check from before it."""
     file = checked.days.file(TODAY - 1)
     assert file.write(Batch(rows=[checked.tick("HK.00700", 999)]), TODAY_MS).stored == 1
@@ -195,8 +195,8 @@ def test_a_late_tick_behind_a_check_is_stored(checked: Office) -> None:
     assert checked.sealed() == []
 
 
-def test_a_check_that_lasts_is_sealed_at_a_later_look(checked: Office, journal: Journal) -> None:
-    """It was not waited for; once it has ended its day is sealed without another check."""
+def test_a_day_whose_check_takes_long_is_sealed_later(checked: Office, journal: Journal) -> None:
+    """The writer does not wait for it; when it has ended, its day is sealed without another check."""
     checked.seal()
     assert checked.sealed() == ["20261119"]
     assert [event.fields["day"] for event in journal.events("day_sealed")] == ["20261119"]
@@ -205,7 +205,7 @@ def test_a_check_that_lasts_is_sealed_at_a_later_look(checked: Office, journal: 
 # --- the check itself ---
 
 
-def test_a_check_tells_what_it_found(office: Office) -> None:
+def test_a_check_reports_what_it_found(office: Office) -> None:
     """Passed, or what is wrong, once it is done; and that the file is open to others again."""
     office.make(TODAY - 1, TODAY - 2)
     put_in_disorder(office.path(TODAY - 2))
@@ -218,7 +218,7 @@ def test_a_check_tells_what_it_found(office: Office) -> None:
 
 
 def test_a_check_that_is_cancelled_has_no_fault(office: Office) -> None:
-    """Whatever it had found: the file is wanted, and nobody seals it. Its thread is gone when that returns."""
+    """Whatever it had found: the file is needed, and is not sealed. Its thread has ended when `cancel` returns."""
     office.make(TODAY - 1)
     check = DayCheck(office.path(TODAY - 1), TODAY - 1, OPTIONS)
     check.cancel()
@@ -228,7 +228,7 @@ def test_a_check_that_is_cancelled_has_no_fault(office: Office) -> None:
 
 
 def test_a_check_of_a_file_that_is_gone_says_so(office: Office) -> None:
-    """Somebody removed it meanwhile: an error with its name, and no traceback."""
+    """The file was removed meanwhile: an error with its name, and no traceback."""
     check = DayCheck(office.path(TODAY - 1), TODAY - 1, OPTIONS)
     assert check.done(CAP_S)
     assert check.passed is False

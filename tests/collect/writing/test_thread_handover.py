@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 
-def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTick) -> None:
+def test_each_gap_event_and_commit_is_passed_on_once(make_rig: MakeRig, tick: MakeTick) -> None:
     """While the writer commits and another thread takes events, both at full speed, none is lost or passed twice."""
     rig = make_rig(batch_rows=1, max_wait_ms=1)
     number = market.parse_day(DAY)
@@ -59,7 +59,7 @@ def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTic
     assert (rig.stats.gaps_open, rig.stats.gaps_missing) == (0, 0)
 
 
-def test_a_writer_that_takes_over_has_what_was_not_told_yet(make_rig: MakeRig, tick: MakeTick) -> None:
+def test_a_new_writer_passes_on_the_events_of_the_old_one(make_rig: MakeRig, tick: MakeTick) -> None:
     """Commits of a replaced writer are logged through its successor, once."""
     old, new = make_rig(), make_rig()
     old.put([tick("HK.00700", 1)])

@@ -60,7 +60,7 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     ],
     ids=["full", "readonly", "io", "errno"],
 )
-def test_a_disk_that_fails_is_named_and_outlived(
+def test_a_disk_that_fails_is_named_and_survived(
     make_rig: MakeRig,
     tick: MakeTick,
     journal: Journal,
@@ -81,7 +81,7 @@ def test_a_disk_that_fails_is_named_and_outlived(
     assert rig.queue.storing.writer_trouble == fields["cause"]
     rig.put(hundred(tick, 100))
     assert rig.stats.stored == 0
-    disk.heal()
+    disk.repair()
     rig.wait_stored(200)
     assert journal.wait_for("writer_recovered").fields["cause"] == fields["cause"]
     stop(rig)

@@ -1,4 +1,4 @@
-"""Whose turn it is: today's rows first, and no day waits for another's file."""
+"""The order of days: today's rows first, and no day waits for another day's file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def test_todays_ticks_do_not_wait_for_old_days(make_rig: MakeRig, tick: MakeTick
     assert sizes == [3, 1, 1, 1, 1, 7, *[1] * 26], "the fifth file was being opened, for the fourth old day"
 
 
-def test_a_leftover_of_old_days_holds_back_nothing_of_today(
-    make_rig: MakeRig, tick: MakeTick, journal: Journal
-) -> None:
+def test_spooled_rows_of_old_days_do_not_delay_today(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """Rows in an earlier run's spool also take turns; the spool deletes them when the last is committed."""
     rig = make_rig()
     stored: list[int] = []

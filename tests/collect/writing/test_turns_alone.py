@@ -1,4 +1,4 @@
-"""Turns and commits as the writer's thread makes them, one step after the other, on real files: without the thread."""
+"""Turns and commits, called as the writer thread does, on real files, but without the thread."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def when_told(journal: Journal, event: str, act: Callable[[], object]) -> None:
 
 
 def test_all_that_a_chunk_holds_goes_into_its_days(hall: Hall) -> None:
-    """Rows, gaps and rules of a day into its own file; links and counts of none into today's, once."""
+    """Rows, gaps and rules of a day go to its own file; connections and counts without a day to today's, once."""
     gap = Gap("HK.00700", 1, 2, 0, 0, 5, "restart", GAP_OPEN, 1, None, 1)
     first = Chunk(rows=hall.rows(1, 2), rejected=3, dropped=4, links=[Link(5, True, 1, "")])
     first.gaps, first.rules = [GapChange(TODAY, gap)], [RuleChange(TODAY, "HK.00700", "counter", 0)]
@@ -141,7 +141,7 @@ def test_counts_without_a_row_are_stored_too(hall: Hall) -> None:
 
 
 def test_rows_of_a_spool_stay_on_a_disk(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
-    """A day's file cannot be written: what came back from the spool goes to that of its day, or is not let go of."""
+    """A day's file cannot be written: rows from the spool go to the day's own spool, or stay in the old one."""
     overflow = Overflow(Spool(tmp_path / "overflow"), 1000, Stats())
     hall = Hall(tmp_path, tick, overflow)
     hall.path(TODAY).mkdir()
@@ -184,8 +184,8 @@ def test_a_spool_that_cannot_be_read_now_is_tried_again(hall: Hall, journal: Jou
     assert hall.ticks(TODAY) == [1, 2, 3]
 
 
-def test_late_ticks_of_a_sealed_day_are_counted_where_links_are(hall: Hall) -> None:
-    """Those that it has are duplicates, the others rejected; in the account of the file that is open."""
+def test_late_ticks_of_a_sealed_day_are_counted_in_the_open_file(hall: Hall) -> None:
+    """Ticks that it has are duplicates, the others are rejected; both in the account of the open file."""
     hall.store(Chunk(rows=hall.rows(1, 2, YESTERDAY)))
     hall.days.close_all()
     assert seal(hall.path(YESTERDAY), TODAY_MS, StoreOptions())
@@ -196,8 +196,8 @@ def test_late_ticks_of_a_sealed_day_are_counted_where_links_are(hall: Hall) -> N
     assert (hall.stats.sealed_day, hall.queue.rows) == (2, 0)
 
 
-def test_after_giving_up_nothing_is_begun(hall: Hall) -> None:
-    """The rows are still there for whoever comes next."""
+def test_after_giving_up_no_commit_starts(hall: Hall) -> None:
+    """The rows are left for the next writer."""
     hall.orders.give_up.set()
     hall.store(Chunk(rows=hall.rows(1, 2)))
     assert (hall.queue.rows, hall.stats.stored, list(hall.root.glob("*.db"))) == (2, 0, [])
@@ -205,7 +205,7 @@ def test_after_giving_up_nothing_is_begun(hall: Hall) -> None:
     assert hall.turns.store_held(TODAY) is False
 
 
-def test_a_file_is_opened_anew_when_that_is_ordered(hall: Hall) -> None:
+def test_a_file_is_opened_again_on_request(hall: Hall) -> None:
     """Once, before the next commit; nothing is lost or counted twice by it."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     before = hall.days.file(TODAY)
@@ -220,7 +220,7 @@ def test_a_file_is_opened_anew_when_that_is_ordered(hall: Hall) -> None:
     assert (hall.ticks(TODAY), again.ledger.stored, again.ledger.commits) == ([1, 2, 3, 4], 4, 4)
 
 
-def test_a_commit_is_told_in_all_its_figures(hall: Hall) -> None:
+def test_a_commit_is_reported_with_all_its_figures(hall: Hall) -> None:
     """What was stored, when, how long it took and how old its oldest row was; which days' file it is."""
     rows = hall.rows(1, 3)
     hall.store(Chunk(rows=[*rows, rows[0]]))
@@ -236,8 +236,8 @@ def test_a_commit_is_told_in_all_its_figures(hall: Hall) -> None:
     assert hall.stats.newest_day == DAY
 
 
-def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
-    """One line for many attempts, with whose file, for how long; then all is stored."""
+def test_a_lock_is_waited_for_and_logged(hall: Hall, journal: Journal) -> None:
+    """One line for many attempts, with the file and the duration; then all rows are stored."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     other = apsw.Connection(str(hall.path(TODAY)))
     other.execute("BEGIN IMMEDIATE")
@@ -254,8 +254,8 @@ def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
     other.close()
 
 
-def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: Journal) -> None:
-    """Told to give up behind its first commit: the rows of the other day were neither stored nor put aside."""
+def test_an_unfinished_batch_goes_to_the_next_writer(hall: Hall, journal: Journal) -> None:
+    """The writer is told to stop after its first commit: the rows of the other day are neither stored nor spooled."""
     when_told(journal, "day_opened", hall.orders.give_up.set)
     hall.store(Chunk(rows=[*hall.rows(1, 2), *hall.rows(1, 2, YESTERDAY)]))
     assert hall.stats.stored == 2
@@ -264,8 +264,8 @@ def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: 
     assert [row[1] for chunk in hall.queue.take(9, 0.0, 0.0) for row in chunk.rows] == [1, 2, 1, 2]
 
 
-def test_what_others_changed_is_told_with_its_day(hall: Hall, journal: Journal) -> None:
-    """Which file, and what was made anew in it."""
+def test_changes_by_others_are_logged_with_their_day(hall: Hall, journal: Journal) -> None:
+    """The line names the file and what was restored in it."""
     hall.store(Chunk(rows=hall.rows(1, 1)))
     other = apsw.Connection(str(hall.path(TODAY)))
     other.execute("DROP TRIGGER ticks_counted")

@@ -146,8 +146,8 @@ def content(path: Path) -> object:
 def test_only_the_ticks_of_a_bad_day_wait(
     rig: SpoolingRig, tick: MakeTick, journal: Journal, which: str, kind: str
 ) -> None:
-    """Its ticks are in a spool of its own, counted and told with the file's name; every other day is stored; the file
-    stays as it is. Once it is moved away all is stored, without a restart, and every account balances.
+    """Its ticks are in a separate spool, counted and reported with the file's name; every other day is stored; the file
+    is not changed. When it is moved away all ticks are stored, without a restart, and every account balances.
     """
     bad = DAYS[which]
     name = market.day_name(bad)
@@ -191,8 +191,8 @@ def test_only_the_ticks_of_a_bad_day_wait(
 
 
 def test_a_tick_that_is_given_again_waits_once(rig: SpoolingRig, tick: MakeTick) -> None:
-    """A day that is held, and GetTicker again and again: each tick counts once in what is told, every row in the
-    account; no row is taken for one that the writer should have stored.
+    """A day is held, and GetTicker returns its ticks repeatedly: each tick is reported once, every row is in the
+    account, and no row counts as waiting for the writer.
     """
     path = rig.data_root / f"{market.day_name(TODAY)}.db"
     path.mkdir()
@@ -215,8 +215,8 @@ def test_a_tick_that_is_given_again_waits_once(rig: SpoolingRig, tick: MakeTick)
 
 @pytest.mark.parametrize("how", ["by another program", "while the clock was a day ahead"])
 def test_a_sealed_file_of_today_holds_its_ticks(rig: SpoolingRig, tick: MakeTick, journal: Journal, how: str) -> None:
-    """`sealed_ms` in today's file: nothing is rejected and the file stays as it is; what the finding says to type has
-    all stored, without a restart.
+    """`sealed_ms` in today's file: no tick is rejected and the file is not changed. After the command of the finding
+    all ticks are stored, without a restart.
     """
     path = rig.data_root / f"{market.day_name(TODAY)}.db"
     DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions()).close()
@@ -243,7 +243,7 @@ def test_a_sealed_file_of_today_holds_its_ticks(rig: SpoolingRig, tick: MakeTick
 
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])
-def test_held_ticks_outlive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
+def test_held_ticks_survive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
     """A stop leaves them in the spool and logs how many; the next run finds every one of them, once."""
     bad = DAYS[which]
     name = market.day_name(bad)
@@ -259,7 +259,7 @@ def test_held_ticks_outlive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str)
 
 
 def test_the_ledger_counts_held_ticks_as_waiting(rig: SpoolingRig, tick: MakeTick) -> None:
-    """While yesterday's ticks are held today's file says so, in the transaction of today's next ticks."""
+    """While yesterday's ticks are held, the ledger of today's file counts them with today's next ticks."""
     (rig.data_root / "20261119.db").mkdir()
     rig.writer.start()
     rig.put([*rows_of(tick, TODAY - 1, 10), *rows_of(tick, TODAY, 1)])
@@ -271,8 +271,8 @@ def test_the_ledger_counts_held_ticks_as_waiting(rig: SpoolingRig, tick: MakeTic
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])
 def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
-    """Today's changes of `gaps` are written with the last of the rows, each gap as it stands then. An earlier day,
-    whose file may have been read meanwhile without them, is counted anew.
+    """Today's changes of `gaps` are written with the last of the rows, each gap in its latest state. An earlier day is
+    counted again, because its file may have been read meanwhile without these changes.
     """
     day = DAYS[which]
     name = market.day_name(day)
@@ -291,7 +291,7 @@ def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, 
     assert rig.fresh == [day], "what the file that was moved away held is looked for"
 
 
-def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: MakeTick) -> None:
+def test_a_file_that_could_not_be_read_is_counted_again(rig: SpoolingRig, tick: MakeTick) -> None:
     """Our own gaps were not made from the file's content: its day is loaded again when it can be read."""
     path, aside = rig.data_root / "20261119.db", rig.data_root / "aside"
     earlier = DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions())
@@ -308,9 +308,9 @@ def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: M
     assert rig.query("20261119", "SELECT count(*) FROM gaps") == [(0,)]
 
 
-def test_many_held_rows_come_back_in_pieces(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
-    """A day held for long: today's ticks are stored while its own come back by the batch, each once, and what comes for
-    it meanwhile goes behind.
+def test_many_held_rows_are_stored_in_batches(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
+    """A day was held for long: its ticks are stored in batches, each once, while today's ticks are stored too; newer
+    ticks of that day follow in order.
     """
     path = rig.data_root / "20261119.db"
     directory(path)
@@ -353,11 +353,11 @@ def test_without_a_spool_memory_is_bounded(tmp_path: Path, tick: MakeTick, journ
     assert rig.query("20261119", COUNT) == [(70_000,)]
 
 
-def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
+def test_a_commit_reported_as_failed_is_counted_once_for_a_held_day(
     tmp_path: Path, tick: MakeTick, journal: Journal, disk: Disk
 ) -> None:
-    """The commit of a late tick of yesterday fails behind its back, and more ticks come before it is tried again: each
-    is stored and counted once.
+    """The commit of a late tick of yesterday succeeds but reports an error, and more ticks arrive before it is tried
+    again: each is stored and counted once.
     """
     rig = SpoolingRig(tmp_path, disk.name)
     rig.writer.prepare(TODAY)
@@ -369,7 +369,7 @@ def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
     journal.wait_for("day_held")
     rig.put(rows_of(tick, TODAY - 1, 5, first=11))
     wait_until(lambda: rig.stats.held_rows == {"20261119": 15}, "fifteen held")
-    disk.heal()
+    disk.repair()
     rig.wait_stored(16)
     assert rig.end() == 0
     assert rig.query("20261119", "SELECT received, stored, duplicate, (SELECT count(*) FROM ticks) FROM ledger") == [
@@ -377,8 +377,8 @@ def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
     ]
 
 
-def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
-    """Another process writes to yesterday's file: its late ticks wait, today's do not."""
+def test_a_lock_on_yesterdays_file_does_not_delay_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
+    """Another process writes to yesterday's file: late ticks of yesterday wait, today's do not."""
     rig.put([*rows_of(tick, TODAY - 1, 1), *rows_of(tick, TODAY, 1)])
     rig.writer.start()
     rig.wait_stored(2)
@@ -393,7 +393,7 @@ def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick
     assert rig.queue.rows == 0
 
 
-def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingRig, tick: MakeTick) -> None:
+def test_rows_of_another_spool_are_on_disk_before_it_deletes_them(rig: SpoolingRig, tick: MakeTick) -> None:
     """A row of an old spool is deleted there only when it is in the day's own spool."""
     (rig.data_root / "20261119.db").mkdir()
     done: list[int] = []
@@ -405,11 +405,11 @@ def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingR
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
+def test_each_tick_is_stored_once_with_random_faults_of_day_files(
     rig: SpoolingRig, tick: MakeTick, journal: Journal, seed: int
 ) -> None:
-    """Days whose files are locked, in the way and free again at random while ticks of all of them come, some twice: in
-    the end each is stored once, and every account balances.
+    """Files of days are locked, replaced by obstacles and available again at random, while ticks of all days arrive,
+    some twice. At the end each tick is stored once, and every account balances.
     """
     chance = random.Random(seed)
     days = [TODAY - n for n in range(7)]
@@ -461,7 +461,7 @@ def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
 
 
 @pytest.mark.parametrize("day", ["yesterday", "today"])
-def test_a_day_whose_file_was_moved_away_is_counted_anew(
+def test_a_day_whose_file_was_moved_away_is_counted_again(
     tmp_path: Path, tick: MakeTick, journal: Journal, day: str
 ) -> None:
     """The remedy was followed: ticks of the moved file are missing from the new one, and are requested."""

@@ -1,4 +1,4 @@
-"""Ticks that wait for the file of their day, as the writer's thread hands them over: without the thread."""
+"""Ticks that wait for the file of their day, called as the writer thread does, but without the thread."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, tick: MakeTick, journal: Journal) -> Room:  # what is logged stays in the test
+def room(tmp_path: Path, tick: MakeTick, journal: Journal) -> Room:  # logs into the test's journal
     """Nothing waits."""
     _ = journal
     return Room(tmp_path, tick)
@@ -76,7 +76,7 @@ def gap(number: int, missing: int = 1) -> Gap:
 
 
 def test_rows_whose_turn_comes_later_wait_in_memory(room: Room) -> None:
-    """In their order, counted; they go in portions, and the last one takes the changes of gaps and rules along."""
+    """In order and counted; they are stored in portions, and the last one includes the changes of gaps and rules."""
     rules = [RuleChange(YESTERDAY, "HK.00700", rule, 0) for rule in ("counter", "none")]
     room.days.defer(YESTERDAY, Part(room.rows(1, 3, YESTERDAY), [gap(1), gap(2)], rules[:1]))
     room.days.defer(YESTERDAY, Part(room.rows(4, 5, YESTERDAY), [gap(1, 7)], rules[1:]))
@@ -104,8 +104,8 @@ def test_twenty_thousand_rows_at_most_wait_for_their_turn(room: Room) -> None:
 
 
 def test_a_day_whose_file_cannot_be_written_has_a_spool_of_its_own(room: Room, journal: Journal) -> None:
-    """Its rows are safe there, told with their day, and come back in order once the file can be written; then the
-    spool is gone.
+    """Its rows are on a disk there, are reported with their day, and are returned in order when the file can be
+    written; then the spool is removed.
     """
     assert room.hold(1, 3)
     room.days.fail(TODAY, ERROR)
@@ -141,7 +141,7 @@ def test_a_day_whose_file_cannot_be_written_has_a_spool_of_its_own(room: Room, j
 
 
 def test_a_commit_that_may_have_happened_is_tried_again_as_it_was(room: Room) -> None:
-    """The same rows, apart from those that came since: only so can a commit that an error hid be recognised."""
+    """With the same rows and no newer ones: otherwise a commit that succeeded in spite of an error is not found."""
     room.days.defer(TODAY, Part.of(room.rows(1, 4)))
     room.days.fail(TODAY, ERROR, 2)
     assert room.hold(5, 9)
@@ -152,8 +152,8 @@ def test_a_commit_that_may_have_happened_is_tried_again_as_it_was(room: Room) ->
     assert room.first() == [3, 4, 5, 6, 7, 8, 9]
 
 
-def test_without_a_spool_a_day_waits_in_memory_as_far_as_that_goes(tmp_path: Path, tick: MakeTick) -> None:
-    """Fifty thousand rows of all days; what is on a disk already stays there, and is not taken."""
+def test_without_a_spool_a_day_waits_in_memory_up_to_a_limit(tmp_path: Path, tick: MakeTick) -> None:
+    """Fifty thousand rows of all days together; rows that are already on a disk stay there."""
     room = Room(tmp_path, tick, spools=False)
     assert room.hold(1, 3)
     assert room.counts() == (3, 0, 3)
@@ -167,8 +167,8 @@ def test_without_a_spool_a_day_waits_in_memory_as_far_as_that_goes(tmp_path: Pat
     assert room.days.days() == {TODAY, YESTERDAY}
 
 
-def test_a_spool_that_takes_nothing_is_told_and_tried_again(room: Room, journal: Journal) -> None:
-    """The rows wait in memory meanwhile, and reach it with the next ones, in order."""
+def test_a_spool_that_takes_nothing_is_logged_and_tried_again(room: Room, journal: Journal) -> None:
+    """The rows wait in memory meanwhile, and are spooled with the next ones, in order."""
     place = room.spool_dir / f"{RUN}.{DAY}"
     place.write_text("in the way\n")
     assert room.hold(1, 3)
@@ -191,8 +191,8 @@ def test_a_spool_that_takes_nothing_is_told_and_tried_again(room: Room, journal:
     assert found == [1, 2, 3, 4, 5, 6]
 
 
-def test_what_the_spool_lost_is_counted_and_the_day_counted_anew(room: Room, journal: Journal) -> None:
-    """A record that cannot be read any more: so many rows are dropped, to the row, and told."""
+def test_rows_lost_by_the_spool_are_counted_and_the_day_is_counted_again(room: Room, journal: Journal) -> None:
+    """A record can no longer be read: its exact number of rows is dropped, and logged."""
     room.hold(1, 3)
     room.days.fail(TODAY, ERROR)
     room.hold(4, 4)
@@ -209,7 +209,7 @@ def test_what_the_spool_lost_is_counted_and_the_day_counted_anew(room: Room, jou
 
 @pytest.mark.parametrize("days", [[TODAY, YESTERDAY], [YESTERDAY, TODAY]])
 def test_today_is_tried_first_then_days_that_never_failed(room: Room, days: list[int]) -> None:
-    """Whatever came first; a day that failed waits a tenth of a second, and twice as long the next time."""
+    """In any order of arrival; a day that failed waits a tenth of a second, and twice as long each next time."""
     for day in days:
         room.days.defer(day, Part.of(room.rows(1, 2, day)))
     room.days.defer(TODAY - 2, Part.of(room.rows(1, 2, TODAY - 2)))
@@ -225,7 +225,7 @@ def test_today_is_tried_first_then_days_that_never_failed(room: Room, days: list
     wait_until(lambda: room.days.next_day(TODAY) == TODAY - 2, "its next try")
 
 
-def test_every_other_day_has_its_turn_before_one_that_had_it(room: Room) -> None:
+def test_waiting_days_take_turns(room: Room) -> None:
     """Days that wait for their turn alone take turns."""
     for day in (TODAY - 2, TODAY - 1):
         room.days.defer(day, Part.of(room.rows(1, 4, day)))
@@ -240,7 +240,7 @@ def test_every_other_day_has_its_turn_before_one_that_had_it(room: Room) -> None
 
 
 def test_a_day_is_tried_at_once_when_its_file_was_changed(room: Room) -> None:
-    """Somebody moved what was in the way: within a second, however long the next try is off."""
+    """An obstacle was moved away: the day is tried within a second, even if its next try is due much later."""
     path = room.root / f"{DAY}.db"
     path.write_text("notes\n")
     room.hold(1, 2)
@@ -251,8 +251,8 @@ def test_a_day_is_tried_at_once_when_its_file_was_changed(room: Room) -> None:
     wait_until(lambda: room.days.next_day(TODAY) == TODAY, "its next try")
 
 
-def test_a_fresh_file_in_place_of_one_that_was_moved_is_counted_anew(room: Room) -> None:
-    """What the file held that was there before is not in this one; of the same file nothing is to be counted."""
+def test_a_new_file_in_place_of_a_moved_one_is_counted_again(room: Room) -> None:
+    """The new file does not have the ticks of the moved one. A day with the same file as before is not counted."""
     path = room.root / f"{DAY}.db"
     for moved in (False, True):
         path.write_text("notes\n")
@@ -264,8 +264,8 @@ def test_a_fresh_file_in_place_of_one_that_was_moved_is_counted_anew(room: Room)
         assert room.days.done(TODAY, len(room.first())) is moved
 
 
-def test_too_many_changes_of_gaps_are_counted_anew(room: Room) -> None:
-    """A hundred thousand of one day are kept; beyond them the day's file is counted anew, and nothing is guessed."""
+def test_after_too_many_changes_of_gaps_a_day_is_counted_again(room: Room) -> None:
+    """A hundred thousand changes of one day are kept; after more, the gaps are computed from the day's file."""
     room.days.defer(TODAY, Part(room.rows(1, 1), [gap(number) for number in range(100_000)], []))
     assert len(room.days.first(TODAY, 9, is_today=True).gaps) == 100_000
     room.days.defer(TODAY, Part([], [gap(100_000)], []))
@@ -273,8 +273,8 @@ def test_too_many_changes_of_gaps_are_counted_anew(room: Room) -> None:
     assert room.days.done(TODAY, 1) is True
 
 
-def test_who_keeps_rows_on_disk_is_told_when_they_are_safe(room: Room) -> None:
-    """Once none that is held is in memory alone: committed, or in the day's spool."""
+def test_callers_are_told_when_their_rows_are_on_disk(room: Room) -> None:
+    """When none of them is in memory only: each is committed or in the day's spool."""
     told: list[str] = []
     room.days.defer(YESTERDAY, Part.of(room.rows(1, 2, YESTERDAY)))
     room.days.when_safe(lambda: told.append("safe"))
@@ -287,8 +287,8 @@ def test_who_keeps_rows_on_disk_is_told_when_they_are_safe(room: Room) -> None:
     assert room.counts() == (4, 4, 0)
 
 
-def test_a_fault_is_told_again_when_its_cause_changes(room: Room, journal: Journal) -> None:
-    """Otherwise every ten minutes; when it is over, for how long it lasted."""
+def test_a_fault_is_logged_again_when_its_cause_changes(room: Room, journal: Journal) -> None:
+    """Otherwise every ten minutes; at its end the line has its duration."""
     started_s = time.monotonic()
     room.hold(1, 2)
     for error in (ERROR, ERROR, apsw.FullError("full"), apsw.FullError("full")):

@@ -1,4 +1,4 @@
-"""The watchdog's judgement: a stall is met in steps, and nothing else is a stall."""
+"""The watchdog's decisions: a stall is handled in steps, and nothing else is a stall."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def actions(dog: Watchdog, pressure: Pressure, seconds: int) -> list[tuple[int, 
     return [(second, verdict.action) for second, verdict in verdicts if verdict]
 
 
-def test_a_stall_without_a_name_is_met_in_steps() -> None:
+def test_a_stall_without_a_known_cause_is_handled_in_steps() -> None:
     """At its threshold exactly: interrupt, new connection, new writer, each given 30 s to help; then the end."""
     assert actions(watchdog(), STALL, 120) == [
         (0, Action.INTERRUPT),
@@ -46,20 +46,20 @@ def test_a_stall_without_a_name_is_met_in_steps() -> None:
         pytest.param(replace(STALL, upstream_age_s=STALL_S), id="rows that wait, but nothing arrives any more"),
     ],
 )
-def test_what_is_no_stall_is_no_alarm(pressure: Pressure) -> None:
-    """Ten minutes of it: nothing is said, nothing is done."""
+def test_normal_waits_are_no_stall(pressure: Pressure) -> None:
+    """After ten minutes of it nothing is logged and nothing is done."""
     assert actions(watchdog(), pressure, 600) == []
 
 
 @pytest.mark.parametrize("cause", ["disk_full", "read_only", "busy", "slow_disk", "no_directory"])
-def test_a_stall_with_a_name_is_waited_for(cause: str) -> None:
+def test_a_stall_with_a_known_cause_is_waited_for(cause: str) -> None:
     """For an hour: logged every minute, and the process is never ended because of it."""
     told = actions(watchdog(), replace(STALL, cause=cause), 3600)
     assert told == [(minute * 60, Action.WAIT) for minute in range(60)]
 
 
 def test_a_commit_ends_the_count_of_failures() -> None:
-    """A stall that a step helped is over: the next one begins with the first step."""
+    """A stall that a step ended is over: the next stall begins with the first step."""
     dog = watchdog()
     assert [action for _, action in actions(dog, STALL, 31)] == [Action.INTERRUPT, Action.NEW_CONNECTION]
     assert dog.judge(replace(STALL, commit_age_s=1.0), 40.0) is None

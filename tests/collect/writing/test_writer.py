@@ -1,4 +1,4 @@
-"""The writer thread: queued rows are committed once, whatever the disk does; and the thread always ends."""
+"""The writer thread: queued rows are committed once, with any disk fault; and the thread always ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def test_each_tick_goes_to_the_file_of_its_own_day(make_rig: MakeRig, tick: MakeTick) -> None:
-    """One batch around midnight in Hong Kong, and a stray of last year: each row in its day's file, to the ms."""
+    """One batch around midnight in Hong Kong, and one tick of last year: each row in its day's file, to the ms."""
     rig = make_rig()
     moments = [
         MIDNIGHT_MS - 1,
@@ -99,7 +99,7 @@ def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, 
 
 
 def test_when_quiet_a_tick_is_committed_within_the_wait(make_rig: MakeRig, tick: MakeTick) -> None:
-    """A lone tick does not wait for company that never comes."""
+    """A single tick does not wait for more ticks."""
     rig = make_rig(max_wait_ms=100)
     rig.writer.prepare(market.parse_day(DAY))
     rig.writer.start()
@@ -125,8 +125,8 @@ def test_when_behind_commits_are_large(make_rig: MakeRig, tick: MakeTick) -> Non
     assert rig.query(DAY, "SELECT stored, waiting FROM ledger") == [(50_000, 0)]
 
 
-def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Five thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
+def test_the_first_rows_of_a_burst_are_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Five thousand rows are committed neither after a full batch nor after the maximum wait, but at once."""
     rig = make_rig(batch_rows=50_000, max_wait_ms=3_600_000)
     rig.writer.prepare(market.parse_day(DAY))
     rig.writer.start()
@@ -196,8 +196,8 @@ def test_finished_days_are_sealed_when_allowed(
 def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """Between a stop and a start the file is plain, and a reader in a query keeps it from becoming a WAL database:
-    that is waited for, like any other lock.
+    """Between a stop and a start the file is plain, and a reader in a query prevents it from becoming a WAL database:
+    the writer waits for that, as for any other lock.
     """
     first = make_rig()
     first.put(hundred(tick))
@@ -218,7 +218,7 @@ def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
     assert rig.query(DAY, COUNT) == [(200,)]
 
 
-def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_reader_that_holds_the_wal_does_not_stop_commits(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """With a reader in a long query every tick is still committed, and the reader's view does not change."""
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY))
@@ -236,7 +236,7 @@ def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: Make
 
 
 @pytest.mark.parametrize("how", ["removed", "moved away", "replaced", "the directory removed"])
-def test_a_day_file_that_is_taken_away_is_begun_anew(
+def test_a_day_file_that_is_moved_away_is_created_again(
     how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """The open day's file is moved: later ticks are in a new file with the right name, and the loss is logged."""
@@ -266,7 +266,7 @@ def test_a_day_file_that_is_taken_away_is_begun_anew(
     assert kept == {"replaced": {"", "-wal", "-shm"}, "moved away": {"-wal", "-shm"}}.get(how, set())
 
 
-def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
+def test_a_day_file_moved_away_while_nothing_trades_is_created_again(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
     """At lunch too: the check does not need a tick."""
@@ -279,7 +279,7 @@ def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
     stop(rig)
 
 
-def test_a_foreign_file_in_the_way_stays_whole(
+def test_a_foreign_file_in_its_place_is_not_changed(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """A text file has today's name: the start logs it and continues, and ticks wait until it is moved."""
@@ -314,7 +314,7 @@ def test_a_stop_commits_what_is_queued(make_rig: MakeRig, tick: MakeTick) -> Non
 def test_a_stop_ends_also_when_the_disk_does_not_answer(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, kind: str
 ) -> None:
-    """A write that never returns, a full disk, a foreign lock: out within the limit, and the rows left counted."""
+    """A write that never returns, a full disk, a foreign lock: the thread ends in time and counts the rows left."""
     rig = at_work(make_rig(vfs=disk.name), tick)
     other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
     if kind == "blocked":
@@ -334,7 +334,7 @@ def test_a_stop_ends_also_when_the_disk_does_not_answer(
     assert rig.query(DAY, COUNT) == [(100,)]
 
 
-def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_bug_ends_the_thread_and_is_logged(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """An error that is not the disk's is not repeated for ever: a traceback, and the service sees the thread end."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
@@ -349,7 +349,7 @@ def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journa
 def test_a_spool_that_cannot_be_read_now_is_waited_for(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """Named like any trouble of the disk; what is in it stays there, and the thread lives."""
+    """Named like any disk fault; its rows stay in it, and the thread continues."""
     rig = make_rig()
     overflow = Overflow(Spool(tmp_path / "spool"), 1000, rig.stats)
     rig.queue = TickQueue(1, overflow)
@@ -375,7 +375,7 @@ def test_a_spool_that_cannot_be_read_now_is_waited_for(
 
 
 def test_a_copy_of_the_day_is_waited_for(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
-    """No commit while it goes on, which would have it begin anew; ticks are stored once it has ended."""
+    """No commit during the copy, because a commit would restart it; ticks are stored after its end."""
     rig = make_rig()
     overflow = Overflow(Spool(tmp_path / "spool"), 100_000, rig.stats)
     rig.queue = TickQueue(100_000, overflow)

@@ -50,7 +50,7 @@ def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
     alerter = Alerter(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
     alerter.start()
     for status in statuses:
-        alerter.look(status)
+        alerter.update(status)
     alerter.stop()
     alerter.join(time.monotonic() + CAP_S)
 
@@ -81,7 +81,7 @@ def test_an_invalid_file_of_sent_alerts_is_reported_and_set_aside(
     assert lines.getvalue().count("alerts_not_kept") == 1
 
 
-def test_a_memory_that_cannot_be_written_hinders_no_message(
+def test_a_record_that_cannot_be_written_prevents_no_message(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO
 ) -> None:
     """Without DATA_ROOT the message still arrives, and the log gives the cause."""

@@ -17,7 +17,7 @@ import pytest
 
 from hk_tick_collector.errors import AlertError
 from hk_tick_collector.ops.alerts.destination import Destination, open_destinations
-from hk_tick_collector.ops.alerts.words import Kind, Message
+from hk_tick_collector.ops.alerts.message import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_a_mail_that_is_wanted_as_html_shows_the_same() -> None:
     assert html.escape(BODY, quote=False).replace("\n", "<br/>") in part.get_content()
 
 
-def test_telegram_gets_no_live_tag() -> None:
+def test_telegram_gets_tags_as_plain_text() -> None:
     """Telegram has no plain text: tags that are not ours are escaped, otherwise its server would refuse the message."""
     (there,) = open_destinations(["tgram://123456789:abcdefg_hijklmnop/987654321"])
     with mock.patch("requests.post") as post:  # the address of the service is fixed
@@ -104,7 +104,7 @@ def test_a_service_that_takes_text_gets_it_as_it_is(receiver: Callable[..., Rece
     assert there.messages[0]["message"] == BODY
 
 
-def test_no_control_character_leaves(receiver: Callable[..., Receiver]) -> None:
+def test_no_control_character_is_sent(receiver: Callable[..., Receiver]) -> None:
     """Our line breaks stay, every other control character is spelled out, in the title too."""
     there = receiver()
     message = Message(Kind.WARNING, "x", "[a\nb\x1b[2J] WARNING x", "one\x1b[2J\u202e\r\ntwo\x07")
@@ -113,7 +113,7 @@ def test_no_control_character_leaves(receiver: Callable[..., Receiver]) -> None:
     assert there.messages[0]["title"] == "[a b\\x1b[2J] WARNING x"
 
 
-def test_a_service_that_does_not_come_back_is_not_waited_for() -> None:
+def test_a_destination_that_does_not_answer_has_a_time_limit() -> None:
     """A pause that a server asks for, a silent name server: the time for a message is limited in any case."""
     paused = threading.Event()
     service = SimpleNamespace(notify=lambda **_: paused.wait(600), notify_format="text")

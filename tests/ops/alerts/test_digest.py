@@ -73,7 +73,7 @@ def test_a_day_that_was_sent_is_not_sent_by_the_next_run(make_status: MakeStatus
     assert first_due(make_status, DigestClock(DAY)) == ""
 
 
-def test_what_it_says(
+def test_the_digest_has_each_figure_with_its_unit(
     make_status: MakeStatus, make_day: Callable[..., DayFile], tick: Callable[..., TickRow], tmp_path: Path
 ) -> None:
     """Figures of the file and of the live state, each with its unit; open gaps with the command."""
@@ -107,7 +107,7 @@ def test_what_it_says(
     assert len(chinese) == len(text.splitlines())
 
 
-def test_one_tick_in_ten_million_shows(
+def test_one_missing_tick_in_ten_million_is_shown(
     make_status: MakeStatus, make_day: Callable[..., DayFile], tick: Callable[..., TickRow], tmp_path: Path
 ) -> None:
     """Completeness is rounded down."""

@@ -26,7 +26,7 @@ SENDER: Final = """
 import json, resource, sys, threading, time
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.errors import AlertError
-from hk_tick_collector.ops.alerts.words import Kind, Message
+from hk_tick_collector.ops.alerts.message import Kind, Message
 import hk_tick_collector.ops.alerts.replies
 [there] = open_destinations([sys.argv[1]], float(sys.argv[2]))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -164,7 +164,7 @@ def send(url: str, seconds: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("answer", [endless_body, endless_chunks, long_promise, bomb], ids=lambda each: each.__name__)
-def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
+def test_an_endless_body_is_cut_and_the_message_counts_as_sent(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
     """The status line accepted the message: no failure, so it is not sent again; the process does not grow."""
@@ -180,7 +180,7 @@ def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
 @pytest.mark.parametrize(
     "answer", [endless_headers, endless_continue, redirects, endless_redirects], ids=lambda each: each.__name__
 )
-def test_an_answer_without_end_is_a_failure(
+def test_an_endless_answer_is_a_failure(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
     """Without a status code it is a failure with its cause, long before the time is over; the process does not grow."""

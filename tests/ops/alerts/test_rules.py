@@ -8,8 +8,8 @@ import pytest
 from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector import market
+from hk_tick_collector.ops.alerts.message import CHINESE, Kind, Message
 from hk_tick_collector.ops.alerts.rules import Alerts, Memory, Open, rule_of
-from hk_tick_collector.ops.alerts.words import CHINESE, Kind, Message
 from hk_tick_collector.ops.findings.connection import OPEND_AWAY
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check
@@ -41,7 +41,7 @@ class Watch:
             wall_ms = self.now_ms + self.wall_ms
             alive = {"written_ms": wall_ms, "writer_alive_ms": wall_ms, "newest_ts_ms": wall_ms - 1000}
             status = self._make(**alive | changes)
-            found += self.alerts.look(status, check(status, wall_ms, LIMITS), self.now_ms)
+            found += self.alerts.update(status, check(status, wall_ms, LIMITS), self.now_ms)
         return found
 
 
@@ -205,7 +205,7 @@ def test_it_is_sent_again_while_it_stays_open(watch: Watch) -> None:
         ({"program": "needs_sms_code", "quote_logged_in": False}, "opend_not_ready"),
     ],
 )
-def test_what_section_6_of_the_runbook_names_is_critical(watch: Watch, changes: dict[str, Any], code: str) -> None:
+def test_findings_of_section_6_of_the_runbook_are_critical(watch: Watch, changes: dict[str, Any], code: str) -> None:
     """Each is sent as a critical message that says what to do."""
     messages = watch.look(400, **changes)
     assert (Kind.CRITICAL, code) in kinds(messages)
@@ -224,7 +224,7 @@ def test_what_section_6_of_the_runbook_names_is_critical(watch: Watch, changes: 
         ({"disk_free_mb": 5}, "disk"),
     ],
 )
-def test_what_it_does_not_name_stays_a_warning(watch: Watch, changes: dict[str, Any], code: str) -> None:
+def test_other_findings_stay_warnings(watch: Watch, changes: dict[str, Any], code: str) -> None:
     """However long it lasts, and whatever `status` calls it."""
     assert kinds(watch.look(1200, **changes)) == [(Kind.WARNING, code)]
 
@@ -272,13 +272,13 @@ def test_an_open_finding_is_not_sent_again_after_a_restart(watch: Watch, make_st
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"open": {"a": {"x": 1}}, "stalls_ms": [], "digest_day": ""}'])
-def test_an_invalid_memory_is_refused(text: str) -> None:
+def test_an_invalid_record_is_refused(text: str) -> None:
     """With an error that the caller expects, and no other."""
     with pytest.raises(ValueError, match=r"Expecting|saved state"):
         Memory.from_json(text)
 
 
-def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
+def test_a_critical_finding_is_alerted_even_without_a_rule() -> None:
     """A new kind of finding is not forgotten; one that is only listed is not alerted."""
     assert rule_of(Finding("brand_new", Severity.CRITICAL, "", ""))
     assert rule_of(Finding("brand_new", Severity.WARNING, "", "")) is None
@@ -286,7 +286,7 @@ def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
     assert rule_of(Finding("opend_kicked_out", Severity.CRITICAL, "", "")) is TOLD
 
 
-def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
+def test_the_start_does_not_count_for_a_later_outage(watch: Watch) -> None:
     """The second before the first connection does not count: a later outage has its own start, delay and length."""
     started_ms = NOW_MS
     begin = {"started_ms": started_ms, "connected": False, "link_reason": "connecting", "link_since_ms": started_ms}
@@ -301,7 +301,7 @@ def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
     assert "it lasted 29 s" in resolved.body
 
 
-def test_an_outage_that_comes_and_goes_is_sent(watch: Watch) -> None:
+def test_repeated_short_outages_are_sent(watch: Watch) -> None:
     """Ten seconds without a connection, ten seconds with one, each an event of its own: together they are sent."""
     told = []
     for _ in range(4):
@@ -312,7 +312,7 @@ def test_an_outage_that_comes_and_goes_is_sent(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("code", ["lag", "no_ticks_stored", "backfill_failing"])
-def test_a_restart_without_a_tick_ends_no_lag(make_status: MakeStatus, code: str) -> None:
+def test_a_restart_without_a_tick_does_not_resolve_a_lag(make_status: MakeStatus, code: str) -> None:
     """Sent before the restart, and no tick since: it is not resolved; the first ticks resolve it."""
     told = Open(NOW_MS - 90_000, NOW_MS - 1000, NOW_MS - 1000, held_ms=60_000, told=2, told_ms=NOW_MS - 60_000)
     watch = Watch(make_status, Memory({code: told}, []))

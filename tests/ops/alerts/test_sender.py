@@ -11,8 +11,8 @@ import pytest
 from hk_tick_collector import log
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
+from hk_tick_collector.ops.alerts.message import Kind, Message
 from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Sender
-from hk_tick_collector.ops.alerts.words import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,8 @@ def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.S
     assert SECRET not in lines.getvalue()
 
 
-def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.StringIO) -> None:
-    """Nobody listens: tried as often as allowed, then dropped; the next message is tried too."""
+def test_a_message_that_cannot_be_sent_is_dropped_and_counted(free_port: int, lines: io.StringIO) -> None:
+    """The connection is refused: tried as often as allowed, then dropped; the next message is tried too."""
     sender = Sender(open_destinations([url(free_port)])[0], retries_s=(0.01,))
     sender.start()
     sender.post(message())
@@ -92,7 +92,9 @@ def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.S
     assert SECRET not in lines.getvalue()
 
 
-def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
+def test_a_server_that_hangs_delays_neither_the_queue_nor_a_stop(
+    receiver: Callable[..., Receiver], lines: io.StringIO
+) -> None:
     """A flood is queued at once; the oldest are dropped; a stop takes no longer than allowed."""
     there = receiver(hangs=True)
     sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])

@@ -55,7 +55,7 @@ def test_rights_are_those_of_the_account(reachable: Path) -> None:
     assert f"may not enter {closed}" in found.text
 
 
-def test_files_that_another_account_left(reachable: Path) -> None:
+def test_files_of_another_account_are_reported(reachable: Path) -> None:
     """An unfinished day that the service cannot write is a failure; a sealed one need not be writable."""
     sealed, live = reachable / "20261119.db", reachable / "20261120.db"
     sealed.touch(mode=0o440)
@@ -83,7 +83,7 @@ def test_a_lock_file_of_another_account_is_named(reachable: Path, name: str) -> 
     assert f"{reachable}/{name}: it belongs to {user}, mode 0640" in found.text
 
 
-def test_a_lock_that_somebody_holds_is_named(tmp_path: Path) -> None:
+def test_a_held_lock_is_named_with_its_holder(tmp_path: Path) -> None:
     """A locked lock file prevents a start, a locked day file prevents storing: pid and command of the holder."""
     me = Account("me", os.geteuid(), frozenset(), installed=False)
     assert check_locks(tmp_path, tmp_path / ".spool", DAY, me).outcome is Outcome.OK
@@ -105,7 +105,7 @@ def test_a_lock_that_somebody_holds_is_named(tmp_path: Path) -> None:
     assert day.close()
 
 
-def test_what_root_left_in_the_spool_and_of_snapshots_is_named(reachable: Path) -> None:
+def test_files_of_root_in_the_spool_and_of_snapshots_are_named(reachable: Path) -> None:
     """The run's directory, a segment, an unfinished copy; one command gives all of them to the service."""
     spool, snapshots = reachable / "my spool", reachable / "copies"
     run = spool / "20261120T093000-0123abcd"
@@ -121,7 +121,7 @@ def test_what_root_left_in_the_spool_and_of_snapshots_is_named(reachable: Path) 
     assert check_left_behind(reachable / "nowhere", reachable / "nowhere", STRANGER).outcome is Outcome.OK
 
 
-def test_the_settings_file_keeps_its_secrets(tmp_path: Path) -> None:
+def test_a_settings_file_that_all_may_read_is_a_warning(tmp_path: Path) -> None:
     """0640 is right; a file that all may read or others may change is a warning with the command."""
     path = tmp_path / ".env"
     path.touch()
@@ -135,7 +135,7 @@ def test_the_settings_file_keeps_its_secrets(tmp_path: Path) -> None:
     assert check_env_file(path, secrets=False, installed=False).outcome is Outcome.OK
 
 
-def test_memory_is_no_disk(tmp_path: Path) -> None:
+def test_a_file_system_in_memory_is_a_warning(tmp_path: Path) -> None:
     """A file system that is lost at a reboot is a warning; /dev/shm is one on every Linux."""
     from pathlib import Path as RealPath
 

@@ -120,7 +120,7 @@ def test_every_event_that_is_logged_is_explained_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(("page", "language"), PAGES)
-def test_the_page_is_fresh(page: Path, language: str) -> None:
+def test_the_page_is_up_to_date(page: Path, language: str) -> None:
     """The reference of docs/troubleshooting.md and .en.md is generated: python tools/write_troubleshooting.py."""
     text = page.read_text("utf-8")
     assert catalogue.BEGIN in text
@@ -128,7 +128,7 @@ def test_the_page_is_fresh(page: Path, language: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "language"), PAGES)
-def test_the_page_explains_each_on_a_row_of_its_own(page: Path, language: str) -> None:
+def test_the_page_has_a_row_for_each_event(page: Path, language: str) -> None:
     """Meaning and remedy are there in both languages. A `|` inside a command, as in `dmesg | tail`, does not end the
     cell, or a reader would see half of the command.
     """

@@ -43,7 +43,7 @@ def test_a_real_loss_is_never_ok(complete: Completeness, incomplete: Incomplete,
     assert [finding.code for finding in findings] == ([code] if code else [])
 
 
-def test_the_words_say_how_much_and_whom() -> None:
+def test_the_text_has_the_share_the_number_and_the_symbol() -> None:
     """The share of the expected ticks, how many are lost, and of which symbol most."""
     (finding,) = check_completeness(DAY, of(900, 2000), lacking(1100, before_start=1000), 0)
     assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, most of them of HK.00700")

@@ -95,7 +95,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_is_wrong_is_found(
+def test_each_problem_gives_its_own_finding(
     make_status: MakeStatus, changes: dict[str, Any], code: str, severity: Severity
 ) -> None:
     """Each problem alone gives exactly its finding, with text, remedy, and the exit code of its severity."""
@@ -134,12 +134,12 @@ def test_what_is_wrong_is_found(
         "one failure, not needed again",
     ],
 )
-def test_what_is_over_or_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+def test_past_or_normal_events_are_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """A connection that is back, an event older than a quarter of an hour, a disk that is slow for a moment."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
-def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
+def test_recent_events_are_named(make_status: MakeStatus) -> None:
     """The reason of the last break, the last message, the first symbol; without a connection its hint is the remedy."""
     lately = {"link_breaks_lately": 4, "link_break_reason": "reset by peer", "protocol_errors_lately": 1}
     lately |= {"protocol_error": "SHA-1 of 3011", "skipped_messages_lately": 2, "skipped_message": "9999, no request"}
@@ -159,8 +159,8 @@ def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
     assert findings["opend_away"].remedy.startswith("sudo systemctl status futu-opend")
 
 
-def test_without_a_live_state_nothing_runs() -> None:
-    """Without a status file the result is critical: nobody collects."""
+def test_without_a_live_state_the_result_is_critical() -> None:
+    """Without a status file the result is critical: no collector runs."""
     (finding,) = check(None, NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == ("service_down", CRITICAL)
 
@@ -176,7 +176,7 @@ def test_without_a_live_state_nothing_runs() -> None:
     ],
     ids=["lunch", "weekend", "just opened", "first day", "exchange ahead"],
 )
-def test_silence_that_the_market_explains_is_no_lag(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+def test_silence_outside_trading_is_no_lag(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """Lag is judged only while OpenD reports that the market trades, from the start of the session."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
@@ -249,7 +249,7 @@ def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str)
     assert "status futu-opend" not in answered.remedy
 
 
-def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
+def test_kicked_out_has_one_remedy(make_status: MakeStatus) -> None:
     """While another terminal has the quotes no remedy restarts OpenD, and the time since when is shown."""
     silent = {"quote_logged_in": False, "newest_ts_ms": NOW_MS - 9 * MINUTE, "last_tick_ms": NOW_MS - 9 * MINUTE}
     kicked = {"trouble": {"kicked_out": ""}, "trouble_since_ms": {"kicked_out": NOW_MS - 9 * MINUTE}}

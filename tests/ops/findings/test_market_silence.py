@@ -90,7 +90,7 @@ def test_no_tick_at_the_open(
     assert {finding.severity for finding in findings} == ({severity} if severity else set())
 
 
-def test_a_whole_market_that_falls_silent(make_status: MakeStatus) -> None:
+def test_no_tick_of_any_symbol_during_trading_is_a_finding(make_status: MakeStatus) -> None:
     """Ticks came, and no longer come; ticks that are received and wait for the disk are another case."""
     changes = fresh("10:00:00", newest_ts_ms=at("09:58:00"), last_tick_ms=at("09:58:00"))
     assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["no_ticks", "lag"]
@@ -98,7 +98,7 @@ def test_a_whole_market_that_falls_silent(make_status: MakeStatus) -> None:
     assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["lag"]
 
 
-def test_one_symbol_that_is_halted_is_nothing(make_status: MakeStatus) -> None:
+def test_one_halted_symbol_is_no_finding(make_status: MakeStatus) -> None:
     """The newest tick of all symbols counts, not that of each symbol."""
     changes = fresh("10:00:00", newest_ts_ms=at("09:59:59"), last_tick_ms=at("09:59:59"), symbols=2, subscribed=2)
     assert check(make_status(**changes), at("10:00:00"), LIMITS) == []
@@ -134,7 +134,7 @@ def unsteady(clock: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("clock", "severity"), [("09:50:30", None), ("09:51:30", Severity.WARNING), ("09:55:30", Severity.CRITICAL)]
 )
-def test_connections_that_come_and_go_hide_no_silence(
+def test_repeated_reconnections_hide_no_silence(
     make_status: MakeStatus, clock: str, severity: Severity | None, state: str, connected: bool
 ) -> None:
     """Each connection starts the session again; the newest stored tick still gets older."""
@@ -150,7 +150,7 @@ def test_connections_that_come_and_go_hide_no_silence(
         assert found["no_ticks_stored"].remedy.startswith("sudo hk-tick-collector doctor; ")
 
 
-def test_connections_that_come_and_go_are_critical_in_the_one_line(make_status: MakeStatus) -> None:
+def test_repeated_reconnections_are_critical_in_the_first_line(make_status: MakeStatus) -> None:
     """The first line that an operator reads names it."""
     severity, line = summary(check(make_status(**unsteady("09:56:00")), at("09:56:00"), LIMITS))
     assert severity == Severity.CRITICAL
@@ -178,14 +178,14 @@ def test_when_nothing_stored_is_a_finding(
 
 
 @pytest.mark.parametrize("clock", ["08:30:00", "12:30:00", "20:00:00"])
-def test_an_unknown_state_outside_the_hours_calls_nobody(make_status: MakeStatus, clock: str) -> None:
+def test_an_unknown_state_outside_trading_hours_is_no_finding(make_status: MakeStatus, clock: str) -> None:
     """A steady connection on which OpenD does not report the market's state, at a time outside trading."""
     changes = unsteady(clock, link_breaks_lately=0, market_state="unknown", trading=False, trading_since_ms=None)
     changes |= {"newest_ts_ms": at("08:00:00") - 3_600_000, "ticks_expected_since_ms": at("08:00:00") - 3_600_000}
     assert check(make_status(**changes), at(clock), LIMITS) == []
 
 
-def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
+def test_requests_without_an_answer_are_named(make_status: MakeStatus) -> None:
     """A warning, because ticks still come; a state that was never reported is not `not logged in`."""
     failed = {"GetGlobalState": "OpenD did not answer message 1002 in time", "GetSubInfo": "too frequent"}
     changes = fresh("10:00:00", program="", quote_logged_in=False, market_state="unknown", newest_ts_ms=at("09:59:59"))

@@ -117,7 +117,7 @@ def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch
     assert systemd_unit.not_taken_over({"MainPID": "0"}) == systemd_unit.not_taken_over(None) == ""
 
 
-def test_a_service_that_reports_is_not_gone(make_status: MakeStatus) -> None:
+def test_a_service_that_reports_is_not_missing(make_status: MakeStatus) -> None:
     """One second without a report is normal, whatever /proc says about a pid of another namespace."""
     assert check_gone(make_status(written_ms=NOW_MS - 1_000), NOW_MS, Host(process="gone")) is None
     assert check_gone(make_status(written_ms=NOW_MS - 5_000), NOW_MS, Host(process="lives")) is None
@@ -143,6 +143,6 @@ def test_a_process_is_distinguished_from_another_with_its_pid() -> None:
         other.kill()
 
 
-def test_a_place_without_trouble(tmp_path: Path) -> None:
+def test_a_place_without_a_problem_gives_no_reason(tmp_path: Path) -> None:
     """No reason if files can be written; a full disk is tested in tests/cli/test_status_causes.py."""
     assert place_trouble(tmp_path) == place_trouble(tmp_path / "gone") == ""

@@ -53,7 +53,7 @@ SILENT: Final[dict[str, Any]] = {
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_cause_is_the_line(
+def test_the_first_line_names_the_cause(
     make_status: MakeStatus, cause: dict[str, Any], consequences: dict[str, Any], first: str
 ) -> None:
     """However severe the consequences: the line names the cause, the exit code is that of the worst."""
@@ -65,7 +65,7 @@ def test_the_cause_is_the_line(
     assert line.endswith(findings[0].remedy)
 
 
-def test_what_is_not_related_is_sorted_by_severity() -> None:
+def test_unrelated_findings_are_sorted_by_severity() -> None:
     """A wrong clock does not explain a full disk, and does not come before it."""
     clock = Finding("clock_drift", Severity.WARNING, "clock", "x")
     disk = Finding("disk", Severity.CRITICAL, "disk", "x")
@@ -73,7 +73,7 @@ def test_what_is_not_related_is_sorted_by_severity() -> None:
     assert in_order([clock, refused, disk]) == [disk, clock, refused]
 
 
-def test_critical_outweighs_unknown() -> None:
+def test_critical_comes_before_unknown() -> None:
     """An unreadable day file does not hide that the service is down."""
     unknown = Finding("day_file", Severity.UNKNOWN, "day", "x")
     down = Finding("opend_away", Severity.CRITICAL, "away", "x")

@@ -94,7 +94,7 @@ def places(template: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.code)
-def test_a_finding_is_whole_in_both_languages(spec: FindingSpec) -> None:
+def test_a_finding_is_complete_in_both_languages(spec: FindingSpec) -> None:
     """Text, advice and explanation exist in both languages, with the same figures in the same formats."""
     for words in templates(spec):
         assert words.en
@@ -104,7 +104,7 @@ def test_a_finding_is_whole_in_both_languages(spec: FindingSpec) -> None:
     assert is_an_error or any("\u4e00" <= char <= "\u9fff" for char in spec.text.zh)
 
 
-def test_what_is_declared_of_other_findings_names_them() -> None:
+def test_causes_name_existing_findings() -> None:
     """A code in `causes` or `caused_by` exists, or is the beginning of existing codes."""
     codes = {spec.code for spec in REGISTRY}
     for spec in REGISTRY:
@@ -223,7 +223,7 @@ class TestOneModuleIsEnough:
             ("zh-Hant", "CRITICAL: 水煲已有 101 度；關火（另有 1 項） -> "),
         ],
     )
-    def test_in_status(
+    def test_a_new_finding_is_in_status(
         self,
         boiling: Any,
         tmp_path: Path,
@@ -253,17 +253,17 @@ class TestOneModuleIsEnough:
         }
 
     @pytest.mark.parametrize(("lang", "words"), [(ENGLISH, "the kettle has 101"), (CHINESE, "水煲已有 101 度")])
-    def test_in_alerts(self, boiling: Any, lang: str, words: str) -> None:
+    def test_a_new_finding_is_alerted(self, boiling: Any, lang: str, words: str) -> None:
         """By its own rule: after three seconds, and critical at once."""
         alerts, told = Alerts("one", lang=lang), []
         for second in range(10):
             now_ms = NOW_MS + second * 1000
-            told += alerts.look(boiling, check(boiling, NOW_MS, LIMITS), now_ms)
+            told += alerts.update(boiling, check(boiling, NOW_MS, LIMITS), now_ms)
             assert bool(told) == (second >= 3)
         assert [(message.kind, message.code) for message in told] == [("CRITICAL", "kettle_boils")]
         assert told[0].body.startswith(words)
 
-    def test_in_metrics(self, boiling: Any) -> None:
+    def test_a_new_finding_is_a_label_of_the_metrics(self, boiling: Any) -> None:
         """A label of `hktc_finding`."""
         text = Metrics(lambda: boiling, Stats(), LIMITS, lambda: NOW_MS).render().decode()
         assert 'hktc_finding{code="kettle_boils"} 2.0' in text
@@ -275,7 +275,7 @@ class TestOneModuleIsEnough:
             ("zh-Hant", ["kettle_boils (finding): 水煲沸騰", "  做法: sudo systemctl stop kettle"]),
         ],
     )
-    def test_in_explanations(
+    def test_a_new_finding_is_explained(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lang: str, words: list[str]
     ) -> None:
         """In `logs --explain` and in the page, in both languages."""
@@ -286,14 +286,14 @@ class TestOneModuleIsEnough:
         assert "| `kettle_boils` | the kettle boils | `sudo systemctl stop kettle` |" in catalogue.markdown("en")
         assert "kettle_boils" in catalogue.names()
 
-    def test_in_the_order(self) -> None:
+    def test_a_new_finding_has_its_place_in_the_order(self) -> None:
         """What it explains and what explains it, declared only by itself."""
         assert explains("kettle_boils", "lag")
         assert explains("writer_disk_full", "kettle_boils")
         assert not explains("lag", "kettle_boils")
 
 
-def test_the_made_up_finding_is_gone_afterwards() -> None:
+def test_the_test_finding_is_removed_afterwards() -> None:
     """The registry of the other tests is the real one."""
     assert REGISTRY.spec("kettle_boils") is None
     assert "kettle" not in sys.modules

@@ -81,12 +81,12 @@ def test_every_command_can_be_pasted(command: str) -> None:
         "free some space",
     ],
 )
-def test_words_for_a_person_are_no_command(text: str) -> None:
+def test_text_for_people_is_no_command(text: str) -> None:
     """They belong into the text of a finding."""
     assert not is_command(text)
 
 
-def test_what_stands_behind_the_arrow_of_a_finding_can_be_pasted(make_status: MakeStatus) -> None:
+def test_every_remedy_of_a_finding_can_be_pasted(make_status: MakeStatus) -> None:
     """Every finding of a service in which all is wrong: its remedy is a command, or empty where nothing is to be typed.
 
     An empty one has no arrow.
@@ -106,7 +106,7 @@ def test_what_stands_behind_the_arrow_of_a_finding_can_be_pasted(make_status: Ma
         assert line.endswith(f"-> {finding.remedy}" if finding.remedy else finding.text)
 
 
-def test_what_is_said_of_a_service_that_does_not_report_can_be_pasted(make_status: MakeStatus) -> None:
+def test_remedies_for_a_service_that_does_not_report_can_be_pasted(make_status: MakeStatus) -> None:
     """Stuck, frozen, died, stopped, refused: each has one command."""
     old = make_status(written_ms=NOW_MS - 60_000)
     unit = dict.fromkeys(not_reporting.UNIT_PROPERTIES.split(","), "") | {"LoadState": "loaded", "NRestarts": "9"}

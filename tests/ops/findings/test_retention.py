@@ -63,7 +63,7 @@ def test_yesterday_need_not_be_sealed_and_today_needs_no_snapshot() -> None:
     assert text.startswith("20261110, 20261111, 20261112 and 6 more days not sealed yet: ")
 
 
-def test_what_was_set_aside_is_named() -> None:
+def test_renamed_damaged_files_are_named() -> None:
     """The newest damaged file by name, with the size of all."""
     found = retention.check(kept()._replace(damaged=[Path("a"), Path("b")], damaged_bytes=7 * MB), TODAY, MB)
     (finding,) = found

@@ -55,7 +55,7 @@ def figures(node: ast.expr) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_both_languages_tell_the_same_figures(path: Path) -> None:
+def test_both_languages_have_the_same_figures(path: Path) -> None:
     """A figure in one language only would mislead readers of the other."""
     literal = (ast.Constant, ast.JoinedStr)
     for line, english, chinese in said(path):

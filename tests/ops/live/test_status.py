@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.ops.conftest import MakeStatus
 
 
-def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> None:
+def test_every_written_field_is_read_back(tmp_path: Path, make_status: MakeStatus) -> None:
     """Every field is read back; nothing else is left in the directory; only owner and group can read it."""
     status = make_status(refused={"HK.00005": "說明 unknown"}, rows_per_s=[1, 2, 3], drift_s=-0.25)
     path = tmp_path / STATUS_NAME
@@ -30,7 +30,7 @@ def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> Non
     assert path.stat().st_mode & 0o777 & ~0o640 == 0
 
 
-def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus) -> None:
+def test_a_reader_never_finds_a_partial_file(tmp_path: Path, make_status: MakeStatus) -> None:
     """While it is replaced again and again, every read finds a complete one."""
     path = tmp_path / STATUS_NAME
     write_status(path, make_status())
@@ -49,7 +49,7 @@ def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus
         writer.join()
 
 
-def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_status: MakeStatus) -> None:
+def test_it_is_written_without_a_free_descriptor(tmp_path: Path, make_status: MakeStatus) -> None:
     """With every descriptor in use it is still written, again and again: one is reserved for the live state."""
     path = tmp_path / STATUS_NAME
     file = StatusFile(path)
@@ -63,15 +63,15 @@ def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_st
     assert status.received == 3
 
 
-def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
-    """The reserve is only for that case; every other error is raised at once."""
+def test_any_other_failed_write_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
+    """The reserved descriptor is only for that case; every other error is raised at once."""
     file = StatusFile(tmp_path / "gone" / STATUS_NAME)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             file.write(text_of(make_status()), 1)
 
 
-def test_no_file_is_an_answer(tmp_path: Path) -> None:
+def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
     """A service that never ran left no file."""
     assert read_status(tmp_path / STATUS_NAME) is None
 
@@ -84,7 +84,7 @@ def test_a_later_version_is_understood(tmp_path: Path, make_status: MakeStatus) 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', '{"pid": 1}', "\udcff"])
-def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
     """Half a file, another document, missing fields: one error with a remedy."""
     path = tmp_path / STATUS_NAME
     path.write_text(text, errors="surrogateescape")
@@ -118,7 +118,7 @@ def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
         ("held_rows", {"20261120": 2**63}),
     ],
 )
-def test_a_field_that_cannot_be_is_named_as_no_live_state(
+def test_an_impossible_field_is_no_live_state(
     tmp_path: Path, make_status: MakeStatus, name: str, value: object
 ) -> None:
     """`status` says so in one line, and no later reader fails because of it."""
@@ -136,7 +136,7 @@ def test_endless_nesting_is_no_live_state(tmp_path: Path) -> None:
         read_status(path)
 
 
-def test_what_never_ends_is_no_live_state(tmp_path: Path) -> None:
+def test_an_endless_file_is_no_live_state(tmp_path: Path) -> None:
     """A pipe without a writer, a device that never ends, a file of gigabytes: each gives an error at once."""
     path = tmp_path / STATUS_NAME
     os.mkfifo(path)

@@ -24,7 +24,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def test_each_word_is_one_datagram(systemd: socket.socket) -> None:
+def test_each_message_is_one_datagram(systemd: socket.socket) -> None:
     """As in sd_notify(3); a stop asks for its time in microseconds."""
     with closing(Notifier(systemd.getsockname())) as notifier:
         notifier.ready()
@@ -34,7 +34,7 @@ def test_each_word_is_one_datagram(systemd: socket.socket) -> None:
     assert heard == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1\nEXTEND_TIMEOUT_USEC=20500000"]
 
 
-def test_the_line_is_one_line(systemd: socket.socket) -> None:
+def test_the_status_text_is_one_line(systemd: socket.socket) -> None:
     """A line break would begin another assignment."""
     with closing(Notifier(systemd.getsockname())) as notifier:
         notifier.status("a cause\nMAINPID=1\n and  its remedy")

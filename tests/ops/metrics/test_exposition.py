@@ -53,7 +53,7 @@ def test_a_healthy_service(make_status: MakeStatus) -> None:
     assert found["hktc_finding{code=disk}"] == 2  # 10 MB
 
 
-def test_what_is_unknown_has_no_sample(make_status: MakeStatus) -> None:
+def test_an_unknown_figure_has_no_sample(make_status: MakeStatus) -> None:
     """An unknown figure is not shown as 0: a time of 0 would be a lag of half a century."""
     live = make_status(newest_ts_ms=None, drift_s=None, disk_free_mb=None, last_commit_ms=None, market_state="state_77")
     found = Scrapes(live).read()
@@ -82,7 +82,7 @@ def test_a_finding_opens_and_ends(make_status: MakeStatus) -> None:
     assert (found[name], found["hktc_findings{severity=critical}"]) == (0, 0)
 
 
-def test_a_service_whose_pulse_has_stopped(make_status: MakeStatus) -> None:
+def test_a_service_whose_heartbeat_has_stopped(make_status: MakeStatus) -> None:
     """Scrapes still work while the event loop is stuck, and show it."""
     assert Scrapes(make_status(written_ms=NOW_MS - 40_000)).read()["hktc_finding{code=service_hung}"] == 2
 
@@ -101,7 +101,7 @@ def test_the_number_of_series_is_bounded(make_status: MakeStatus) -> None:
     assert not [name for name in found if "HK." in name]
 
 
-def test_a_finding_of_many_words_stays_one_line(make_status: MakeStatus) -> None:
+def test_a_finding_with_a_long_text_stays_one_line(make_status: MakeStatus) -> None:
     """Text of an operator or of OpenD cannot break the format."""
     live = make_status(trouble={'a"b\\c\nd': "?"}, version='1"\n\\')
     found = Scrapes(live).read()
@@ -131,7 +131,7 @@ def test_a_histogram_counts_up_to_and_with_its_bound(make_status: MakeStatus, to
     assert found["hktc_commit_duration_seconds_sum"] == max(0.0, took_ms) / 1000
 
 
-def test_latencies_sum_up() -> None:
+def test_latencies_are_counted_by_bound() -> None:
     """Counts are kept for each bound, once each."""
     latencies = Latencies()
     for took_ms in (0.5, 3.0, 3.0, 7.0):

@@ -53,7 +53,7 @@ def raw(port: int, request: bytes) -> bytes:
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
-def test_it_answers() -> None:
+def test_get_and_head_of_the_metrics_are_answered() -> None:
     """GET and HEAD of /metrics, with or without a query; everything else gets an error."""
     with serving() as port:
         assert ask(port) == (200, TEXT)
@@ -63,7 +63,7 @@ def test_it_answers() -> None:
         assert ask(port, method="POST")[0] == 405
 
 
-def test_it_answers_on_ipv6() -> None:
+def test_the_metrics_are_answered_on_ipv6() -> None:
     """On an IPv6 address."""
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
@@ -75,7 +75,7 @@ def test_it_answers_on_ipv6() -> None:
     "request_",
     [b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET /metrics SPDY\r\n\r\n"],
 )
-def test_what_is_no_request_is_refused(request_: bytes) -> None:
+def test_an_invalid_request_is_refused(request_: bytes) -> None:
     """A TLS hello, HTTP/0.9 and an empty request get 400; the next client gets its answer."""
     with serving() as port:
         assert raw(port, request_).startswith(b"HTTP/1.1 400 ")
@@ -90,7 +90,7 @@ def test_a_request_may_come_byte_by_byte() -> None:
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_header_without_end_is_cut() -> None:
+def test_an_endless_header_ends_its_connection() -> None:
     """The server closes long before a megabyte is sent, and keeps running."""
     with serving() as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
         with pytest.raises(ConnectionError):
@@ -99,13 +99,13 @@ def test_a_header_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /met"])
-def test_who_says_nothing_more_is_dropped(begun: bytes) -> None:
+def test_a_client_that_sends_nothing_more_is_disconnected(begun: bytes) -> None:
     """A client that connects and never completes its request is disconnected when its time is over."""
     with serving(patience_s=0.1) as port:
         assert raw(port, begun) == b""
 
 
-def test_who_does_not_read_is_dropped() -> None:
+def test_a_client_that_does_not_read_is_disconnected() -> None:
     """An answer that is not read is dropped when its time is over."""
     large = b"x" * 2**26
     with serving(lambda: large, patience_s=0.5) as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
@@ -119,7 +119,7 @@ def test_who_does_not_read_is_dropped() -> None:
         assert received < len(large)
 
 
-def test_silent_clients_lock_nobody_out() -> None:
+def test_silent_clients_do_not_block_other_clients() -> None:
     """A scrape is answered despite 100 silent connections, of which the server keeps only a few."""
     with serving() as port, ExitStack() as stack:
         for _ in range(100):
@@ -128,7 +128,7 @@ def test_silent_clients_lock_nobody_out() -> None:
         assert _connected_to(port) <= 16
 
 
-def test_a_flood_of_scrapes_renders_little() -> None:
+def test_many_scrapes_make_the_text_twice_a_second_at_most() -> None:
     """However many requests: the text is made at most twice a second."""
     rendered: list[float] = []
 

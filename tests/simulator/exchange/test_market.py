@@ -54,7 +54,7 @@ def test_sequences_hold_the_second_and_a_counter_from_one(whole_day: list[MadeTi
         assert tick.seq == (tick.ts_ms // 1000 << 32) | counters[tick.security]
 
 
-def test_counters_begin_anew_at_midnight_inside_a_slot() -> None:
+def test_counters_restart_at_midnight_within_a_slot() -> None:
     """The first tick after midnight in Hong Kong has counter 1, wherever slots begin."""
     midnight = calendar.day_start_ms(DAY + 1)
     market = SyntheticMarket(SECURITIES[:1], Calendar(DAY, 1, always_open=True), seed=1, ticks_per_ms=0.5)

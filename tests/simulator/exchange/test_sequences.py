@@ -53,7 +53,7 @@ def by_symbol(rows: list[MadeRow]) -> dict[int, list[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_is_unique_repeats_itself_and_leaves_all_else_as_it_was(model: str) -> None:
+def test_every_model_is_unique_repeatable_and_changes_only_the_sequence(model: str) -> None:
     """The same seed gives the same ticks; only the sequence differs from that of `counter`; it fits OpenD's int64."""
     rows = make(model)
     assert rows == make(model)
@@ -113,7 +113,7 @@ def test_models_without_the_second(model: str, holds: Callable[[list[tuple[int, 
     assert all(holds(own) for own in by_symbol(make(model)).values())
 
 
-def test_words_are_read_and_wrong_ones_named() -> None:
+def test_model_names_are_read_and_wrong_ones_reported() -> None:
     """One model for all, some by symbol, or both."""
     assert parse_sequence("steps") == {"": "steps"}
     assert parse_sequence("HK.00005=random, HK.00700=steps") == {"HK.00005": "random", "HK.00700": "steps"}
@@ -202,17 +202,17 @@ def test_a_counter_restarts_by_a_step_and_when_opend_restarts(tools: Any, tmp_pa
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in ("counter", "steps", "jumps", "restarts")])
-def test_what_would_repeat_is_refused(model: str) -> None:
+def test_a_restart_that_would_repeat_sequences_is_refused(model: str) -> None:
     """A counter without the second cannot restart within a day."""
     made = market_of(model)
     if model == "shared":
-        made.begin_anew([0], START_MS)
+        made.restart_counters([0], START_MS)
         return
     with pytest.raises(CollectorError, match="would not be unique"):
-        made.begin_anew([0], START_MS)
+        made.restart_counters([0], START_MS)
 
 
-def test_hostile_sequences_arrive_as_they_are(tools: Any) -> None:
+def test_hostile_sequences_arrive_unchanged(tools: Any) -> None:
     """Negative, small and huge: as OpenD's int64, in pushes and in answers."""
 
     async def main() -> None:

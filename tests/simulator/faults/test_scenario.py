@@ -85,7 +85,7 @@ ONE_OF_EACH: dict[str, tuple[Argument, ...]] = {
 }
 
 
-def test_every_step_has_a_form_a_doing_and_a_line_here() -> None:
+def test_every_step_has_a_form_an_action_and_a_test() -> None:
     """The two tables and this test name the same steps."""
     assert {text.split()[0] for text in ONE_OF_EACH} == set(STEPS)
     assert set(FAULTS) == STEPS.keys() - {"end"}
@@ -189,7 +189,7 @@ def test_a_bad_line_is_named(line: str, words: str) -> None:
     assert words in error.value.one_line()
 
 
-def test_moments_come_in_order() -> None:
+def test_times_are_in_order() -> None:
     """Lines that repeat and lines that do not; until is the last time."""
     lines = parse_scenario("at 7s cut\nevery 3s until 9s pause\nat 1s every 4s mute", "name")
     assert [(at_s, step.name) for at_s, step in islice(moments(lines), 8)] == [
@@ -202,7 +202,7 @@ def test_moments_come_in_order() -> None:
     assert list(moments([])) == []
 
 
-def test_chance_is_replayed_from_its_seed() -> None:
+def test_random_steps_repeat_with_their_seed() -> None:
     """The same seed chooses the same steps at the same times, another does not."""
 
     def chosen(seed: int) -> list[tuple[float, str]]:

@@ -212,7 +212,7 @@ def test_cut_mid_burst_loses_the_rest_of_it(tools: Any) -> None:
     tools.run(main())
 
 
-def test_cut_during_backfill_hits_the_next_pull_alone(tools: Any) -> None:
+def test_cut_during_backfill_affects_only_the_next_request(tools: Any) -> None:
     """Half a reply and the end; the next connection gets a complete reply."""
 
     async def main() -> None:
@@ -266,7 +266,7 @@ def test_away_may_be_repeated_and_ended(tools: Any) -> None:
     tools.run(main())
 
 
-def test_mute_brings_nothing(tools: Any) -> None:
+def test_mute_sends_nothing(tools: Any) -> None:
     """No push and no reply, on old and new connections; the requests were read."""
 
     async def main() -> None:
@@ -297,7 +297,7 @@ def test_a_connection_survives_being_muted(tools: Any) -> None:
     tools.run(main())
 
 
-def test_half_open_hears_not_even_the_end(tools: Any) -> None:
+def test_half_open_sends_nothing_and_stays_open(tools: Any) -> None:
     """The dead connection sends nothing and stays open; a new one works beside it."""
 
     async def main() -> None:
@@ -314,7 +314,7 @@ def test_half_open_hears_not_even_the_end(tools: Any) -> None:
     tools.run(main())
 
 
-def test_trickle_lets_so_many_bytes_out_at_a_time(tools: Any) -> None:
+def test_trickle_sends_a_few_bytes_at_a_time(tools: Any) -> None:
     """One byte, one byte, then everything that waits when it ends."""
 
     async def main() -> None:
@@ -334,7 +334,7 @@ def test_trickle_lets_so_many_bytes_out_at_a_time(tools: Any) -> None:
     tools.run(main())
 
 
-def test_a_trickle_that_ends_while_muted_loses_no_order(tools: Any) -> None:
+def test_a_trickle_that_ends_while_muted_keeps_the_order(tools: Any) -> None:
     """Waiting bytes come first, then new ones."""
 
     async def main() -> None:
@@ -461,7 +461,7 @@ def test_no_first_push_and_a_short_window(tools: Any) -> None:
         ("json-body", "format 1"),
     ],
 )
-def test_bytes_that_are_no_protocol_close_the_core(tools: Any, step: str, words: str) -> None:
+def test_invalid_bytes_close_the_connection(tools: Any, step: str, words: str) -> None:
     """With a ProtocolError that describes them."""
 
     async def main() -> None:
@@ -478,9 +478,7 @@ def test_bytes_that_are_no_protocol_close_the_core(tools: Any, step: str, words:
 
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize(("step", "skipped"), [("truncated-protobuf", 1), ("unknown-ids", 2)])
-def test_messages_that_mean_nothing_are_skipped(
-    tools: Any, rsa_key: Path, step: str, skipped: int, encrypted: bool
-) -> None:
+def test_unknown_messages_are_skipped(tools: Any, rsa_key: Path, step: str, skipped: int, encrypted: bool) -> None:
     """Only they are skipped: the ticks around them arrive, on an unencrypted and on an encrypted connection."""
     pem = rsa_key.read_bytes() if encrypted else None
 
@@ -540,7 +538,7 @@ def test_a_refused_init_connect_ends_the_attempt(tools: Any) -> None:
     tools.run(main())
 
 
-def test_a_notice_is_only_said(tools: Any) -> None:
+def test_a_notice_changes_nothing_else(tools: Any) -> None:
     """Pushes continue."""
 
     async def main() -> None:
@@ -641,7 +639,7 @@ def test_a_pause_makes_no_ticks_and_no_gap(tools: Any) -> None:
     tools.run(main())
 
 
-def test_a_burst_is_all_there(tools: Any, tmp_path: Path) -> None:
+def test_a_burst_is_complete(tools: Any, tmp_path: Path) -> None:
     """Each tick once, in the order of its counter, and in the truth; the market continues after it."""
 
     async def main() -> None:
@@ -720,7 +718,7 @@ def test_bad_ticks_are_stored_faithfully_or_rejected_alone(tools: Any, tmp_path:
     tools.run(main())
 
 
-def test_what_is_impossible_now_says_so(tools: Any) -> None:
+def test_an_impossible_step_is_refused_with_its_reason(tools: Any) -> None:
     """Without clients, and before the market began."""
 
     async def main() -> None:

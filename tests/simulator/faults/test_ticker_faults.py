@@ -44,7 +44,7 @@ async def begin(simulator: Any, peer: Any) -> dict[str, list[int]]:
 def test_an_answer_is_changed_for_one_symbol_until_it_ends(
     tools: Any, step: str, holds: Callable[[list[int], list[int]], bool]
 ) -> None:
-    """Other symbols are answered honestly meanwhile, and it afterwards; a number limits the answers."""
+    """Other symbols get correct answers meanwhile, and so does this one afterwards; a number limits the answers."""
 
     async def main() -> None:
         async with tools.simulating(**STILL) as simulator, tools.peer_of(simulator.port) as peer:
@@ -66,8 +66,8 @@ def test_an_answer_is_changed_for_one_symbol_until_it_ends(
     tools.run(main())
 
 
-def test_what_is_asked_for_is_the_newest_of_what_opend_shows(tools: Any) -> None:
-    """Without the ticks of the last seconds, the newest are older ones: also where only a few are asked for."""
+def test_a_request_returns_the_newest_ticks_that_opend_shows(tools: Any) -> None:
+    """Without the ticks of the last seconds, the newest are older ones: also if only a few are requested."""
 
     async def main() -> None:
         plan = {"start_ms": START_MS, "rate": 2000, "speed": 10, "total": 1500, "wait": True}
@@ -85,7 +85,7 @@ def test_what_is_asked_for_is_the_newest_of_what_opend_shows(tools: Any) -> None
     tools.run(main())
 
 
-def test_another_symbols_ticks_come_under_its_name(tools: Any) -> None:
+def test_an_answer_may_be_that_of_another_symbol(tools: Any) -> None:
     """Security, name and ticks are the other's."""
 
     async def main() -> None:
@@ -126,7 +126,7 @@ def test_requests_are_refused_late_or_never_answered(tools: Any) -> None:
     tools.run(main())
 
 
-def test_late_reports_and_wrong_dates_bear_the_sequence_of_now(tools: Any, tmp_path: Path) -> None:
+def test_late_reports_and_wrong_dates_have_the_next_sequence(tools: Any, tmp_path: Path) -> None:
     """Their counter is the next one; a wrong date belongs to the truth of its own day; both are listed beside it."""
 
     async def main() -> None:

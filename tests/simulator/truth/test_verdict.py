@@ -273,7 +273,7 @@ SPOILERS = {
 @pytest.mark.parametrize("name", SPOILERS)
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
+def test_every_error_is_named(name: str, seed: int) -> None:
     """For each error in a correct day the verdict fails, and its line has the reason with an example."""
     case = correct()
     reason = SPOILERS[name](case, random.Random(seed))
@@ -397,8 +397,8 @@ def made_within(case: Case, off_ms: int) -> TruthTick:
 
 
 @pytest.mark.parametrize("by", ["sequence", "time"])
-def test_a_lost_late_report_lies_in_the_gap_of_its_making(case: Case, by: str) -> None:
-    """By its sequence, or by the time at which it was made; nobody can know which time it carried."""
+def test_a_lost_late_report_lies_in_the_gap_of_its_sequence(case: Case, by: str) -> None:
+    """By its sequence, or by the time at which it was made; the time in the lost tick is unknown."""
     made_within(case, -300_000)
     if by == "time":
         case.gaps[0] = case.gaps[0]._replace(from_seq=None, to_seq=None, missing=None)
@@ -427,7 +427,7 @@ def test_a_lost_tick_of_a_wrong_date_lies_in_the_gap_of_another_day(case: Case) 
     assert case.judge().findings["missing_outside_gaps"].count == 5
 
 
-def test_an_honest_day_still_needs_its_file(case: Case) -> None:
+def test_a_day_with_normal_ticks_needs_its_file(case: Case) -> None:
     """Only a day that has nothing but outliers may have none."""
     made_within(case, -5 * 86_400_000)
     case.truth.append(case.truth[0]._replace(ts_ms=case.truth[0].ts_ms - 5 * 86_400_000))

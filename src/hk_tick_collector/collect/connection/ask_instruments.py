@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 _POLL_S: Final = 1.0
-_AGAIN_S: Final = (60.0, 300.0, 900.0, 3600.0)  # until the next attempt; after the last one the day goes without
-_NO_FILE_S: Final = 60.0  # until it is looked again whether the day has a file
+_AGAIN_S: Final = (60.0, 300.0, 900.0, 3600.0)  # until the next attempt; after the last one no more on that day
+_NO_FILE_S: Final = 60.0  # between checks whether the day has a file
 _STATIC: Final = Question(
     messages.GET_STATIC_INFO, messages.STATIC_MAX, messages.get_static_info, messages.read_static_info
 )
@@ -49,7 +49,7 @@ _SNAPSHOT: Final = Question(
 
 
 def merged(first: Instrument, second: Instrument) -> Instrument:
-    """What two answers about one symbol say together; the first one is preferred."""
+    """Two answers about one symbol as one row; the first one is preferred."""
     return Instrument._make(one if one is not None else other for one, other in zip(first, second, strict=True))
 
 
@@ -101,7 +101,7 @@ class InstrumentAsker:
         return day if self._due_s is not None and time.monotonic() >= self._due_s else None
 
     async def _attempt(self, transport: Transport, day: int) -> None:
-        """Asks about every symbol and stores what OpenD said. What is missing causes another attempt later."""
+        """Asks about every symbol and stores OpenD's answers. If one is missing, another attempt follows later."""
         if not await asyncio.to_thread(path_of(self._data_root, market.day_name(day)).exists):
             self._due_s = time.monotonic() + _NO_FILE_S  # a day without trading gets no file because of this
             return

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from hk_tick_collector import clock, log
 from hk_tick_collector.collect.options import GATHER_SHARE
-from hk_tick_collector.connecting import Reached, Resolver, connect, reason_of
 from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.opend import protocol
+from hk_tick_collector.tcp_connect import Reached, Resolver, connect, reason_of
 
 from .notices import Notices
 from .questions import Questions

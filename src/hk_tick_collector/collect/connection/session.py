@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
-from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of
+from hk_tick_collector.opend.refusals import QUOTA, cause_of
 
 from . import questions
 from .subscribe import Outcome, Pace, subscribe_all
@@ -95,7 +95,7 @@ class Session:
 
     async def _ask_state(self) -> bool:
         """Asks OpenD for its state: login, market state, clock. Returns False when it did not answer."""
-        stats, opend, before_ms = self._stats, self._opend, time.time() * 1000
+        opend, before_ms = self._opend, time.time() * 1000
         request = messages.GET_GLOBAL_STATE, messages.get_global_state()
         state = await self._questions.ask(
             self._transport, questions.STATE, request, messages.read_global_state, self._waits.answer_s
@@ -111,21 +111,21 @@ class Session:
         opend.market_state = state.market_hk
         opend.quote_logged_in = state.quote_logged_in
         opend.program, opend.program_detail = state.program, state.program_detail
-        opend.opend_time_ms = stats.drift_s = None
+        opend.opend_time_ms = opend.drift_s = None
         if state.server_time_s:
             opend.opend_time_ms = state.server_time_s * 1000
             if 0 <= after_ms - before_ms <= _ROUND_TRIP_MOST_S * 1000:
-                stats.drift_s = state.drift_s(before_ms, after_ms)
+                opend.drift_s = state.drift_s(before_ms, after_ms)
         if self._can_serve():
             self._on_ready()
         return True
 
     def _forget_state(self) -> None:
         """OpenD's state is too old. The last market state is kept: silent symbols are only checked while it trades."""
-        stats, opend = self._stats, self._opend
+        opend = self._opend
         opend.state_known = opend.quote_logged_in = False
         opend.program = opend.program_detail = ""
-        opend.opend_time_ms = stats.drift_s = None
+        opend.opend_time_ms = opend.drift_s = None
 
     def _can_serve(self) -> bool:
         return self._opend.quote_logged_in and self._opend.program == "ready"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
-from hk_tick_collector.ops.findings.refusals import (
+from hk_tick_collector.opend.refusals import (
     OTHER,
     QUOTA,
     QUOTE_RIGHT,

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.opend.refusals import groups
 from hk_tick_collector.ops.findings import remedies
-from hk_tick_collector.ops.findings.refusals import groups
 
 if TYPE_CHECKING:
     from hk_tick_collector.collect.opend_state import OpenDState

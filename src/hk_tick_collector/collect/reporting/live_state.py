@@ -54,7 +54,6 @@ _COUNTED_LATELY: Final = (
 )
 # Fields that have the same name in the live state and in their source.
 _OF_STATS: Final = (
-    "drift_s",
     "symbols",
     "quota_used",
     "quota_remaining",
@@ -116,6 +115,7 @@ _OF_STATS: Final = (
     "importing_checked",
 )
 _OF_OPEND: Final = (
+    "drift_s",
     "connected",
     "link_since_ms",
     "link_reason",

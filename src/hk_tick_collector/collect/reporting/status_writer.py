@@ -44,7 +44,7 @@ class StatusWriter:
                 thread.start()
                 self._thread = thread
             except RuntimeError as error:  # no thread can be started now: the next call tries again
-                self._tell(str(error))
+                self._log_failure(str(error))
 
     def wait(self, until_s: float) -> bool:
         """Waits until the last state is written or its write has failed. False if `until_s` (monotonic) is earlier."""
@@ -63,9 +63,9 @@ class StatusWriter:
             try:
                 self._file.write(text, pid)
             except OSError as error:
-                self._tell(error.strerror or str(error))
+                self._log_failure(error.strerror or str(error))
 
-    def _tell(self, detail: str) -> None:
+    def _log_failure(self, detail: str) -> None:
         held_back = self._failures.allow(time.monotonic())
         if held_back is not None:
             log.warning("status_not_written", path=self._file.path, detail=detail, repeats=held_back)

@@ -53,7 +53,7 @@ class Account:
             stats.commit_times.add(commit.write_ms)
             stats.row_ages.add(commit.age_ms)
         self._handover.gap_events.extend(written.gaps)
-        for what in written.mended:
+        for what in written.undone:
             log.warning("day_schema_mended", day=market.day_name(day), what=what)
         self._note_conflicts(market.day_name(day), written.conflicts)
         self._rejections.log_due()

@@ -35,8 +35,8 @@ _STOP: Final = "stop"
 class OtherDirectory:
     """Searches a directory on another disk in a separate thread, because a network disk may hang without limit."""
 
-    def __init__(self, look: Callable[[], dict[str, Mark]]) -> None:
-        self._look = look
+    def __init__(self, search: Callable[[], dict[str, Mark]]) -> None:
+        self._search = search
         self._found: dict[str, Mark] = {}
         self._wanted = threading.Event()
         self._closed = False
@@ -57,7 +57,7 @@ class OtherDirectory:
     def _run(self) -> None:
         while self._wanted.wait() and not self._closed:
             self._wanted.clear()
-            self._found = self._look()
+            self._found = self._search()
 
 
 class CopyWait:
@@ -79,7 +79,7 @@ class CopyWait:
         data_root, snapshot_dir = places
         self._queue = queue
         self._stats = stats
-        self._look = partial(find_copies, (data_root,), self._writes)
+        self._search = partial(find_copies, (data_root,), self._writes)
         self._other = None
         if snapshot_dir not in (None, data_root):
             self._other = OtherDirectory(partial(find_copies, (snapshot_dir,), self._writes))
@@ -97,7 +97,7 @@ class CopyWait:
         """Whether commits must wait for a copy."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
-            seen = self._look() | (self._other.latest() if self._other else {})
+            seen = self._search() | (self._other.latest() if self._other else {})
             self._rule.judge(seen, now_s, all_stored=not self._queue.spooled_rows)
             self._look_at_s = now_s + (_LOOK_AGAIN_S if self._rule.held else _LOOK_EVERY_S)
         held = self._rule.held

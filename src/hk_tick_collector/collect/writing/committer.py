@@ -120,7 +120,14 @@ class Committer:
         waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
         batch = replace(self.unfiled if is_home else Batch(), **part._asdict(), waiting=waiting)
         return (
-            replace(batch, reconciled=more.reconciled, instruments=more.instruments, beside=more.beside, meta=more.meta)
+            replace(
+                batch,
+                reconciled=more.reconciled,
+                instruments=more.instruments,
+                beside=more.beside,
+                meta=more.meta,
+                drift_s=more.drift_s,
+            )
             if more
             else batch
         )

@@ -70,3 +70,7 @@ class CurrentWriter:
     def keep_instruments(self, day: int, rows: list[Instrument]) -> None:
         """Lets the current writer store what OpenD says of symbols."""
         self.writer.keep_facts(day, Batch(instruments=rows))
+
+    def keep_drift(self, day: int, drift_s: float) -> None:
+        """Lets the current writer store how far our clock is from OpenD's, if it was never further on this day."""
+        self.writer.keep_facts(day, Batch(drift_s=drift_s))

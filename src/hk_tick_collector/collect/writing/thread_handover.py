@@ -46,7 +46,7 @@ class Handover:
 
     commits: deque[Commit] = field(default_factory=deque)
     gap_events: deque[Gap] = field(default_factory=deque)  # gaps that opened or closed with a commit
-    facts: deque[tuple[int, Batch]] = field(default_factory=deque)  # (day, reconciliation or instruments) to store
+    facts: deque[tuple[int, Batch]] = field(default_factory=deque)  # (day, reconciliation, instruments, drift) to store
     beside: deque[Beside] = field(default_factory=deque)  # rows of the predecessor to store
 
     def share(self, other: Handover) -> None:

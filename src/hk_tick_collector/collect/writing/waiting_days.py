@@ -22,7 +22,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.spool import Spool
 
-from .held_ticks import HeldTicks
+from .held_repeats import HeldRepeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class _Held:
     began_with: _Place = None  # the file that existed at the first failure
     spool: Spool | None = None
     spooled_rows: int = 0
-    ticks: HeldTicks = field(default_factory=HeldTicks)
+    ticks: HeldRepeats = field(default_factory=HeldRepeats)
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a replaced writer may be blocked in it
     log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
     spool_log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))

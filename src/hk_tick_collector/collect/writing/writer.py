@@ -163,7 +163,7 @@ class Writer:
         self._handover.share(retired._handover)
 
     def keep_facts(self, day: int, facts: Batch) -> None:
-        """Lets the thread store a reconciliation or instruments in a day's file, between batches of ticks."""
+        """Lets the thread store what is beside the ticks in a file of a day, between batches: `Batch` without rows."""
         self._handover.facts.append((day, facts))
 
     def keep_beside(self, beside: Beside) -> None:

@@ -19,9 +19,9 @@ from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.live.atomic_file import replace_file
 
 from .digest import DigestClock, digest
+from .message import ENGLISH, Kind, Message
 from .rules import Alerts, Memory
 from .sender import Sender
-from .words import ENGLISH, Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,12 +75,12 @@ class Alerter:
         for sender in self._senders:
             sender.start()
 
-    def look(self, status: LiveStatus) -> None:
+    def update(self, status: LiveStatus) -> None:
         """Takes the live state of this second. Raises nothing: a fault in alerts never stops collection."""
         if not self._senders or self._broken or status.state != "running":
             return
         try:
-            self._look(status)
+            self._update(status)
         except Exception:  # noqa: BLE001 - the boundary between alerts and collection
             self._broken = True
             log.bug("bug", detail="findings are not alerted any more")
@@ -100,10 +100,10 @@ class Alerter:
         for sender in self._senders:
             sender.join(max(0.0, deadline_s - time.monotonic()))
 
-    def _look(self, status: LiveStatus) -> None:
+    def _update(self, status: LiveStatus) -> None:
         now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
         memory = self._alerts.memory
-        for message in self._alerts.look(status, health.check(status, status.written_ms, self._limits), now_ms):
+        for message in self._alerts.update(status, health.check(status, status.written_ms, self._limits), now_ms):
             self._post(message)
             self._told_ms = now_ms if self._told_ms is None else self._told_ms
         day = self._digests.due(status, status.written_ms)

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from hk_tick_collector.errors import AlertError, UsageError
 from hk_tick_collector.text import plain
 
-from .words import Kind, Message
+from .message import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .words import ENGLISH
+from .message import ENGLISH
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ hundreds. A finding that returns soon after it was resolved is sent at once. Aft
 before it is resolved again. So the last message always describes the present state.
 
 Durations are measured with a clock that never goes back (`now_ms`); the times in messages are those of the event, by
-the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `words`.
+the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `message`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.spec import IF_CRITICAL, NotAlerted, Rule
 from hk_tick_collector.ops.findings.words import Words
 
-from .words import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
+from .message import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +108,7 @@ class Memory:
 
 
 class Alerts:
-    """Call `look` about once a second with the findings of `check`; the caller saves `memory`."""
+    """Call `update` about once a second with the findings of `check`; the caller saves `memory`."""
 
     def __init__(self, instance: str, memory: Memory | None = None, lang: str = ENGLISH) -> None:
         self.memory = memory or Memory({}, [])
@@ -117,7 +117,7 @@ class Alerts:
         self._stalls = 0  # of this run, as far as they were seen
         self._newest: list[tuple[int, int]] = []  # time and newest tick of the last half minute
 
-    def look(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
+    def update(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
         """The messages due now; usually none."""
         self._note(status, now_ms)
         told = []
@@ -129,7 +129,7 @@ class Alerts:
             rule = rule_of(finding)
             if rule:
                 self._see(finding, now_ms, status)
-                told += self._tell(finding, rule, now_ms, status.written_ms)
+                told += self._messages_of(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
             if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
                 # It is unknown whether the finding is over, so its alert neither opens nor closes.
@@ -202,7 +202,7 @@ class Alerts:
             size=min(item.size, finding.size or 0),
         )
 
-    def _tell(self, finding: Finding, rule: Rule, now_ms: int, wall_ms: int) -> list[Message]:
+    def _messages_of(self, finding: Finding, rule: Rule, now_ms: int, wall_ms: int) -> list[Message]:
         item = self.memory.open[finding.code]
         if item.held_ms < rule.hold_s * 1000:
             return []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from .words import Message
+    from .message import Message
 
     class Recipient(Protocol):
         """What a sender needs from a destination."""
@@ -116,7 +116,7 @@ class Sender:
                 self._destination.send(message)
             except AlertError as error:
                 with self._changed:
-                    self._tell_failure(message, error)
+                    self._log_failure(message, error)
             else:
                 with self._changed:
                     self._carried = None
@@ -137,7 +137,7 @@ class Sender:
                 self._changed.wait(left_s)
             return not self._stopping
 
-    def _tell_failure(self, message: Message, error: AlertError) -> None:
+    def _log_failure(self, message: Message, error: AlertError) -> None:
         held_back = None if self._abandoned else self._failures.allow(time.monotonic())
         if held_back is not None:
             log.warning(

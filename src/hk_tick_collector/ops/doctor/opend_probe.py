@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from hk_tick_collector import connecting, market
+from hk_tick_collector import market, tcp_connect
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 from hk_tick_collector.ops.findings import remedies
@@ -55,14 +55,14 @@ def ask(
     client_id: str,
     rsa: RsaCipher | None,
     symbols: Sequence[str],
-    resolve: connecting.Resolve | None = None,
+    resolve: tcp_connect.Resolve | None = None,
 ) -> Answers:
     """Sends every request once. Raises OpenDError if there is no connection.
 
     `resolve` looks up the host's addresses; by default the operating system does it.
     """
     deadline_s = time.monotonic() + TOTAL_S
-    resolve = resolve or connecting.Resolver()
+    resolve = resolve or tcp_connect.Resolver()
     talk, answers = _first_that_answers(host, port, _Caller(client_id, rsa, deadline_s), resolve)
     with talk.socket:
         _try(answers, "state", lambda: _ask_state(talk, answers))
@@ -72,16 +72,16 @@ def ask(
     return answers
 
 
-def _first_that_answers(host: str, port: int, caller: _Caller, resolve: connecting.Resolve) -> tuple[_Talk, Answers]:
+def _first_that_answers(host: str, port: int, caller: _Caller, resolve: tcp_connect.Resolve) -> tuple[_Talk, Answers]:
     """A connection to the first address that answers as OpenD does, found in the same way as by the service."""
     no_opend: dict[str, OpenDError] = {}  # addresses that accept connections but do not answer as OpenD does
 
-    async def others(host: str, port: int) -> list[connecting.Address]:
+    async def others(host: str, port: int) -> list[tcp_connect.Address]:
         return [address for address in await resolve(host, port) if address.where[0] not in no_opend]
 
     while True:
         try:
-            reached = asyncio.run(connecting.connect(host, port, others, all_addresses=True))
+            reached = asyncio.run(tcp_connect.connect(host, port, others, all_addresses=True))
         except OpenDError as error:
             if no_opend:  # the error of an address that accepts connections is more useful
                 raise next(iter(no_opend.values())) from None

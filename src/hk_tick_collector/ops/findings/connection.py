@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.opend.refusals import groups
+
 from . import remedies
 from .finding import Severity
 from .opend_states import NO_QUOTES, meaning_of, remedy_of
-from .refusals import groups
 from .remedies import Remedy
 from .spec import PATIENT, SMALL, SOON, FindingSpec, Rule, Says
 from .words import NO_WORDS, Words, more, same

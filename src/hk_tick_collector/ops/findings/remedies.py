@@ -10,7 +10,8 @@ import re
 import shlex
 from typing import Final, NamedTuple
 
-from . import refusals
+from hk_tick_collector.opend import refusals
+
 from .words import Words, joined
 
 

@@ -32,20 +32,30 @@ def state(task: Path) -> str:
         return ""
 
 
-def switches(pid: int) -> str:
-    """How often a process's first thread began to wait. While the number does not change, the wait is the same one."""
+def threads(pid: int) -> dict[str, tuple[str, str]]:
+    """Each thread of a process: id → its state letter, and how often it began to wait. Empty if there is no process.
+
+    While the second does not change, the wait is the same one.
+    """
+    return {task.name: (state(task), _switches(task)) for task in _tasks(pid)}
+
+
+def _switches(task: Path) -> str:
     try:
-        status = (_PROC / str(pid) / "status").read_text(errors="replace")
+        status = (task / "status").read_text(errors="replace")
     except OSError:
         return ""
     return "".join(line for line in status.splitlines() if "ctxt_switches" in line)
 
 
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return sorted((_PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
+
+
 def waits_for_disk(pid: int) -> str:
     """`frozen` or `in_kernel` if a thread of the process waits in the kernel for a disk; otherwise empty."""
-    try:
-        tasks = sorted((_PROC / str(pid) / "task").iterdir())
-    except OSError:
-        return ""
-    waiting = [task for task in tasks if state(task) == "D"]
+    waiting = [task for task in _tasks(pid) if state(task) == "D"]
     return "frozen" if any(map(is_frozen, waiting)) else "in_kernel" if waiting else ""

@@ -76,7 +76,7 @@ class MetricsServer:
             except OSError as error:
                 held_back = told.allow(time.monotonic())
                 if held_back is not None:
-                    self._tell_why_not(error, held_back)
+                    self._log_why_not(error, held_back)
             except Exception:  # noqa: BLE001 - the thread's boundary: collection continues, and the server starts again
                 log.bug("metrics_failed")
             self._stopping.wait(_RETRY_S)
@@ -93,7 +93,7 @@ class MetricsServer:
             server.stop()
         server.serve()
 
-    def _tell_why_not(self, error: OSError, repeats: int) -> None:
+    def _log_why_not(self, error: OSError, repeats: int) -> None:
         log.warning(
             "metrics_unavailable",
             address=_joined(*self._address),

@@ -147,9 +147,9 @@ class SyntheticMarket:
         place, seq, _, price, volume, turnover, direction, tick_type = self.single(security, made_ms)
         return (place, seq, ts_ms, price, volume, turnover, direction, tick_type)
 
-    def begin_anew(self, places: Iterable[int], now_ms: int) -> None:
+    def restart_counters(self, places: Iterable[int], now_ms: int) -> None:
         """Restarts counters at 1 with the next second; CollectorError if sequences would repeat."""
-        self._sequences.begin_anew(places, now_ms)
+        self._sequences.restart_counters(places, now_ms)
 
     def resume(self, ticks: Iterable[MadeRow], others: Iterable[tuple[int, int, int | None]] = ()) -> None:
         """Continues after ticks that were made before: their days' counters, and the prices of the order book.

@@ -83,7 +83,7 @@ class Numbering(Protocol):
         """Takes back the latest tick of that day."""
         ...
 
-    def begin_anew(self, now_ms: int) -> None:
+    def restart_counters(self, now_ms: int) -> None:
         """Restarts the counter at 1 with the next second; CollectorError if sequences would repeat."""
         ...
 
@@ -129,13 +129,13 @@ class Sequences:
             if numbering := self._numberings.get(place):
                 numbering.take_back(ts_ms)
 
-    def begin_anew(self, places: Iterable[int], now_ms: int) -> None:
+    def restart_counters(self, places: Iterable[int], now_ms: int) -> None:
         """Restarts the counters of these symbols at 1 with the next second; CollectorError if that is impossible."""
         for place in sorted(places):
             numbering = self._numberings.get(place)
             if numbering is None:
                 numbering = self._numberings[place] = _numbering(COUNTER, self._seed, self._symbols[place])
-            numbering.begin_anew(now_ms)
+            numbering.restart_counters(now_ms)
 
     def is_plain(self, place: int) -> bool:
         """Whether the sequences of a symbol only number its ticks, in the same way on each day."""
@@ -195,7 +195,7 @@ class _Counter:
     def take_back(self, ts_ms: int) -> None:
         self._day(ts_ms).nth -= 1
 
-    def begin_anew(self, now_ms: int) -> None:
+    def restart_counters(self, now_ms: int) -> None:
         state = self._day(now_ms)
         state.anew, state.second = True, max(state.second, now_ms // 1000)
 
@@ -279,7 +279,7 @@ class _Plain:
     def take_back(self, ts_ms: int) -> None:
         del ts_ms
 
-    def begin_anew(self, now_ms: int) -> None:
+    def restart_counters(self, now_ms: int) -> None:
         del now_ms
         raise CollectorError("its sequences would not be unique after a restart")
 

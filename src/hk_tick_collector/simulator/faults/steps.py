@@ -461,7 +461,7 @@ async def _outliers(stage: Stage, symbols: Sequence[str], off_ms: int) -> None:
 async def _restart_sequence(stage: Stage, symbols: Sequence[str]) -> None:
     synthetic, places = stage.synthetic(), _places(stage, symbols)
     async with stage.making:
-        synthetic.begin_anew(places, stage.made_until_ms)
+        synthetic.restart_counters(places, stage.made_until_ms)
 
 
 FAULTS: Final[dict[str, Callable[..., Any]]] = {

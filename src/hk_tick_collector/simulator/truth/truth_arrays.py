@@ -118,7 +118,7 @@ class Truth:
         """When a tick was made, UTC epoch ms: its own time, except for an outlier."""
         return self._made_ms.get((symbol, seq, ts_ms), ts_ms)
 
-    def strangers(self, day: str, symbol: str) -> Sequence[tuple[int, int]]:
+    def of_other_dates(self, day: str, symbol: str) -> Sequence[tuple[int, int]]:
         """Sequence and moment of the ticks that were made on a day and have the date of another."""
         return self._strangers.get((day, symbol), [])
 

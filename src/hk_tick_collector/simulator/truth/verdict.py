@@ -336,7 +336,7 @@ class _JudgeDay:
     def _judge_gaps(self, symbol: str, missing: Sequence[_Missing], rejects: Sequence[int]) -> None:
         """Compares open gaps with missing ticks: each must explain the other exactly."""
         count, verdict = self._count, self._verdict
-        strangers = self._truth.strangers(self._day.name, symbol)
+        of_other_dates = self._truth.of_other_dates(self._day.name, symbol)
         seqs = [tick.seq for tick in missing]
         explained = bytearray(len(missing))
         sized: list[tuple[int, int]] = []
@@ -350,7 +350,7 @@ class _JudgeDay:
             inside = _inside(gap, missing, seqs)
             for place in inside:
                 explained[place] = 1
-            others = sum(covers(gap, seq, made_ms) for seq, made_ms in strangers)
+            others = sum(covers(gap, seq, made_ms) for seq, made_ms in of_other_dates)
             self._judge_number(gap, len(inside), _between(rejects, gap) + others)
             if gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None:
                 sized.append((gap.from_seq, gap.to_seq))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hk_tick_collector.ops.findings.refusals import (
+from hk_tick_collector.opend.refusals import (
     OTHER,
     QUOTA,
     QUOTE_RIGHT,
@@ -40,7 +40,7 @@ from hk_tick_collector.ops.findings.refusals import (
         ("", OTHER),
     ],
 )
-def test_the_cause_is_read_from_the_words(words: str, cause: str) -> None:
+def test_the_cause_is_read_from_the_text(words: str, cause: str) -> None:
     """In English, and in both scripts of Chinese."""
     assert cause_of(words) == cause
 
@@ -57,7 +57,7 @@ def test_the_cause_is_read_from_the_words(words: str, cause: str) -> None:
         ("HK.00700", "HK.00700"),
     ],
 )
-def test_the_symbol_is_taken_out_of_the_words(words: str, kept: str) -> None:
+def test_the_symbol_is_removed_from_the_text(words: str, kept: str) -> None:
     """So that all symbols with one cause have the same text; if nothing else is left the text is kept."""
     assert without_codes(words, ["HK.00700"]) == kept
 
@@ -91,8 +91,8 @@ def test_the_largest_group_comes_first() -> None:
         ("left 0.5 of 100", "left 17 of 3"),
     ],
 )
-def test_numbers_and_symbols_make_no_group_of_their_own(words: str, others: str) -> None:
-    """Refusals whose words differ by these alone are one group, told in the words of the first."""
+def test_numbers_and_symbols_do_not_separate_groups(words: str, others: str) -> None:
+    """Refusals whose texts differ only in these are one group, reported with the text of the first."""
     assert pattern_of(words) == pattern_of(others)
     (group,) = groups({"HK.00001": words, "HK.00002": others, "HK.00003": words})
     assert (group.words, len(group.symbols)) == (words, 3)

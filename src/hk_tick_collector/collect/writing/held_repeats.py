@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _KEPT: Final = WINDOW_ROWS + 100
 
 
-class HeldTicks:
+class HeldRepeats:
     """The waiting ticks of one day. For one thread."""
 
     def __init__(self) -> None:

@@ -15,13 +15,13 @@ import pytest
 import uvloop
 from tests.scripted_opend import accepted, frame
 
-from hk_tick_collector import connecting
-from hk_tick_collector.connecting import Address, Resolver, connect
+from hk_tick_collector import tcp_connect
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.ops.doctor.opend import check_answers
 from hk_tick_collector.ops.doctor.opend_probe import Answers, ask
+from hk_tick_collector.tcp_connect import Address, Resolver, connect
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -49,7 +49,7 @@ def answering(host: str = "127.0.0.3") -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def resolves_to(*hosts: str) -> connecting.Resolve:
+def resolves_to(*hosts: str) -> tcp_connect.Resolve:
     """A name server that returns these addresses for every name."""
 
     async def resolve(_: str, port: int) -> list[Address]:
@@ -69,7 +69,7 @@ def sockets() -> int:
     return found
 
 
-async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str, str, dict[str, str]]:
+async def where(coroutine: Coroutine[Any, Any, tcp_connect.Reached]) -> tuple[str, str, dict[str, str]]:
     """The address that was reached, the peer of the socket, the failures; the socket is closed."""
     async with asyncio.timeout(CAP_S):
         reached = await coroutine
@@ -78,7 +78,7 @@ async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str
 
 
 @RUNNERS
-def test_an_address_without_an_answer_costs_a_short_time(run: Any) -> None:
+def test_an_address_without_an_answer_causes_a_short_delay(run: Any) -> None:
     """The second address is used although the first has not failed yet; no socket of the first attempt stays open."""
     with answering() as port, swallowing(port):
         before = sockets()
@@ -88,7 +88,7 @@ def test_an_address_without_an_answer_costs_a_short_time(run: Any) -> None:
 
 
 @RUNNERS
-def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
+def test_an_address_that_refuses_causes_no_delay(run: Any) -> None:
     """The next address is tried at once, and the refusal is reported."""
     with answering() as port:
         found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
@@ -96,9 +96,9 @@ def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
 
 
 @RUNNERS
-def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_every_address(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor` reports each address that does not answer, at any place in the list."""
-    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 1.0)
+    monkeypatch.setattr(tcp_connect, "ADDRESS_LIMIT_S", 1.0)
     hosts = ("127.0.0.4", "127.0.0.3", "127.0.0.2")
     with answering() as port, swallowing(port):
         before = sockets()
@@ -111,7 +111,7 @@ def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch:
 @RUNNERS
 def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what was wrong with which address; for a single address it says the cause alone."""
-    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 0.3)
+    monkeypatch.setattr(tcp_connect, "ADDRESS_LIMIT_S", 0.3)
     with answering() as port:
         pass
     with swallowing(port):
@@ -124,7 +124,7 @@ def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.Mon
 
 
 @RUNNERS
-def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
+def test_a_stop_while_connecting_leaves_no_socket(run: Any) -> None:
     """The service stops while it tries addresses."""
 
     async def story(port: int) -> None:
@@ -148,7 +148,7 @@ def test_an_address_that_was_no_opend_comes_last() -> None:
         assert asyncio.run(where(connect("opend.test", port, resolve, last={"127.0.0.2"})))[0] == "127.0.0.3"
 
 
-def test_families_take_turns() -> None:
+def test_ipv6_and_ipv4_addresses_alternate() -> None:
     """If all IPv6 addresses of a host are dead, the first IPv4 address is the second to be tried."""
     tried: list[str] = []
 
@@ -158,7 +158,7 @@ def test_families_take_turns() -> None:
 
     hosts = ("::1", "::2", "::3", "127.0.0.2", "127.0.0.3", "::1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connecting, "_attempt", attempt)
+        patch.setattr(tcp_connect, "_attempt", attempt)
         with pytest.raises(OpenDError):
             asyncio.run(connect("opend.test", 1, resolves_to(*hosts)))
     assert tried == ["::1", "127.0.0.2", "::2", "127.0.0.3", "::3"]
@@ -167,7 +167,7 @@ def test_families_take_turns() -> None:
 @RUNNERS
 def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lookup has a time limit; while one still runs, the next attempt waits for it and uses its answer."""
-    monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", 0.05)
+    monkeypatch.setattr(tcp_connect, "LOOKUP_LIMIT_S", 0.05)
     answer, asked = threading.Event(), list[str]()
 
     def lookup(host: str, port: int) -> list[Address]:
@@ -181,7 +181,7 @@ def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch:
             with pytest.raises(OpenDError, match="not resolved within"):
                 await connect("opend.test", port, resolver)
         answer.set()
-        monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", CAP_S)
+        monkeypatch.setattr(tcp_connect, "LOOKUP_LIMIT_S", CAP_S)
         assert (await where(connect("opend.test", port, resolver)))[0] == "127.0.0.3"
 
     with answering() as port:
@@ -216,10 +216,10 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
     """A process can exit although its lookup never ends."""
     script = (
         "import asyncio, threading\n"
-        "from hk_tick_collector import connecting\n"
-        "connecting.LOOKUP_LIMIT_S = 0.05\n"
-        "resolver = connecting.Resolver(lambda *_: threading.Event().wait())\n"
-        "asyncio.run(connecting.connect('opend.test', 1, resolver))\n"
+        "from hk_tick_collector import tcp_connect\n"
+        "tcp_connect.LOOKUP_LIMIT_S = 0.05\n"
+        "resolver = tcp_connect.Resolver(lambda *_: threading.Event().wait())\n"
+        "asyncio.run(tcp_connect.connect('opend.test', 1, resolver))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=CAP_S)
     assert "was not resolved within" in done.stderr
@@ -229,7 +229,7 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
     ("unreachable", "outcome"),
     [({}, "ok"), ({"::1": "Connection refused"}, "ok"), ({"127.0.0.2": "no answer within 3 s"}, "warning")],
 )
-def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
+def test_doctor_reports_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
     """The address that answered is always shown; localhost's IPv6, where OpenD does not listen, is no finding."""
     answers = Answers(server_ver=1011, address="127.0.0.3", unreachable=unreachable)
     check = next(iter(check_answers(answers, ["HK.00700"], 0, drift_warn_s=2.0, today=20_000)))

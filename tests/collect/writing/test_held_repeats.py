@@ -1,4 +1,4 @@
-"""Rows of a tick that waits already, told from rows of new ticks."""
+"""Rows of a tick that is already held, distinguished from rows of new ticks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hk_tick_collector.collect.writing.held_ticks import HeldTicks
+from hk_tick_collector.collect.writing.held_repeats import HeldRepeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
 def test_each_tick_counts_once(tick: Callable[..., TickRow], batch: int) -> None:
-    """Whatever batches they come in, in order or not: what OpenD gives again is counted, of each symbol by itself."""
-    held = HeldTicks()
+    """In any batches, in order or not: ticks that OpenD returns again are counted, for each symbol separately."""
+    held = HeldRepeats()
     first = [tick(symbol, seq) for seq in range(1, 1200) for symbol in ("HK.00005", "HK.00700")]
     late, again = [tick("HK.00700", 0)], first[-2000:]
     for rows in (first, again, late, again, late):
@@ -26,9 +26,9 @@ def test_each_tick_counts_once(tick: Callable[..., TickRow], batch: int) -> None
     assert held.again == 2 * len(again) + 1
 
 
-def test_what_opend_can_give_again_is_known(tick: Callable[..., TickRow]) -> None:
-    """Of a symbol's many ticks the newest thousand, whatever came before."""
-    held = HeldTicks()
+def test_ticks_that_opend_can_return_again_are_known(tick: Callable[..., TickRow]) -> None:
+    """The newest thousand ticks of each symbol."""
+    held = HeldRepeats()
     for start in range(0, 20_000, 500):
         held.add([tick("HK.00700", seq) for seq in range(start, start + 500)])
     held.add([tick("HK.00700", seq) for seq in range(19_000, 20_000)])

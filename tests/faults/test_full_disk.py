@@ -89,7 +89,7 @@ def collected(workdir: Path) -> Iterator[Collected]:
     both.end()
 
 
-def test_a_disk_that_is_full_for_a_while_costs_nothing(collected: Collected) -> None:
+def test_a_disk_that_is_full_for_a_while_loses_no_tick(collected: Collected) -> None:
     """`disk_full` in `status` and in the log while ticks wait in memory; then every tick is stored, exit code 0."""
     collected.wait_for(lambda: collected.status().get("stored", 0) > 0)
     full = collected.run.inject(Fault(operations=("write", "truncate"), error="ENOSPC"))

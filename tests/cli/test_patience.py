@@ -1,0 +1,44 @@
+"""The limit on how long a reading child may wait counts waiting, not work, in all of its threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hk_tick_collector.cli import _patience
+from hk_tick_collector.cli._patience import in_child
+from hk_tick_collector.errors import BusyFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def computed(cpu_s: float) -> int:
+    """Works for so many seconds of CPU time in a second thread, for which the first one waits."""
+    rounds = 0
+
+    def work() -> None:
+        nonlocal rounds
+        while time.thread_time() < cpu_s:
+            rounds += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return rounds
+
+
+def test_a_thread_that_waits_for_one_that_works_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a large Parquet file, which the threads of Arrow decode: that is no lock, however long it takes."""
+    monkeypatch.setattr(_patience, "_ALL_WAITS_S", 0.5)
+    assert in_child(lambda: computed(2.0), tmp_path) > 0
+
+
+def test_a_child_that_only_waits_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its threads sleep."""
+    monkeypatch.setattr(_patience, "_ALL_WAITS_S", 0.5)
+    with pytest.raises(BusyFileError, match="stays locked"):
+        in_child(threading.Event().wait, tmp_path)
