@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from tests.archive.conftest import files_in, verify_sh
 from tests.bigday import make_big_day
 from tests.predecessor_files import write_file
 
+from hk_tick_collector import market
 from hk_tick_collector.archive.chain import read_chain
 from hk_tick_collector.archive.places import Directory
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.store.dayfile import StoreOptions, seal
 
 if TYPE_CHECKING:
@@ -126,6 +129,20 @@ def test_days_that_cannot_be_archived(cli: Cli, data: Path, archive_root: Path) 
     done = cli("archive", "--day", "20261117")
     assert done.returncode == 1
     assert "20261117 is not sealed: ticks may still come" in only_line(done)
+
+
+def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
+    """The clock of the host was set back: that days are left alone is not passed over in silence."""
+    shutil.copy(data / f"{DAYS[0]}.db", data / "20991130.db")
+    shutil.copy(data / f"{DAYS[0]}.db", data / "20991231.db")
+    done = cli("archive")
+    assert done.returncode == 0
+    today = market.day_name(market.day_number(now_ms()))
+    assert (
+        f"warning: 20991130 and 1 more days are after today, {today}, by the clock of this host: they are not archived"
+        " -> timedatectl status\n"
+    ) in done.stderr
+    assert "20991231: " not in done.stdout
 
 
 def test_the_key_is_gone(cli: Cli, data: Path) -> None:

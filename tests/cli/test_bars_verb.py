@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -167,6 +168,15 @@ def test_a_file_is_replaced_only_on_request(cli: Cli, stored: Path) -> None:
     assert len((stored / "mine.csv").read_text().splitlines()) == 1 + len(expected(DAYS[0], every_ms=60_000))
 
 
+def test_bars_of_ticks_fit_into_80_columns(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
+    """The end of a bar is left out and named, before a line is wrapped."""
+    code, text = on_terminal("bars", "--day", DAYS[0], "--ticks", "2", COLUMNS="80")
+    assert code == 0
+    table = re.sub("\33\\[[0-9;?]*[a-zA-Z]", "", text).partition("(not shown at 80 columns: ")
+    assert max(map(len, table[0].rpartition("\r")[2].splitlines())) <= 80
+    assert table[2].startswith("end, turnover, vwap")
+
+
 def test_a_terminal_shows_progress(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
     """A bar while it works, and only the result's line in the end."""
     code, shown = on_terminal("bars", "--since", DAYS[0], "--out", "a.parquet")
@@ -202,6 +212,7 @@ def test_without_the_extra_it_says_so(stored: Path) -> None:
         (("--day", "20261120", "--since", "20261119"), "--day and --since both name a day"),
         (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119"),
         (("--since", "12:00", "--until", "10:00"), "--since 12:00 is not earlier than --until 10:00"),
+        (("--archive", "s3://bucket/x"), "an archive at s3://bucket/x cannot be read in place"),
         (("--since", "yesterday"), "--since yesterday is neither a day nor a time"),
         (("--day", "20261118"), "there is no "),
         (("00700",), "did you mean HK.00700?"),

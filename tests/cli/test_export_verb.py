@@ -197,6 +197,17 @@ def test_a_wrong_request_writes_nothing(export: Cli, workdir: Path, args: list[s
     assert sorted(workdir.iterdir()) == before
 
 
+def test_an_archive_in_an_object_store(export: Cli) -> None:
+    """It is not read in place: that of the settings is left out with one line, a named one is refused."""
+    done = export("--day", "20261120", "--out", "a.csv", ARCHIVE_DIR="s3://bucket/ticks")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks is no directory; name a copy")
+    assert "UserWarning" not in done.stderr
+    done = export("--day", "20261120", "--out", "b.csv", "--archive", "s3://bucket/ticks")
+    assert done.returncode == 2
+    assert "an archive at s3://bucket/ticks cannot be read in place: copy it, or bring days back with" in done.stderr
+
+
 def test_an_existing_file_is_kept(export: Cli, workdir: Path) -> None:
     """Until --replace says otherwise; a link to a file is not followed."""
     (workdir / "a.csv").write_text("mine")
@@ -210,8 +221,8 @@ def test_an_existing_file_is_kept(export: Cli, workdir: Path) -> None:
     assert len((workdir / "b.csv").read_text().splitlines()) == ROWS + 1
 
 
-@pytest.mark.parametrize("form", ["parquet", "csv.zst", "csv", "arrow"])
 @pytest.mark.parametrize("split", [[], ["--split", "symbol"]])
+@pytest.mark.parametrize("form", ["parquet", "csv", "csv.zst", "arrow", "jsonl"])
 def test_a_disk_that_fills_leaves_nothing(days: Days, workdir: Path, split: list[str], form: str) -> None:
     """The kernel refuses to let the file grow: one line, exit code 1, and no file of any name."""
     (workdir / "out").mkdir()

@@ -116,7 +116,7 @@ def test_missing_ticks_decide_the_verdict(cli: Cli, root: Path) -> None:
     assert total["verdicts"] == {"OK": 1, "WARNING": 1, "CRITICAL": 1, "UNKNOWN": 0}
     assert (total["worst"][0]["symbol"], total["worst"][0]["missing"]) == ("HK.00700", 551)
     done = cli("quality")
-    assert done.stdout.startswith("CRITICAL: 2 of 3 days, first 20261120: 97.56097 % complete: 500 ticks")
+    assert done.stdout.startswith("CRITICAL: 1 of 3 days (WARNING 1), first 20261120: 97.56097 % complete: 500 ticks")
     assert done.stdout.splitlines()[0].endswith(" -> hk-tick-collector quality --day 20261120")
 
 

@@ -11,6 +11,7 @@ from hk_tick_collector.config import object_store_variables
 from hk_tick_collector.errors import UsageError
 
 from ._options import day_named
+from ._show import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,25 @@ def place_named(named: str | None, settings: Settings, option: str, env_file: Pa
     if not where:
         raise UsageError("no archive is named", hint=f"set ARCHIVE_DIR, or name a directory with {option}")
     return place_at(where, object_store_variables(env_file))
+
+
+def readable_archive(named: str | None, settings: Settings) -> Path | None:
+    """The directory of an archive whose days are read in place: of an option, else of ARCHIVE_DIR; None if neither.
+
+    UsageError if the option names an object store. If ARCHIVE_DIR does, its days are left out with a warning.
+    """
+    from pathlib import Path
+
+    from hk_tick_collector.data.days import demand_local
+
+    if named is not None:
+        demand_local(named)
+        return Path(named)
+    where = settings.archive_dir or ""
+    if "://" in where:
+        warn(f"archived days are left out: {where} is no directory; name a copy on this host with --archive")
+        return None
+    return Path(where) if where else None
 
 
 def days_between(there: Iterable[str], since: str | None, until: str | None) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import Words, same
 from hk_tick_collector.quality.figures import AWAY as WITHOUT_OPEND
 from hk_tick_collector.quality.figures import COMPLETE, GAPS, ROWS, TOTALS, WORST, away_sum, seconds, worst
@@ -36,14 +35,22 @@ def verdict_line(found: Overall, lang: str) -> str:
         counts = ", ".join(f"{name} {found.standings[name]:,}" for name in STANDINGS if found.standings[name])
         text = Words("OK: {days:,} days, {rows:,} ticks: {counts}", "OK: {days:,} 日，{rows:,} 筆 tick：{counts}")
         return text.filled(days=len(found.days), rows=found.rows, counts=counts).of(lang)
-    wrong = sum(day.judged.severity is not Severity.OK for day in found.days)
+    worst_name, many = found.severity.name, found.severities
+    others = [name for name in ("CRITICAL", "WARNING") if name != worst_name and many[name]]
     text = Words(
-        "{severity}: {wrong:,} of {days:,} days, first {day}: {why} -> hk-tick-collector quality --day {day}",
-        "{severity}: {days:,} 日之中有 {wrong:,} 日，首先看 {day}：{why} -> hk-tick-collector quality --day {day}",
+        "{severity}: {wrong:,} of {days:,} days{others}, first {day}: {why} -> hk-tick-collector quality --day {day}",
+        "{severity}: {days:,} 日之中有 {wrong:,} 日{others}，首先看 {day}：{why}"
+        " -> hk-tick-collector quality --day {day}",
     )
     return text.filled(
-        severity=found.severity.name,
-        wrong=wrong,
+        severity=worst_name,
+        wrong=many[worst_name],
+        others=Words(
+            f" ({', '.join(f'{name} {many[name]:,}' for name in others)})",
+            f"（{'、'.join(f'{name} {many[name]:,} 日' for name in others)}）",
+        )
+        if others
+        else "",
         days=len(found.days),
         day=first.facts.day,
         why=first.judged.findings[0].words,

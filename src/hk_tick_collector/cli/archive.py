@@ -101,8 +101,13 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
         if day not in there:
             raise no_file(settings.data_root, day)
         return _Asked([day], by_name=True, replace=replace)
-    days = [each for each in days_between(there, since, until) if each < today()]
-    return _Asked(days, by_name=replace, replace=replace)
+    chosen, now = days_between(there, since, until), today()
+    if later := [each for each in chosen if each > now]:
+        which = f"{later[0]} is" if len(later) == 1 else f"{later[0]} and {len(later) - 1:,} more days are"
+        them = "it is" if len(later) == 1 else "they are"
+        words = f"{which} after today, {now}, by the clock of this host: {them} not archived"
+        warn(f"{words} -> timedatectl status")
+    return _Asked([each for each in chosen if each < now], by_name=replace, replace=replace)
 
 
 def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Result], Registered | None]:

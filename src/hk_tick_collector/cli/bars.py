@@ -13,11 +13,11 @@ import typer
 from hk_tick_collector import __version__
 from hk_tick_collector.bars import BarSpec
 from hk_tick_collector.data.complete import demand_free, write_file
-from hk_tick_collector.data.days import local_archive
 from hk_tick_collector.data.formats import Format as FileFormat
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
 
+from ._archives import readable_archive
 from ._bar_reading import Reading, make_plan
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, in_child
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _RIGHT: Final = frozenset(
     {"open", "high", "low", "close", "volume", "turnover", "vwap", "trades", "buy", "sell", "late"}
 )
-_SPARE: Final = ("late", "sell", "buy", "turnover", "session", "trades", "vwap")
+_SPARE: Final = ("late", "sell", "buy", "turnover", "session", "trades", "vwap", "end")
 
 
 class Prices(StrEnum):
@@ -85,7 +85,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace FILE, once the new one is complete")] = False,
     archive: Annotated[
-        Path | None, typer.Option("--archive", metavar="DIR", help="the archive; default: ARCHIVE_DIR")
+        str | None, typer.Option("--archive", metavar="DIR", help="the archive; default: ARCHIVE_DIR")
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
@@ -119,7 +119,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     for module in ("pyarrow", "numpy", "adbc_driver_sqlite.dbapi"):
         need(module, "data")
     settings = settings_in_force(env_file)
-    places = (settings.data_root, archive or local_archive(settings.archive_dir))
+    places = (settings.data_root, readable_archive(archive, settings))
     plan = in_child(lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE), settings.data_root)
     if plan.gaps:
         warn(f"{plan.gaps} -> hk-tick-collector gaps --open")

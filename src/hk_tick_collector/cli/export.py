@@ -14,7 +14,6 @@ import typer
 from hk_tick_collector import __version__
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data.complete import demand_free, write_file
-from hk_tick_collector.data.days import local_archive
 from hk_tick_collector.data.export import (
     Plan,
     demand_finished,
@@ -29,6 +28,7 @@ from hk_tick_collector.data.ranges import DayRange, Times, read_day, read_time
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
 
+from ._archives import readable_archive
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, each_in_child, in_child
 from ._progress import Watch
@@ -92,7 +92,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
         bool, typer.Option("--replace", help="replace a file of that name, once the new one is complete")
     ] = False,
     archive: Annotated[
-        Path | None, typer.Option("--archive", metavar="DIR", help="where archived days are; default: ARCHIVE_DIR")
+        str | None, typer.Option("--archive", metavar="DIR", help="where archived days are; default: ARCHIVE_DIR")
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
@@ -119,7 +119,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     chosen = _columns(columns)
     settings = settings_in_force(env_file)
     at_ms = now_ms()
-    places = (settings.data_root, archive or local_archive(settings.archive_dir))
+    places = (settings.data_root, readable_archive(archive, settings))
     plan = in_child(lambda: make_plan(places, wanted, days, times, at_ms), settings.data_root)
     demand_some(plan, split=split is not None)
     target = _target(plan, out, form, Target(Path(), Format.PARQUET, split is not None, chosen, replace))

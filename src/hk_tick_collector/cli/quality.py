@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -27,6 +27,7 @@ from hk_tick_collector.quality.page_file import demand_replaceable, write_page
 from hk_tick_collector.quality.places import list_places
 from hk_tick_collector.quality.verdict import judge
 
+from ._archives import readable_archive
 from ._missing import no_file
 from ._options import AsJson, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import each_in_child, in_child
@@ -65,7 +66,7 @@ def quality(
         Path | None, typer.Option(metavar="FILE", help="write a page with pictures: all days, and one day in detail")
     ] = None,
     archive: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="directory of the archive; default: ARCHIVE_DIR")
+        str | None, typer.Option(metavar="DIR", help="directory of the archive; default: ARCHIVE_DIR")
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
@@ -114,10 +115,10 @@ def quality(
 class _Source:
     """Reads days in child processes, and draws a bar on a terminal while the ticks of a day are read."""
 
-    def __init__(self, settings: Settings, archive: Path | None, symbols: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, archive: str | None, symbols: tuple[str, ...]) -> None:
         self._settings = settings
         self._named = archive
-        self._archive = archive or _archive_of(settings)
+        self._archive = readable_archive(archive, settings)
         self._symbols = symbols
         self._now_ms = now_ms()
         self._draws = can_redraw(sys.stderr)
@@ -197,15 +198,6 @@ class _Source:
                 full = min(_BAR, _BAR * item.read // max(item.rows, 1))
                 bar = f"{'#' * full}{'.' * (_BAR - full)}"
                 redraw(f"{item.day} [{bar}] {item.read:,} of {item.rows:,} ticks", sys.stderr)
-
-
-def _archive_of(settings: Settings) -> Path | None:
-    """The directory of ARCHIVE_DIR, if there is one."""
-    where = settings.archive_dir or ""
-    if "://" in where:
-        warn(f"archived days are left out: {where} is no directory; name a copy on this host with --archive")
-        return None
-    return Path(where) if where else None
 
 
 def _can_scan(places: Sequence[Place]) -> bool:

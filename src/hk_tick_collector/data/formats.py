@@ -101,6 +101,11 @@ class _Parquet:
         self.flush()
         self._writer.close()
 
+    def __del__(self) -> None:
+        """If it was not closed, the file was given up: pyarrow would write its end, and complain that it cannot."""
+        if made := getattr(self, "_writer", None):
+            made.is_open = False
+
 
 class _Arrow:
     """An Arrow file (Feather version 2), compressed with zstd."""
