@@ -67,7 +67,7 @@ def hkt(ts_ms: int) -> datetime:
 
 def is_weekday(day: int) -> bool:
     """Monday to Friday: used for a day before OpenD's trading calendar is known."""
-    return day_date(day).weekday() < 5
+    return (day + 3) % 7 < 5  # day 0, 1 January 1970, was a Thursday
 
 
 def state_name(state: int) -> str:

@@ -221,7 +221,7 @@ def test_a_copy_under_the_name_of_another_day_is_refused(make_day: MakeDay, plac
     """Its ticks are of another day, so a certificate of the day in its name would say what is not true."""
     source = make_day(DAY)
     copy = source.rename(source.with_name(f"{NEXT}.db"))
-    with pytest.raises(StoreError, match=f"is the file of {DAY}, and its name says {NEXT}"):
+    with pytest.raises(StoreError, match=f"is the file of {DAY}, not of {NEXT}"):
         archived(place, key, copy)
     assert [name for name in files_in(place.root) if NEXT[-2:] in name] == []
 

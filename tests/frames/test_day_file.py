@@ -166,3 +166,9 @@ def test_without_the_extra_it_says_how_to_install_it(path: Path, monkeypatch: py
     with pytest.raises(CollectorError) as told:
         next(read_ticks(path))
     assert told.value.hint == "sudo bash deploy/install.sh --upgrade --extras data"
+
+
+def test_more_symbols_than_sqlite_has_parameters(path: Path) -> None:
+    """A list of the whole market, and more, is no error."""
+    names = [f"HK.{number:05d}" for number in range(40_000)]
+    assert sum(batch.num_rows for batch in read_ticks(path, symbols=names)) == 200

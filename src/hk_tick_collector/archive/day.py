@@ -69,10 +69,9 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     before = chain.by_day.get(day)
     if day in chain.damaged:
         raise ArchiveError(chain.damaged[day], hint="hk-tick-collector certificate --check; move it away to go on")
+    state = _state(source)  # before anything is read
     facts = read_facts(source)
-    _demand_day(source, facts)
     demand_sealed(source, facts)
-    state = _state(source)
     origin = Origin(run.instance, need("pyarrow", "data").__version__, *_identified(source, run), chain.last)
     if before is not None and _is_same(run, before, source, facts, origin.day_file_sha256):
         damaged = _damaged(run.place, before)
@@ -102,16 +101,6 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     chain.by_day[day] = certificate
     stored_bytes = sum(size for size, _ in sizes)
     return Outcome(REPLACED if before else ARCHIVED, certificate, stored_bytes, time.monotonic() - began_s)
-
-
-def _demand_day(source: Path, facts: DayFacts) -> None:
-    """StoreError for a file of another day, such as a copy under another name: its certificate would be wrong."""
-    day = facts.meta.get("trading_day", source.stem)
-    if day != source.stem:
-        raise StoreError(
-            f"{source} is the file of {day}, and its name says {source.stem}",
-            hint=f"give it its name again if there is no {day}.db, else move it away",
-        )
 
 
 def _identified(source: Path, run: Run) -> tuple[str, int]:

@@ -119,7 +119,8 @@ def demand_sealed(path: Path, facts: DayFacts) -> int:
             hint="the collector seals a day from 06:00 on the next morning: hk-tick-collector status",
         )
     if (day := facts.meta.get("trading_day", path.stem)) != path.stem:
-        raise StoreError(f"{path} is the file of {day}, not of {path.stem}", hint="give it its own name again")
+        hint = f"give it its own name again if there is no {day}.db, otherwise move it away"
+        raise StoreError(f"{path} is the file of {day}, not of {path.stem}", hint=hint)
     return facts.sealed_ms
 
 

@@ -5,6 +5,7 @@ It reads only, in one transaction, beside the collector. See docs/decisions for 
 
 from __future__ import annotations
 
+import json
 from contextlib import closing, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+_LISTED: Final = 1000
 BATCH_ROWS: Final = 65_536  # larger batches are not faster, smaller ones are slower
 # The driver takes a column's type from the first batch, and int64 if all of it is NULL. A text in a later batch would
 # then be an error. So a missing text is read as an empty one, which no day file has, and made null again.
@@ -68,8 +70,11 @@ def _where(symbols: Sequence[str], from_ms: int | None, to_ms: int | None) -> tu
     terms: list[str] = []
     values: list[Any] = []
     if symbols:
-        terms.append(f"symbol IN ({', '.join('?' * len(symbols))})")
-        values += symbols
+        # One parameter for all, because SQLite allows 32,766. For few symbols a list is read faster.
+        many = len(symbols) > _LISTED
+        chosen = "SELECT value FROM json_each(?)" if many else ", ".join("?" * len(symbols))
+        terms.append(f"symbol IN ({chosen})")
+        values += [json.dumps(symbols)] if many else symbols
     if from_ms is not None:
         terms.append("ts_ms >= ?")
         values.append(from_ms)
