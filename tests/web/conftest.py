@@ -1,0 +1,183 @@
+"""For tests of the page: the real verb `web` as a process, plain HTTP, and Debian's chromium.
+
+A browser is started once for each worker; each test has a context of its own, with its own cookies. What a page must
+not do is checked for every page that a test opens: an error on its console, and a request to anywhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+from tests.live_state import leave_live_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+CAP_S: Final = 120.0
+CAP_MS: Final = CAP_S * 1000
+CHROMIUM: Final = "/usr/bin/chromium"
+_ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WELL: Final = {  # the live state of a collector with which all is well
+    "state": "running",
+    "instance": "test",
+    "connected": True,
+    "program": "ready",
+    "quote_logged_in": True,
+    "address": "127.0.0.1:11111",
+    "market_state": "rest",
+    "symbols": 3,
+    "subscribed": 3,
+    "max_queue_rows": 1_000_000,
+    "disk_free_mb": 50_000,
+    "drift_s": 0.1,
+    "rows_per_s": [10, 20, 30],
+    "commit_ms_p50": 1.5,
+    "commit_ms_p99": 4.5,
+    "outage_budget_s": 90.0,
+    "busiest_symbol": "HK.00700",
+}
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    code: int
+    headers: dict[str, str]  # names in lower case
+    text: str
+
+
+def well(**values: Any) -> dict[str, Any]:
+    """A live state of this second with which all is well, with these fields."""
+    now_ms = time.time_ns() // 10**6
+    times = {"written_ms": now_ms, "started_ms": now_ms - 3_600_000, "link_since_ms": now_ms - 3_600_000}
+    return {**WELL, **times, "newest_ts_ms": now_ms - 500, **values}
+
+
+class Web:
+    """`web` as a process."""
+
+    def __init__(self, directory: Path, settings: str) -> None:
+        self.data_root = directory / "HK"
+        self.data_root.mkdir(exist_ok=True)
+        env_file = directory / "web.env"
+        env_file.write_text(f"DATA_ROOT={self.data_root}\nWEB_ADDR=127.0.0.1:0\nINSTANCE_ID=test\n{settings}", "utf-8")
+        self._log = directory / "web.log"
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-X", "dev", "-m", "hk_tick_collector", "web", "--env-file", str(env_file)],
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.pid = self._process.pid
+        self.url = self._wait_for_url()
+        self.port = int(self.url.rpartition(":")[2])
+
+    @property
+    def output(self) -> str:
+        """Everything that it has written."""
+        return self._log.read_text("utf-8")
+
+    def live(self, **values: Any) -> None:
+        """Leaves a live state of this second with which all is well, but for these fields."""
+        leave_live_state(self.data_root, **well(**values))
+
+    def get(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET", body: str = "") -> Answer:
+        """One request, unchanged by any library."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=CAP_S)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in (headers or {}), skip_accept_encoding=True)
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            if body:
+                connection.putheader("Content-Length", str(len(body)))
+                connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+            connection.endheaders(body.encode() if body else None)
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read().decode("utf-8"))
+        finally:
+            connection.close()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code; no traceback, and nothing else on its streams but the address."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(CAP_S)
+        assert "Traceback" not in self.output, self.output
+        return code
+
+    def _wait_for_url(self) -> str:
+        began_s = time.monotonic()
+        while not (found := re.match(r"(http://\S+)  \(Ctrl-C ends it\)\n", self.output)):
+            assert self._process.poll() is None, self.output
+            assert time.monotonic() - began_s < CAP_S, self.output
+            time.sleep(0.02)
+        return found[1]
+
+
+@pytest.fixture
+def serve(workdir: Path) -> Iterator[Callable[..., Web]]:
+    """Starts `web` with these lines of settings, on DATA_ROOT `HK` of the test's directory."""
+    started: list[Web] = []
+
+    def start(settings: str = "") -> Web:
+        started.append(Web(workdir, settings))
+        return started[-1]
+
+    yield start
+    for web in started:
+        web.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens an address: `tab(url, width=360, lang="zh-Hant")`. At the test's end the page must have had no fault."""
+    contexts, faults = [], []
+
+    def open_(url: str, *, width: int = 1440, height: int = 900, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(CAP_MS)
+        contexts.append(context)
+        page = context.new_page()
+        origin = url.split("/", 3)[2]
+        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda asked: faults.append(asked.url) if asked.url.split("/", 3)[2] != origin else None)
+        page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []
