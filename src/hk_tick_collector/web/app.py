@@ -37,6 +37,7 @@ def create_app(site: Site) -> Starlette:
 
     @asynccontextmanager
     async def beside(_app: Starlette) -> AsyncIterator[None]:
+        await feed.begin()
         task = asyncio.create_task(feed.run())
         try:
             yield

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import CollectorError
-from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.words import LANGUAGES
 from hk_tick_collector.store.query import path_of
 
 from .board import Board
 from .busiest import STEP_S, Busiest, count_rows
 from .history import FOLDS, Hour
-from .judging import judged
+from .judging import judged, no_report
 from .live_file import LiveFile
 from .moment import Moment
 from .today import Today
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 _SECOND: Final = 1.0
 _EXAMINE_S: Final = 10.0  # while somebody looks
 _EXAMINE_IDLE_S: Final = 60.0
+_FIRST_EVERY_S: Final = 0.02
+_FIRST_LOOKS: Final = 100
 _UNREAD_S: Final = 3.0  # a reader that has not come back for so long waits for the disk
 _LOG_EVERY_S: Final = 600.0
 
@@ -61,14 +62,22 @@ class Feed:
         self._bugs = log.Repeated(_LOG_EVERY_S)
         self.moment: Moment | None = None
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
+    async def begin(self) -> None:
+        """Reads for the first time, so that the first page has something to show; waits a moment at most."""
         self._file.start()
+        for _ in range(_FIRST_LOOKS):
+            if not self._file.latest.is_first:
+                break
+            await asyncio.sleep(_FIRST_EVERY_S)
+        self._turn()
+
+    async def run(self) -> None:
+        """Until it is cancelled; after `begin`."""
         tasks = [asyncio.create_task(each) for each in (self._examine(), self._count())]
         try:
             while True:
-                self._turn()
                 await asyncio.sleep(_SECOND - time.monotonic() % _SECOND)
+                self._turn()
         finally:
             self._file.stop()
             for task in tasks:
@@ -91,7 +100,7 @@ class Feed:
 
     def _look(self, now_s: float) -> Moment:
         read, now_ms, site = self._file.latest, clock.now_ms(), self._site
-        silent = read.error is not None or is_silent(read.live, now_ms)
+        silent = no_report(read, now_ms)
         if self._examined is not None and self._examined.silent != silent:
             self._wanted.set()
         findings = judged(read, self._examined, now_ms, site.limits)

@@ -13,6 +13,7 @@ from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.service import LIVE_STATE
+from hk_tick_collector.ops.live.status import STATUS_NAME
 
 if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.health import Limits
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
 
 def judged(read: Read, examined: Examination | None, now_ms: int, limits: Limits) -> list[Finding]:
     """The findings, the one to act on first at the head, as `status` would print them now."""
-    silent = read.error is not None or is_silent(read.live, now_ms)
+    silent = no_report(read, now_ms)
     fits = examined is not None and examined.silent == silent
     if silent and examined and fits:  # it has looked at the host as well: process, unit, settings, disk
         return examined.findings
-    own = [_unread(read)] if read.error else health.check(read.live, now_ms, limits)
+    own = [_unread(read)] if read.error or read.is_first else health.check(read.live, now_ms, limits)
     if examined and fits:
         own += [each for each in examined.findings if _by_status_alone(each.code)]
     return health.in_order(own)
+
+
+def no_report(read: Read, now_ms: int) -> bool:
+    """Whether no service reports, as far as could be read."""
+    return read.is_first or read.error is not None or is_silent(read.live, now_ms)
 
 
 def _by_status_alone(code: str) -> bool:
@@ -39,5 +45,8 @@ def _by_status_alone(code: str) -> bool:
 
 
 def _unread(read: Read) -> Finding:
-    hint = read.error.hint if read.error else ""
-    return LIVE_STATE.found(Severity.UNKNOWN, remedy=remedies.for_hint(hint, remedies.DOCTOR), error=str(read.error))
+    if read.error is None:
+        remedy, error = remedies.Remedy(remedies.DISK_MESSAGES), f"{STATUS_NAME}: the disk does not answer"
+        return LIVE_STATE.found(Severity.UNKNOWN, remedy=remedy, error=error)
+    remedy = remedies.for_hint(read.error.hint, remedies.DOCTOR)
+    return LIVE_STATE.found(Severity.UNKNOWN, remedy=remedy, error=str(read.error))

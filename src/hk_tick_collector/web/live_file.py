@@ -25,6 +25,7 @@ class Read(NamedTuple):
     live: LiveStatus | None
     error: StoreError | None
     at_s: float
+    is_first: bool = False  # nothing was read yet
 
 
 class LiveFile:
@@ -33,11 +34,11 @@ class LiveFile:
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
         self._stopping = threading.Event()
-        self.latest = Read(None, None, time.monotonic())
+        self.latest = Read(None, None, time.monotonic(), is_first=True)
         self._thread = threading.Thread(target=self._run, name="live-file", daemon=True)
 
     def start(self) -> None:
-        """Reads once at once, at most for a moment, then every half second."""
+        """Reads now, and then every half second."""
         self._thread.start()
 
     def stop(self) -> None:
