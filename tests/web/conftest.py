@@ -6,12 +6,13 @@ not do is checked for every page that a test opens: an error on its console, and
 
 from __future__ import annotations
 
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from http.client import HTTPConnection
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
@@ -19,9 +20,10 @@ from tests.live_state import leave_live_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from playwright.sync_api import Browser, Page
+    from tests.nursery import Nursery
 
 CAP_S: Final = 120.0
 CAP_MS: Final = CAP_S * 1000
@@ -74,20 +76,15 @@ def well(**values: Any) -> dict[str, Any]:
 class Web:
     """`web` as a process."""
 
-    def __init__(self, directory: Path, settings: str) -> None:
+    def __init__(self, nursery: Nursery, directory: Path, settings: str) -> None:
         self.data_root = directory / "HK"
         self.data_root.mkdir(exist_ok=True)
         env_file = directory / "web.env"
         env_file.write_text(f"DATA_ROOT={self.data_root}\nWEB_ADDR=127.0.0.1:0\nINSTANCE_ID=test\n{settings}", "utf-8")
         self._log = directory / "web.log"
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-X", "dev", "-m", "hk_tick_collector", "web", "--env-file", str(env_file)],
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        with self._log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+            files = (nothing.fileno(), output.fileno(), output.fileno())
+            self._process = nursery.fork(["web", "--env-file", str(env_file)], directory, files, os.environ)
         self.pid = self._process.pid
         self.url = self._wait_for_url()
         self.port = int(self.url.rpartition(":")[2])
@@ -118,6 +115,12 @@ class Web:
         finally:
             connection.close()
 
+    def stream(self, path: str = "/now/events") -> HTTPResponse:
+        """An answer that has begun and goes on."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=CAP_S)
+        connection.request("GET", path)
+        return connection.getresponse()
+
     def stop(self) -> int:
         """SIGTERM, and its exit code; no traceback, and nothing else on its streams but the address."""
         if self._process.poll() is None:
@@ -135,18 +138,26 @@ class Web:
         return found[1]
 
 
+@pytest.fixture(scope="session")
+def serve_in(nursery: Nursery) -> Callable[..., AbstractContextManager[Web]]:
+    """Serves in a directory while a block runs, for pages that several tests share."""
+
+    @contextmanager
+    def serving(directory: Path, settings: str = "") -> Iterator[Web]:
+        web = Web(nursery, directory, settings)
+        try:
+            yield web
+        finally:
+            web.stop()
+
+    return serving
+
+
 @pytest.fixture
-def serve(workdir: Path) -> Iterator[Callable[..., Web]]:
+def serve(workdir: Path, serve_in: Callable[..., AbstractContextManager[Web]]) -> Iterator[Callable[..., Web]]:
     """Starts `web` with these lines of settings, on DATA_ROOT `HK` of the test's directory."""
-    started: list[Web] = []
-
-    def start(settings: str = "") -> Web:
-        started.append(Web(workdir, settings))
-        return started[-1]
-
-    yield start
-    for web in started:
-        web.stop()
+    with ExitStack() as started:
+        yield lambda settings="": started.enter_context(serve_in(workdir, settings))
 
 
 @pytest.fixture(scope="session")

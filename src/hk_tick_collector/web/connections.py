@@ -40,6 +40,15 @@ class Connection(H11Protocol):
                 self.deadline_s = now_s + _REQUEST_S
         super().data_received(data)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answers bytes that are no request. If they come inside a request, nobody waits for its answer any more."""
+        if self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.transport.close()
+
     @property
     def answers(self) -> bool:
         """Whether a whole request was received and its answer is not complete."""

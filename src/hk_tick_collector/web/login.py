@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
@@ -48,11 +49,14 @@ def routes(pages: Pages, token: Token, attempts: Attempts) -> list[Route]:
 
 
 async def _given(request: Request) -> str:
-    """The token of the form; empty if the form is too long or not one."""
+    """The token of the form; empty if the form is too long, not one, or not complete."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _LONGEST:
-            return ""
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _LONGEST:
+                return ""
+    except ClientDisconnect:
+        return ""
     found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=4, separator="&") if body.count(b"&") < 4 else {}
     return found.get("token", [""])[0]

@@ -40,13 +40,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serves until SIGTERM or SIGINT, which it passes on at the end. `ready` is called when browsers are answered."""
+    make_server(app, ready).run([listener])
+
+
+def make_server(app: Starlette, ready: Callable[[], None]) -> uvicorn.Server:
+    """The server of an application; `app.state.close()` ends the application's streams."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # what a browser does wrong is not for the journal
         logging.getLogger(name).setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
         http=Connection,
         ws="none",
-        loop="asyncio",
+        loop="uvloop",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -55,7 +60,7 @@ def serve(app: Starlette, listener: socket.socket, ready: Callable[[], None]) ->
         timeout_graceful_shutdown=_END_S,
         h11_max_incomplete_event_size=16_384,
     )
-    _Server(config, app.state.close, ready).run([listener])
+    return _Server(config, app.state.close, ready)
 
 
 class _Server(uvicorn.Server):
