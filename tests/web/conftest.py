@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -115,11 +115,13 @@ class Web:
         finally:
             connection.close()
 
-    def stream(self, path: str = "/now/events") -> HTTPResponse:
+    @contextmanager
+    def stream(self, path: str = "/now/events") -> Iterator[HTTPResponse]:
         """An answer that has begun and goes on."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=CAP_S)
-        connection.request("GET", path)
-        return connection.getresponse()
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=CAP_S)) as connection:
+            connection.request("GET", path)
+            with connection.getresponse() as answer:
+                yield answer
 
     def stop(self) -> int:
         """SIGTERM, and its exit code; no traceback, and nothing else on its streams but the address."""

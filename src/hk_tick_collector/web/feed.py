@@ -133,7 +133,7 @@ class Feed:
                 self._examined = None
             except Exception:  # noqa: BLE001 - the boundary of an examination: the next one is tried
                 log.bug("web_examination_failed")
-            pause_s = _EXAMINE_S if self._is_watched() else _EXAMINE_IDLE_S
+            pause_s = _EXAMINE_S if self._is_watched() or self._examined is None else _EXAMINE_IDLE_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), pause_s)
             await asyncio.sleep(_SECOND)  # not more often, also while the service comes and goes

@@ -120,5 +120,6 @@ def _answer(answers: socket.socket, work: Callable[[], Any], path: Path | None, 
         said = pickle.dumps((False, traceback.format_exc()))
     try:
         answers.sendall(said)
+        answers.shutdown(socket.SHUT_WR)  # a child of this one that the disk holds has the socket open too
     finally:
         os._exit(0)
