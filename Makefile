@@ -82,10 +82,15 @@ bench: $(VENV)/.dev  ## every figure beside its limit, in sixteen minutes; leave
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
+comma := ,
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
 	@mkdir -p wheelhouse
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		--dest wheelhouse -r requirements/$(or $(EXTRAS),runtime).txt -r requirements/pipx.txt
+		--dest wheelhouse -r requirements/runtime.txt -r requirements/pipx.txt
+	@for extra in $(subst $(comma), ,$(EXTRAS)); do \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+			--dest wheelhouse -r requirements/$$extra.txt || exit; \
+	done
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
