@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hk_tick_collector import log
+from hk_tick_collector import clock, log
 from hk_tick_collector.config import Address, as_text, systemd_environment
 from hk_tick_collector.config.values import some_address
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
-from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.words import LANGUAGES
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 
 from ._options import EnvFile, limits, loaded_in_force
-from ._patience import in_child
+from ._patience import Disk, in_child
+from ._service_report import examine
 from ._show import show
-from .status import examine
+from .status import figures_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,13 +95,13 @@ def examined(env_file: Path | None) -> Examination:
     """What `status` finds, for the page; in a process of its own."""
     from hk_tick_collector.web.site import Examination
 
-    found = examine(env_file)
+    found = examine(env_file, clock.now_ms(), Disk())
     return Examination(
         findings=found.findings,
         explained=found.explained,
-        figures={lang: found.figures(lang) for lang in LANGUAGES},
+        figures={lang: figures_of(found, lang) for lang in LANGUAGES},
         day=found.day,
-        silent=is_silent(found.live, found.now_ms),
+        silent=not found.is_live,
         at_ms=found.now_ms,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -35,7 +36,8 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"who has it: sudo ss -ltnp 'sport = :{port}'; or use another port in WEB_ADDR"
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise CollectorError(f"cannot listen on {shown} ({error.strerror or error})", hint=hint) from None
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # a lookup has its own numbers
+        raise CollectorError(f"cannot listen on {shown} ({reason or error})", hint=hint) from None
 
 
 def serve(app: Starlette, listener: socket.socket, ready: Callable[[], None]) -> None:
