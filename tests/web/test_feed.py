@@ -165,6 +165,7 @@ def on_a_disk(
             with serve_in(place) as web:
                 web.live(newest_day=DAY)
                 shows(web, "Collecting, nothing to do")
+                web.rest()  # a collector cannot report either on a disk that is frozen
                 yield web
         finally:
             file.abandon()

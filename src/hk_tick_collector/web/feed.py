@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.ops.findings.ordering import worst
 from hk_tick_collector.ops.findings.words import LANGUAGES
 from hk_tick_collector.store.query import path_of
 
@@ -176,5 +177,6 @@ def lag_s(live: LiveStatus, now_ms: int) -> float | None:
 
 
 def about(moment: Moment) -> dict[str, Any]:
-    """What goes with each frame: the time by this host's clock, as text. A browser's own clock may be wrong."""
-    return {"time": f"{market.hkt(moment.now_ms):%H:%M:%S}"}
+    """What goes with each frame: the time by this host's clock, as text, because a browser's own clock may be wrong."""
+    severity = worst(moment.findings).name
+    return {"time": f"{market.hkt(moment.now_ms):%H:%M:%S}", "severity": severity}

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.ordering import worst
+from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, joined
 
 from .feed import figures_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .pages import Pages
     from .streams import Streams
 
-PARTS: Final = ("verdict", "known", "opend", "busiest", "findings", "today", "details")
+PARTS: Final = ("verdict", "announce", "known", "opend", "busiest", "findings", "today", "details")
 _LEAST: Final = frozenset({"disk"})  # of these the lowest value matters
 _MB_PER_GB: Final = 1024
 
@@ -56,6 +57,7 @@ class Shown(NamedTuple):
 
     moment: Moment
     severity: str
+    meaning: Words  # of the first finding: it does not change while the finding lasts, so it is announced once
     explained: Words
     figures: list[Figure]
     pictures: dict[str, Sparkline]
@@ -101,12 +103,19 @@ def shown(moment: Moment) -> Shown:
     return Shown(
         moment=moment,
         severity=worst(moment.findings).name if moment.findings else Severity.OK.name,
+        meaning=_meaning(moment),
         explained=explained,
         figures=[_figure(name, known.get(name), moment.hour[name]) for name in FOLDS],
         pictures={busy.symbol: sparkline(busy.steps) for busy in moment.busiest},
         budget=_budget(live, moment) if live else None,
         link_s=(moment.now_ms - (live.link_since_ms or live.started_ms)) // 1000 if live else None,
     )
+
+
+def _meaning(moment: Moment) -> Words:
+    first = next(iter(moment.findings), None)
+    spec = REGISTRY.spec(first.code) if first else None
+    return spec.meaning if spec else NO_WORDS
 
 
 def _figure(name: str, value: float | None, hour: list[float | None]) -> Figure:

@@ -36,7 +36,8 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = f"who has it: sudo ss -ltnp 'sport = :{port}'; or use another port in WEB_ADDR"
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # a lookup has its own numbers
+        is_lookup = isinstance(error, socket.gaierror)  # its numbers are not those of the system
+        reason = error.strerror if is_lookup or not error.errno else os.strerror(error.errno)
         raise CollectorError(f"cannot listen on {shown} ({reason or error})", hint=hint) from None
 
 

@@ -4,6 +4,7 @@
 const QUIET_MS = 5000; // the server sends something every second
 const body = document.body;
 const line = document.getElementById("stream");
+const title = document.title;
 const pending = new Map(); // parts that wait until nobody selects text in them
 let source = null;
 let heardMs = performance.now();
@@ -32,6 +33,9 @@ function heard(event) {
   const frame = JSON.parse(event.data);
   heardMs = performance.now();
   lastTime = frame.about.time;
+  const severity = frame.about.severity ?? "OK";
+  const shown = severity === "OK" ? title : `${severity} · ${title}`; // seen on the tab of another page
+  if (document.title !== shown) document.title = shown;
   retryMs = 1000;
   full = false;
   for (const [name, html] of [...pending, ...Object.entries(frame.parts)]) show(name, html);
