@@ -174,8 +174,7 @@ def on_a_disk(
 def test_a_frozen_disk_stops_neither_the_page_nor_its_end(on_a_disk: Web, workdir: Path) -> None:
     """It answers at once, names the disk and the command that thaws it, and ends when it is told to."""
     with frozen(workdir / "disk"):
-        page = shows(on_a_disk, "is frozen")
-        assert "sudo fsfreeze --unfreeze" in page
+        assert "is frozen" in shows(on_a_disk, "<code>sudo fsfreeze --unfreeze")
         assert on_a_disk.get("/alive").code == 200
         assert on_a_disk.stop() == -signal.SIGTERM
 
