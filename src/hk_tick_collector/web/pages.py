@@ -61,10 +61,13 @@ class Pages:
             finalize=_finalized,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._texts = {each: Texts(WORDS, each) for each in LANGUAGES}
         self._environment.filters |= {"hkt": _hkt, "clock": _clock}
         self._environment.globals |= {"minutes": _minutes, "severities": [each.name for each in Severity]}
+        # Read now: an upgrade may remove the files while this process runs, and no second looks at them again.
+        self._templates = {name: self._environment.get_template(name) for name in self._environment.list_templates()}
 
     def choice(self, request: Request) -> Choice:
         """From the address (`?lang=` and `?theme=`), else the cookie, else the settings."""
@@ -101,7 +104,7 @@ class Pages:
     def text(self, template: str, lang: str, words: Mapping[str, Words] | None = None, **values: Any) -> str:
         """A template as text."""
         texts = self._texts[lang] if words is None else Texts(WORDS | dict(words), lang)
-        return self._environment.get_template(template).render(**values, t=texts, lang=lang)
+        return self._templates[template].render(**values, t=texts, lang=lang)
 
 
 def _with(request: Request, name: str, value: str) -> str:
