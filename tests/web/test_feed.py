@@ -127,6 +127,15 @@ def test_the_outage_budget_runs_down_while_opend_is_away(serve: Callable[..., We
     shows(web, r"used up 2[0-9]{2} s ago: HK\.00700 loses ticks now")
 
 
+def test_the_lag_is_judged_while_the_market_trades_and_grows_while_opend_is_away(serve: Callable[..., Web]) -> None:
+    """At lunch it says nothing; when OpenD is lost in the afternoon, it says how old the newest tick is."""
+    web = serve()
+    web.live(market_state="rest")
+    shows(web, r'data-part="lag-value"[^>]*><b>–</b> <span class="soft">no trading now')
+    web.live(market_state="afternoon", connected=False, newest_ts_ms=time.time_ns() // 10**6 - 600_000)
+    shows(web, r'data-part="lag-value"[^>]*><b>6\d\d\.\d</b>')
+
+
 def test_the_busiest_symbols_are_counted_in_the_day_file(
     serve: Callable[..., Web], tick: Callable[..., TickRow]
 ) -> None:

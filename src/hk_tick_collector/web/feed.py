@@ -40,6 +40,7 @@ _EXAMINE_IDLE_S: Final = 60.0
 _FIRST_EVERY_S: Final = 0.02
 _FIRST_LOOKS: Final = 100
 _UNREAD_S: Final = 3.0  # a reader that has not come back for so long waits for the disk
+_SESSIONS: Final = frozenset({"auction", "morning", "afternoon", "closing_auction"})
 _LOG_EVERY_S: Final = 600.0
 
 
@@ -170,8 +171,11 @@ def figures_of(read: Read, now_ms: int) -> dict[str, float | None]:
 
 
 def lag_s(live: LiveStatus, now_ms: int) -> float | None:
-    """The age of the newest stored tick; None outside trading, where it says nothing."""
-    if live.newest_ts_ms is None or not live.trading:
+    """The age of the newest stored tick; None outside the market's sessions, where it says nothing.
+
+    While OpenD is away the market is taken to be where OpenD left it: then the lag grows, and must be seen to.
+    """
+    if live.newest_ts_ms is None or live.market_state not in _SESSIONS:
         return None
     return max(0.0, (now_ms - live.newest_ts_ms) / 1000)
 

@@ -42,6 +42,7 @@ class Figure(NamedTuple):
     value: str  # of this second; empty if it is not known
     extreme: str  # the highest or lowest value of the hour
     picture: Sparkline
+    why: str  # why the value is not known: a name of words.py
 
 
 class Budget(NamedTuple):
@@ -105,7 +106,7 @@ def shown(moment: Moment) -> Shown:
         severity=worst(moment.findings).name if moment.findings else Severity.OK.name,
         meaning=_meaning(moment),
         explained=explained,
-        figures=[_figure(name, known.get(name), moment.hour[name]) for name in FOLDS],
+        figures=[_figure(name, known.get(name), moment.hour[name], _why(name, moment)) for name in FOLDS],
         pictures={busy.symbol: sparkline(busy.steps) for busy in moment.busiest},
         budget=_budget(live, moment) if live else None,
         link_s=(moment.now_ms - (live.link_since_ms or live.started_ms)) // 1000 if live else None,
@@ -118,12 +119,17 @@ def _meaning(moment: Moment) -> Words:
     return spec.meaning if spec else NO_WORDS
 
 
-def _figure(name: str, value: float | None, hour: list[float | None]) -> Figure:
+def _why(name: str, moment: Moment) -> str:
+    has_ticks = moment.live is not None and moment.live.newest_ts_ms is not None
+    return "not_trading" if name == "lag" and has_ticks and not moment.silent else "unknown"
+
+
+def _figure(name: str, value: float | None, hour: list[float | None], why: str) -> Figure:
     known = [each for each in hour if each is not None]
     extreme = (min if name in _LEAST else max)(known, default=None)
     # The present step changes every second: the picture shows complete ones, so that it is sent when it changes.
     picture = sparkline([None, *hour[:-1]])
-    return Figure(name, as_text(name, value), as_text(name, extreme), picture)
+    return Figure(name, as_text(name, value), as_text(name, extreme), picture, why)
 
 
 def as_text(name: str, value: float | None) -> str:
