@@ -187,7 +187,9 @@ def test_the_page_is_off_until_it_is_enabled_and_may_only_read() -> None:
     assert lines["SupplementaryGroups"] == ["hkcollector"]
     assert lines["ProtectSystem"] == ["strict"]
     assert lines["WantedBy"] == ["multi-user.target"]
-    assert not {"ReadWritePaths", "StateDirectory", "User", "Requires", "BindsTo", "PartOf"} & set(lines)
+    assert not {"EnvironmentFile", "ReadWritePaths", "StateDirectory", "User", "Requires", "BindsTo", "PartOf"} & set(
+        lines
+    )
     assert (
         "hk-tick-collector-web" not in (ROOT / "deploy" / "install.sh").read_text("utf-8").partition("uninstall()")[0]
     )
