@@ -133,4 +133,4 @@ $(VENV)/.hooks: requirements/hooks.txt .pre-commit-config.yaml $(VENV)/.dev
 
 .PHONY: debian-packages
 debian-packages:
-	@tools/debian_packages.sh sqlite3 gcc libc6-dev
+	@tools/debian_packages.sh sqlite3 gcc libc6-dev chromium
