@@ -1,6 +1,6 @@
 """For tests of the page: the real verb `web` as a process, plain HTTP, and Debian's chromium.
 
-A browser is started once for each worker; each test has a context of its own, with its own cookies. What a page must
+Each test has a browser of its own, and each tab a context of its own, with its own cookies. What a page must
 not do is checked for every page that a test opens: an error on its console, and a request to anywhere else.
 """
 
@@ -182,7 +182,7 @@ def serve(workdir: Path, serve_in: Callable[..., AbstractContextManager[Web]]) -
         yield lambda settings="": started.enter_context(serve_in(workdir, settings))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture  # of one test: while Playwright is open, asyncio.run fails in every other test of this process
 def browser() -> Iterator[Browser]:
     """Debian's chromium, without a window."""
     from playwright.sync_api import expect, sync_playwright

@@ -38,7 +38,7 @@ _SECOND: Final = 1.0
 _EXAMINE_S: Final = 10.0  # while somebody looks
 _EXAMINE_IDLE_S: Final = 60.0
 _FIRST_EVERY_S: Final = 0.02
-_FIRST_LOOKS: Final = 100
+_FIRST_READS: Final = 100
 _UNREAD_S: Final = 3.0  # a reader that has not come back for so long waits for the disk
 _SESSIONS: Final = frozenset({"auction", "morning", "afternoon", "closing_auction"})
 _LOG_EVERY_S: Final = 600.0
@@ -67,7 +67,7 @@ class Feed:
     async def begin(self) -> None:
         """Reads for the first time, so that the first page has something to show; waits a moment at most."""
         self._file.start()
-        for _ in range(_FIRST_LOOKS):
+        for _ in range(_FIRST_READS):
             if not self._file.latest.is_first:
                 break
             await asyncio.sleep(_FIRST_EVERY_S)
@@ -93,14 +93,14 @@ class Feed:
 
     def _turn(self) -> None:
         try:
-            self.moment = moment = self._look(time.monotonic())
+            self.moment = moment = self._observe(time.monotonic())
             for lang, board in self.boards.items():
                 board.publish(about(moment), self._render(lang, moment))
         except Exception:  # noqa: BLE001 - the boundary of a second: the next one is tried
             if (repeats := self._bugs.allow(time.monotonic())) is not None:
                 log.bug("web_failed", repeats=repeats)
 
-    def _look(self, now_s: float) -> Moment:
+    def _observe(self, now_s: float) -> Moment:
         read, now_ms, site = self._file.latest, clock.now_ms(), self._site
         silent = no_report(read, now_ms)
         if self._examined is not None and self._examined.silent != silent:

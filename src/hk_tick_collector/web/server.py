@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _BACKLOG: Final = 128
-_LOOK_EVERY_S: Final = 1.0
+_CUT_EVERY_S: Final = 1.0
 _END_S: Final = 2  # for answers that are on their way when it ends
 
 
@@ -88,6 +88,6 @@ class _Server(uvicorn.Server):
 
     async def _cut(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_CUT_EVERY_S)
             connections: Any = self.server_state.connections
             cut_stuck(connections, time.monotonic())
