@@ -90,6 +90,7 @@ class Web:
         self.pid = self._process.pid
         self._state: dict[str, Any] = {}
         self._stopping = threading.Event()
+        self._leaving = threading.Lock()
         self._reporter = threading.Thread(target=self._report, name="reporter")
         self.url = self._wait_for_url()
         self.port = int(self.url.rpartition(":")[2])
@@ -102,7 +103,7 @@ class Web:
     def live(self, **values: Any) -> None:
         """From now on a live state is reported with which all is well, but for these fields."""
         self._state = values
-        leave_live_state(self.data_root, **well(**values))
+        self._leave()
         if not self._reporter.ident:
             self._reporter.start()
 
@@ -115,6 +116,10 @@ class Web:
     def _report(self) -> None:
         """As a collector does: a page that is slow to open must not find an old state."""
         while not self._stopping.wait(_REPORT_S):
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._leaving:  # a draft has one name for each process
             leave_live_state(self.data_root, **well(**self._state))
 
     def get(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET", body: str = "") -> Answer:
