@@ -44,9 +44,7 @@ def batches(ticks: list[Tick], size: int) -> list[pa.RecordBatch]:
 
 
 def whole(ticks: list[Tick]) -> dict[int, Candle]:
-    candles = Candles(DAY)
-    candles.load(batches(ticks, 100_000))
-    return candles.candles
+    return Candles.of(DAY, batches(ticks, 100_000)).by_time
 
 
 @settings(max_examples=40)
@@ -55,27 +53,27 @@ def test_any_parts_give_the_candles_of_the_whole(count: int, seed: int, parts: l
     """Whatever was loaded and whatever was added in whatever parts: each candle is that of all ticks together."""
     ticks = some_ticks(count, seed)
     cut = max(0, count - sum(parts))
-    candles = Candles(DAY)
-    shown = {candle.time_s: candle for candle in candles.load(batches(ticks[:cut], size))}
+    candles = Candles.of(DAY, batches(ticks[:cut], size))
+    shown = dict(candles.by_time)
     for part in parts:
         new = [tick for tick in ticks if tick.seq > candles.top_seq][:part] if candles.rows else ticks[:part]
         changed = candles.add(new)
         if changed is None:
-            changed = candles.load(batches(ticks[: candles.rows + len(new)], size))
+            before, candles = candles, Candles.of(DAY, batches(ticks[: candles.rows + len(new)], size))
+            changed = candles.differing(before)
         shown.update({candle.time_s: candle for candle in changed})
-        assert candles.candles == whole(ticks[: candles.rows])
-    assert shown == candles.candles, "what is told as changed is enough to have all of it"
+        assert candles.by_time == whole(ticks[: candles.rows])
+    assert shown == candles.by_time, "what is told as changed is enough to have all of it"
 
 
 def test_a_tick_of_an_earlier_minute_is_not_added() -> None:
     """It would change a candle whose other ticks are not kept: the caller must read the symbol again."""
     ticks = some_ticks(400, 1)
-    candles = Candles(DAY)
-    candles.load(batches(ticks, 50))
-    before = dict(candles.candles)
+    candles = Candles.of(DAY, batches(ticks, 50))
+    before = dict(candles.by_time)
     late = ticks[-1]._replace(seq=1000, ts_ms=OPEN_MS)
     assert candles.add([late]) is None
-    assert (candles.rows, candles.candles) == (400, before)
+    assert (candles.rows, candles.by_time) == (400, before)
 
 
 def test_a_tick_with_an_odd_time_does_not_spoil_the_candles_after_it() -> None:
@@ -83,12 +81,11 @@ def test_a_tick_with_an_odd_time_does_not_spoil_the_candles_after_it() -> None:
     ticks = some_ticks(300, 2)
     ticks[150] = ticks[150]._replace(ts_ms=OPEN_MS + 14 * 3_600_000)
     for size in (1, 151):
-        candles = Candles(DAY)
-        candles.load(batches(ticks[:200], size))
+        candles = Candles.of(DAY, batches(ticks[:200], size))
         for at in range(200, 260):
             if candles.add(ticks[at : at + 1]) is None:
-                candles.load(batches(ticks[: at + 1], size))
-            assert candles.candles == whole(ticks[: at + 1])
+                candles = Candles.of(DAY, batches(ticks[: at + 1], size))
+            assert candles.by_time == whole(ticks[: at + 1])
 
 
 def test_memory_is_that_of_two_minutes() -> None:
@@ -99,7 +96,7 @@ def test_memory_is_that_of_two_minutes() -> None:
         if candles.add(ticks[at : at + 200]) is None:
             pytest.fail("no tick of this day is more than a minute late")
     assert sum(batch.num_rows for batch in candles._tail) < 600  # noqa: SLF001 - what it keeps
-    assert candles.candles == whole(ticks)
+    assert candles.by_time == whole(ticks)
 
 
 def test_candles_are_those_of_the_day_file(tmp_path: Path) -> None:
@@ -107,11 +104,9 @@ def test_candles_are_those_of_the_day_file(tmp_path: Path) -> None:
     with closing(Collected(tmp_path / f"{DAY}.db")) as day:
         ticks = some_ticks(600, 4)
         day.add([(*tick[:10], None, None) for tick in ticks[:500]])
-        candles = Candles(DAY)
-        candles.load(read_ticks(day.path, symbols=(SYMBOL,), columns=COLUMNS))
+        candles = Candles.of(DAY, read_ticks(day.path, symbols=(SYMBOL,), columns=COLUMNS))
         day.add([(*tick[:10], None, None) for tick in ticks[500:]])
         assert candles.add(ticks[500:]) is not None
-        again = Candles(DAY)
-        again.load(read_ticks(day.path, symbols=(SYMBOL,), columns=COLUMNS))
-    assert candles.candles == again.candles
-    assert sum(candle.trades for candle in candles.candles.values()) == candles.rows == 600
+        again = Candles.of(DAY, read_ticks(day.path, symbols=(SYMBOL,), columns=COLUMNS))
+    assert candles.by_time == again.by_time
+    assert sum(candle.trades for candle in candles.by_time.values()) == candles.rows == 600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from contextlib import closing
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 import apsw
 import pytest
 from tests.quality.days import DAY, Collected, archive
+from tests.web.inline import Inline
 
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.quality.places import Place
 from hk_tick_collector.store import query
 from hk_tick_collector.web import symbol as symbol_module
-from hk_tick_collector.web.symbol import NOTHING, DayWatch, Known, Part, list_symbols
+from hk_tick_collector.web.symbol import TICKS, list_symbols
+from hk_tick_collector.web.symbol_watch import NOTHING, DayWatch, Known, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +53,7 @@ class Viewer:
         self.seqs: list[int] = []
 
     def look(self) -> Part:
-        part = self.watch.part(self.symbol, self.known, self.now_ms)
+        part = asyncio.run(self.watch.part(self.symbol, self.known, self.now_ms))
         if part.is_whole:
             self.candles, self.seqs = {}, []
         self.candles.update({candle.time_s: candle for candle in part.candles})
@@ -75,7 +78,7 @@ def clock() -> Clock:
 
 
 def watch_of(day: Collected, clock: Clock) -> DayWatch:
-    return DayWatch(Place(DAY, day.path, None), "first", clock)
+    return DayWatch(Place(DAY, day.path, None), "first", Inline(), clock)
 
 
 def viewer_of(day: Collected, clock: Clock, symbol: str = TENCENT) -> Viewer:
@@ -99,7 +102,7 @@ def test_everything_once_then_only_what_changed(day: Collected, clock: Clock) ->
     first = viewer.look()
     assert first.is_whole
     assert viewer.trades == 300
-    assert len(first.ticks) == symbol_module.TICKS
+    assert len(first.ticks) == TICKS
     assert first.figures is not None
     assert first.figures.rows == 300
     clock.now_s += 1
@@ -149,7 +152,7 @@ def test_a_file_that_did_not_change_is_not_opened(
     for suffix in ("", "-wal"):
         os.utime(f"{day.path}{suffix}", (1_700_000_000, 1_700_000_000))
     viewer.look()
-    monkeypatch.setattr(symbol_module, "_opened", None)  # opening it would fail
+    monkeypatch.setattr(symbol_module, "opened", None)  # opening it would fail
     clock.now_s += 1
     assert viewer.look().candles == []
 
@@ -191,13 +194,13 @@ def test_viewers_share_one_look(day: Collected, clock: Clock, monkeypatch: pytes
     for viewer in viewers:
         viewer.look()
     opened: list[Place] = []
-    real = symbol_module._opened  # noqa: SLF001 - each opening of the file
+    real = symbol_module.opened
 
     def counted(place: Place) -> object:
         opened.append(place)
         return real(place)
 
-    monkeypatch.setattr(symbol_module, "_opened", counted)
+    monkeypatch.setattr(symbol_module, "opened", counted)
     clock.now_s += 1
     day.add(ticks_of(day, 21, 1))
     assert [len(viewer.look().ticks) for viewer in viewers] == [1] * 10
@@ -299,18 +302,18 @@ def test_a_bar_without_a_price_has_none(day: Collected, clock: Clock) -> None:
 def test_no_file_a_foreign_one_and_a_damaged_one_are_named(tmp_path: Path, clock: Clock) -> None:
     """What cannot be read raises the error that says why, at every look, and the watch goes on once it can be read."""
     path = tmp_path / f"{DAY}.db"
-    watch = DayWatch(Place(DAY, path, None), "first", clock)
+    watch = DayWatch(Place(DAY, path, None), "first", Inline(), clock)
     with pytest.raises(NoDayError):
-        watch.part(TENCENT, NOTHING, 0)
+        asyncio.run(watch.part(TENCENT, NOTHING, 0))
     path.write_bytes(b"SQLite format 3\0" + bytes(4096))
     clock.now_s += 1
     with pytest.raises(StoreError):
-        watch.part(TENCENT, NOTHING, 0)
+        asyncio.run(watch.part(TENCENT, NOTHING, 0))
     path.unlink()
     with closing(Collected(path)) as day:
         day.add(ticks_of(day, 1, 3))
         clock.now_s += 1
-        assert sum(candle.trades for candle in watch.part(TENCENT, NOTHING, 0).candles) == 3
+        assert sum(candle.trades for candle in asyncio.run(watch.part(TENCENT, NOTHING, 0)).candles) == 3
 
 
 def test_symbols_that_nobody_watches_are_forgotten(day: Collected, clock: Clock) -> None:
@@ -320,10 +323,10 @@ def test_symbols_that_nobody_watches_are_forgotten(day: Collected, clock: Clock)
         day.add(ticks_of(day, 1, 2, name))
     watch = watch_of(day, clock)
     for name in names:
-        watch.part(name, NOTHING, 0)
+        asyncio.run(watch.part(name, NOTHING, 0))
     assert len(watch._symbols) <= 33  # noqa: SLF001 - what it keeps
     clock.now_s += 60
-    watch.part(names[0], NOTHING, 0)
+    asyncio.run(watch.part(names[0], NOTHING, 0))
     assert list(watch._symbols) == [names[0]]  # noqa: SLF001 - what it keeps
 
 
@@ -334,7 +337,7 @@ def test_an_archived_day(day: Collected, clock: Clock, tmp_path: Path) -> None:
     live = viewer_of(day, clock)
     live.look()
     place = archive(day.path, tmp_path / "archive")
-    viewer = Viewer(DayWatch(place, "second", clock), TENCENT, day.at(20))
+    viewer = Viewer(DayWatch(place, "second", Inline(), clock), TENCENT, day.at(20))
     part = viewer.look()
     assert viewer.candles == live.candles
     assert part.figures is not None

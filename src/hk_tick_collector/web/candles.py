@@ -6,7 +6,7 @@ are kept; a new tick before them cannot be added, and the caller then reads the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from hk_tick_collector import market
 from hk_tick_collector.bars import TICK_COLUMNS, BarSpec
@@ -41,34 +41,37 @@ class Candle(NamedTuple):
 
 
 class Candles:
-    """The candles of one symbol and day. `rows` and `top_seq` say which ticks they are made of."""
+    """The candles of one symbol and day. `rows` and `top_seq` say which ticks they are made of. It can be pickled."""
 
     def __init__(self, day: str) -> None:
-        self.candles: dict[int, Candle] = {}  # by time_s
+        self.by_time: dict[int, Candle] = {}  # time_s → candle
         self.rows = 0
         self.top_seq = _LOWEST_SEQ
         self._date = market.day_date(market.parse_day(day))
         self._tail: list[pa.RecordBatch] = []  # every tick from `_tail_from_ms` on, in the order of its sequence
         self._tail_from_ms = 0
 
-    def load(self, batches: Iterable[pa.RecordBatch]) -> list[Candle]:
-        """Replaces everything by all ticks of the symbol, with COLUMNS and in the order of sequence.
+    @classmethod
+    def of(cls, day: str, batches: Iterable[pa.RecordBatch]) -> Self:
+        """Those of all ticks of a symbol, with COLUMNS and in the order of sequence.
 
-        Returns the candles that differ. Raises the errors of the iterator and of `bars`; nothing has changed then.
+        Raises the errors of the iterator and of `bars`. Memory is that of the symbol's ticks.
         """
-        loaded = _Loaded()
-        found = _by_time(loaded.counted(batches))
-        self.rows, self.top_seq = loaded.rows, loaded.top_seq
-        self._tail_from_ms = max(_tail_from(loaded.last_ts_ms), loaded.kept_from_ms)
-        self._tail = _from(loaded.kept, self._tail_from_ms)
-        changed = [candle for time_s, candle in found.items() if self.candles.get(time_s) != candle]
-        self.candles = found
-        return changed
+        loaded, found = _Loaded(), cls(day)
+        found.by_time = _by_time(loaded.counted(batches))
+        found.rows, found.top_seq = loaded.rows, loaded.top_seq
+        found._tail_from_ms = max(_tail_from(loaded.last_ts_ms), loaded.kept_from_ms)
+        found._tail = _from(loaded.kept, found._tail_from_ms)
+        return found
+
+    def differing(self, before: Candles) -> list[Candle]:
+        """The candles that `before` does not have, or has otherwise. A candle never ends to exist."""
+        return [candle for time_s, candle in self.by_time.items() if before.by_time.get(time_s) != candle]
 
     def add(self, ticks: Sequence[Tick]) -> list[Candle] | None:
         """Adds ticks whose sequence is above all others, in that order; returns the candles that changed.
 
-        None if one is of an earlier minute than those that are kept: nothing was added, and `load` is needed.
+        None if one is of an earlier minute than those that are kept: nothing was added, and `of` is needed.
         """
         if not ticks:
             return []
@@ -76,8 +79,8 @@ class Candles:
             return None
         self._tail = _joined([*self._tail, self._batch(ticks)])
         found = _by_time(self._tail)
-        changed = [candle for time_s, candle in found.items() if self.candles.get(time_s) != candle]
-        self.candles.update(found)
+        changed = [candle for time_s, candle in found.items() if self.by_time.get(time_s) != candle]
+        self.by_time.update(found)
         self.rows += len(ticks)
         self.top_seq = ticks[-1].seq
         if (from_ms := _tail_from(ticks[-1].ts_ms)) > self._tail_from_ms:
