@@ -17,6 +17,7 @@ from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.quality.places import Place
 from hk_tick_collector.store import query
 from hk_tick_collector.web import symbol as symbol_module
+from hk_tick_collector.web import symbol_load
 from hk_tick_collector.web.symbol import TICKS, list_symbols
 from hk_tick_collector.web.symbol_watch import NOTHING, DayWatch, Known, Part
 
@@ -107,7 +108,7 @@ def test_everything_once_then_only_what_changed(day: Collected, clock: Clock) ->
     assert first.figures.rows == 300
     clock.now_s += 1
     nothing = viewer.look()
-    assert (nothing.is_whole, nothing.candles, nothing.ticks, nothing.figures) == (False, [], [], None)
+    assert (nothing.is_whole, nothing.candles, nothing.ticks, nothing.has_new_figures) == (False, [], [], False)
     day.add(ticks_of(day, 301, 5))
     clock.now_s += 1
     then = viewer.look()
@@ -115,6 +116,7 @@ def test_everything_once_then_only_what_changed(day: Collected, clock: Clock) ->
     assert len(then.candles) == 1
     assert len(then.ticks) == 5
     assert viewer.trades == 305
+    assert then.last_price == 388.2
     assert sorted(set(viewer.seqs)) == sorted(viewer.seqs), "no tick is told twice"
 
 
@@ -134,7 +136,7 @@ def test_a_look_reads_only_ticks_above_the_highest_sequence(
         return found
 
     monkeypatch.setattr(query.DayReader, "ticks_after", counted)
-    monkeypatch.setattr(symbol_module, "_ticks", None)  # reading the symbol as a whole would fail
+    monkeypatch.setattr(symbol_load, "_ticks", None)  # reading the symbol as a whole would fail
     for number in range(3):
         day.add(ticks_of(day, 2001 + number * 4, 4))
         clock.now_s += 1
@@ -262,21 +264,18 @@ def test_gaps_outages_and_counters(day: Collected, clock: Clock) -> None:
     day.connection(9.8, None)
     viewer = viewer_of(day, clock)
     first = viewer.look()
-    assert first.gaps is not None
     assert [(span.missing, span.status) for span in first.gaps] == [(7, "open")]
-    assert first.away is not None
     assert [(each.from_ms, each.to_ms, each.reason) for each in first.away] == [(day.at(9.75), day.at(9.8), "timeout")]
     assert first.figures is not None
     assert (first.figures.rows, first.figures.expected) == (100, 107)
     day.add(ticks_of(day, 300, 1))
     clock.now_s += 1
-    then = viewer.look()
-    assert (then.gaps, then.away) == (None, None)
+    assert not viewer.look().has_new_spans
     day.db.execute("UPDATE gaps SET status = 'healed', missing = 0 WHERE symbol = ?", (TENCENT,))
     clock.now_s += 6
-    healed = viewer.look().gaps
-    assert healed is not None
-    assert [span.status for span in healed] == ["healed"]
+    then = viewer.look()
+    assert then.has_new_spans
+    assert [span.status for span in then.gaps] == ["healed"]
 
 
 def test_a_symbol_without_ticks_is_empty_until_the_first_one(day: Collected, clock: Clock) -> None:
@@ -342,7 +341,8 @@ def test_an_archived_day(day: Collected, clock: Clock, tmp_path: Path) -> None:
     assert viewer.candles == live.candles
     assert part.figures is not None
     assert part.figures.rows == 130
-    assert part.gaps is not None
+    assert [span.missing for span in part.gaps] == [4]
+    assert part.is_archived
     assert part.is_over
     assert {row.symbol for row in list_symbols(place)} == {TENCENT}
     shutil.rmtree(tmp_path / "archive")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -14,10 +15,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from . import login, now
+from .days_view import DaysView
+from .days_watch import DaysWatch
 from .feed import Feed
 from .guard import Guard
 from .pages import HERE, Pages
 from .streams import Streams
+from .symbol_view import SymbolView
 from .tokens import Attempts, Token
 
 if TYPE_CHECKING:
@@ -33,6 +37,9 @@ def create_app(site: Site) -> Starlette:
     """The page as an ASGI application. `app.state.close()` ends its streams."""
     pages, streams = Pages(site.instance, site.lang), Streams()
     feed = Feed(site, now.renderer(pages), lambda: streams.open > 0)
+    archive = Path(site.archive) if site.archive and "://" not in site.archive else None
+    watch = DaysWatch(site.data_root, archive, site.limits.drift_warn_s, site.reading)
+    symbol, days = SymbolView(pages, site, watch), DaysView(pages, watch)
     token, attempts = Token(site.token) if site.token else None, Attempts()
 
     @asynccontextmanager
@@ -53,6 +60,8 @@ def create_app(site: Site) -> Starlette:
     app = Starlette(
         routes=[
             *now.routes(pages, feed, streams),
+            *symbol.routes(streams),
+            *days.routes(streams),
             *(login.routes(pages, token, attempts) if token else ()),
             Route("/alive", _alive),
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
@@ -61,7 +70,12 @@ def create_app(site: Site) -> Starlette:
         exception_handlers={404: failed, 405: failed, 500: failed},
         lifespan=beside,
     )
-    app.state.close = feed.close
+
+    def close() -> None:
+        for view in (feed, symbol, days):
+            view.close()
+
+    app.state.close = close
     return app
 
 

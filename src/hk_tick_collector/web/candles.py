@@ -64,6 +64,12 @@ class Candles:
         found._tail = _from(loaded.kept, found._tail_from_ms)
         return found
 
+    @property
+    def last_price(self) -> float | None:
+        """The close of the newest candle that has one (HKD)."""
+        closes = (self.by_time[time_s].close for time_s in sorted(self.by_time, reverse=True))
+        return next((close for close in closes if close is not None), None)
+
     def differing(self, before: Candles) -> list[Candle]:
         """The candles that `before` does not have, or has otherwise. A candle never ends to exist."""
         return [candle for time_s, candle in self.by_time.items() if before.by_time.get(time_s) != candle]

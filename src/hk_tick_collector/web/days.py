@@ -91,7 +91,7 @@ def list_days(data_root: Path, archive: Path | None, newest: int) -> Listing:
 def read_rows(places: Sequence[Place], now_ms: int, drift_warn_s: float, budget_s: float) -> list[DayRow]:
     """The rows of the first of these days, as many as can be read in about `budget_s` seconds; at least one.
 
-    `now_ms` is the time, UTC epoch ms; `drift_warn_s` is DRIFT_WARN_SEC. A day that cannot be read has a row that says so.
+    `now_ms` is the time, UTC epoch ms; `drift_warn_s` is DRIFT_WARN_SEC. An unreadable day is a row too.
     """
     begin_s, rows = time.monotonic(), []
     for place in places:

@@ -124,6 +124,13 @@ class DaysWatch:
             raise NoDayError(f"there is no day {day}", hint=f"days there: {places[0].day} to {places[-1].day}")
         raise NoDayError(f"no day has been collected in {self._data_root} yet", hint="hk-tick-collector status")
 
+    def around(self, day: str) -> tuple[str, str]:
+        """The day before and the day after, as far as there are such days; empty otherwise."""
+        names = [place.day for place in self._listing.places]
+        before = [name for name in names if name < day]
+        after = [name for name in names if name > day]
+        return before[-1] if before else "", after[0] if after else ""
+
     async def certificate(self, day: str, *, signature: bool = False) -> bytes:
         """The certificate of a day as it was signed, or its signature. Raises ArchiveError if there is none."""
         work = partial(read_certificate, self._archive, day, signature=signature)

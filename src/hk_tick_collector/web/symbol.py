@@ -1,4 +1,4 @@
-"""What the Symbol view reads of a day: new ticks of watched symbols, a whole symbol, the list of symbols.
+"""What the Symbol view reads of a day: what is new of watched symbols, and the list of symbols.
 
 Enters: where a day is, and what is known of it. Leaves: plain values. Each function runs in a child process of its
 own, opens the day and closes it again. `symbol_watch.py` keeps what was read and decides what is read next.
@@ -7,20 +7,15 @@ own, opens the day and closes it again. `symbol_watch.py` keeps what was read an
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.quality.outages import Outage, find_outages, sessions
-from hk_tick_collector.quality.places import ticks_file
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, QualityReader
 
-from .candles import COLUMNS, Candles
 from .file_identity import Identity, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
-
-    import pyarrow as pa
+    from collections.abc import Mapping
 
     from hk_tick_collector.model import Instrument, Tick
     from hk_tick_collector.quality.places import Place
@@ -81,12 +76,6 @@ def look(place: Place, wanted: Mapping[str, Wanted], unchanged: Identity | None,
     return Look(found if is_settled else None, found.inode if found else 0, news, away)
 
 
-def load(place: Place, symbol: str) -> Candles:
-    """The candles of all ticks of a symbol. Raises StoreError; CollectorError without the extra `data`."""
-    with closing(_ticks(place, symbol)) as batches:
-        return Candles.of(place.day, batches)
-
-
 def list_symbols(place: Place) -> list[SymbolRow]:
     """The symbols of a day that have a tick, those with the most ticks first. Raises StoreError."""
     with opened(place) as reader, reader.snapshot():
@@ -123,13 +112,3 @@ def _away(reader: QualityReader, day: str, until_ms: int) -> list[Outage]:
     until_ms = min(until_ms, sessions(day)[-1][1])
     found = find_outages(day, reader.connections(), reader.ledger(), until_ms, has_ticks=True)
     return list(found.listed) if found else []
-
-
-def _ticks(place: Place, symbol: str) -> Generator[pa.RecordBatch, None, None]:
-    from hk_tick_collector.frames import day_file, parquet_file
-
-    if place.ticks is None:
-        yield from day_file.read_ticks(place.path, symbols=(symbol,), columns=COLUMNS)
-    else:
-        source = ticks_file(place.ticks)
-        yield from parquet_file.read_ticks(source, symbols=(symbol,), columns=COLUMNS, dictionaries=True)

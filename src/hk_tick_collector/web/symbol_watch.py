@@ -17,7 +17,8 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.quality.outages import Outage, sessions
 
 from .candles import Candle, Candles
-from .symbol import MOST_NEW, TICKS, News, Wanted, load, look
+from .symbol import MOST_NEW, TICKS, News, Wanted, look
+from .symbol_load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,20 +69,24 @@ class Figures(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What changed since the version that a viewer has. None where nothing changed."""
+    """What a viewer gets: candles and ticks that changed since the version that it has, and the rest as it is now."""
 
     day: str
     symbol: str
     known: Known
-    is_whole: bool  # all that there is: the viewer forgets what it has
+    is_whole: bool  # candles and ticks are all that there are: the viewer forgets what it has
     candles: list[Candle]
     ticks: list[Tick]  # oldest first; at most TICKS
-    figures: Figures | None
+    figures: Figures | None  # None: no tick is stored
+    last_price: float | None  # HKD
     instrument: Instrument | None
-    gaps: list[GapSpan] | None
-    away: list[Outage] | None
+    gaps: list[GapSpan]
+    away: list[Outage]
+    has_new_figures: bool
+    has_new_spans: bool  # gaps or times without OpenD
     late_rows: int  # ticks that are stored and not yet in the candles
     no_candles: str  # why there are no candles; empty if there are
+    is_archived: bool
     is_over: bool
 
 
@@ -199,12 +204,16 @@ class DayWatch:
             is_whole=is_whole,
             candles=[candles[time_s] for time_s in sorted(candles) if watched.changed[time_s] > after],
             ticks=[tick for version, tick in watched.ticks if version > after],
-            figures=watched.figures if watched.figures_version > after else None,
-            instrument=watched.instrument if is_whole else None,
-            gaps=watched.gaps if watched.gaps_version > after else None,
-            away=self._away if self._away_version > after or is_whole else None,
+            figures=watched.figures,
+            last_price=watched.candles.last_price,
+            instrument=watched.instrument,
+            gaps=watched.gaps,
+            away=self._away,
+            has_new_figures=is_whole or watched.figures_version > after,
+            has_new_spans=is_whole or max(watched.gaps_version, self._away_version) > after,
             late_rows=watched.late_rows,
             no_candles=watched.no_candles,
+            is_archived=self.place.is_archived,
             is_over=now_ms >= sessions(self.place.day)[-1][1],
         )
 
