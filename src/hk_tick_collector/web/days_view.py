@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from hk_tick_collector import clock, market
-from hk_tick_collector.errors import ArchiveError, CollectorError
+from hk_tick_collector.errors import ArchiveError, CollectorError, NoDayError
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.finding import Severity
@@ -250,7 +250,7 @@ async def _downloaded(answer: Awaitable[Response]) -> Response:
     try:
         return await answer
     except CollectorError as error:
-        code = 404 if isinstance(error, ArchiveError) else 503
+        code = 404 if isinstance(error, ArchiveError | NoDayError) else 503
         return PlainTextResponse(f"{plain(error.one_line())}\n", code)
 
 

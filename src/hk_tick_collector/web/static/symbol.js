@@ -8,7 +8,8 @@ const minutesBody = document.getElementById("minutes");
 const MOST_TICKS = 60;
 const MOST_SPAN_S = 86400;
 const words = place ? JSON.parse(place.dataset.words) : {};
-const number = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
+const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const price = new Intl.NumberFormat("en", { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 let bars = new Map(); // seconds → [seconds, open, high, low, close, shares, buy, sell, trades]
 let spans = [];
 let chart = null;
@@ -48,7 +49,7 @@ function make() {
     chart.addSeries(library.HistogramSeries, { ...flat, priceScaleId: "volume", priceFormat: { type: "volume" } }),
   );
   volumes[0].priceScale().applyOptions({ scaleMargins: { top: 0.8, bottom: 0 }, visible: false });
-  const candles = chart.addSeries(library.CandlestickSeries, {});
+  const candles = chart.addSeries(library.CandlestickSeries, { priceFormat: { type: "price", precision: 3, minMove: 0.001 } });
   candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.24 } });
   series = { shadow, volumes, candles };
   chart.subscribeCrosshairMove((event) => {
@@ -139,7 +140,7 @@ function say() {
   let text = "";
   if (bar) {
     const [time, open, high, low, close, shares, buy, sell] = bar;
-    const prices = open === null ? "" : ` ${words.open} ${number.format(open)} ${words.high} ${number.format(high)} ${words.low} ${number.format(low)} ${words.close} ${number.format(close)}`;
+    const prices = open === null ? "" : ` ${words.open} ${price.format(open)} ${words.high} ${price.format(high)} ${words.low} ${price.format(low)} ${words.close} ${price.format(close)}`;
     text = `${clock(time)}${prices} · ${words.shares} ${number.format(shares)} (${words.buy} ${number.format(buy)}, ${words.sell} ${number.format(sell)})`;
   }
   if (atCursor.textContent !== text) atCursor.textContent = text;
@@ -154,11 +155,11 @@ function cell(row, text, className) {
 function tape(news) {
   if (news.whole) ticksBody.replaceChildren();
   const sides = { BUY: [ticksBody.dataset.buy, "up"], SELL: [ticksBody.dataset.sell, "down"], NEUTRAL: [ticksBody.dataset.neutral, ""] };
-  for (const [time, price, shares, direction, type] of news.ticks.slice(-MOST_TICKS)) {
+  for (const [time, paid, shares, direction, type] of news.ticks.slice(-MOST_TICKS)) {
     const row = ticksBody.insertRow(0);
     const [side, className] = sides[direction] ?? [direction, ""];
     cell(row, time);
-    cell(row, number.format(price), "right");
+    cell(row, price.format(paid), "right");
     cell(row, number.format(shares), "right");
     cell(row, side, className);
     cell(row, type);
@@ -173,7 +174,8 @@ function table() {
   for (const bar of [...bars.values()].sort((one, other) => other[0] - one[0])) {
     const row = document.createElement("tr");
     cell(row, clock(bar[0]));
-    for (const value of bar.slice(1, 8)) cell(row, value === null ? "" : number.format(value), "right");
+    for (const value of bar.slice(1, 5)) cell(row, value === null ? "" : price.format(value), "right");
+    for (const value of bar.slice(5, 8)) cell(row, number.format(value), "right");
     rows.append(row);
   }
   minutesBody.replaceChildren(rows);
