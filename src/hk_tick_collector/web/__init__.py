@@ -6,7 +6,7 @@ service no request.
 server.py connections.py  the HTTP server and the limits of connections
 guard.py hosts.py tokens.py login.py   who may ask, and under which name
 app.py                    the routes
-reading.py                what may hang is read by processes of their own
+reading.py worker.py      what may hang is read by processes of their own
 live_file.py feed.py      one reader of `status.json` for all browsers: a Moment a second
 judging.py history.py today.py busiest.py   what a Moment is made of
 board.py streams.py       server-sent events

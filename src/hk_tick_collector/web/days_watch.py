@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.quality.places import Place
 
     from .file_identity import Identity
-    from .symbol_watch import Reads
+    from .worker import Reads
 
 MOST_DAYS: Final = 1500  # in the calendar, the newest: six years of trading days
 

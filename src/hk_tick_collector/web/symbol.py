@@ -1,7 +1,7 @@
 """What the Symbol view reads of a day: what is new of watched symbols, and the list of symbols.
 
-Enters: where a day is, and what is known of it. Leaves: plain values. Each function runs in a child process of its
-own, opens the day and closes it again. `symbol_watch.py` keeps what was read and decides what is read next.
+Enters: where a day is, and what is known of it. Leaves: plain values. Each function runs in another process,
+and opens and closes the day. `symbol_watch.py` keeps what was read and decides what is read next.
 """
 
 from __future__ import annotations

@@ -1,22 +1,13 @@
-"""Reads all ticks of one symbol and makes their candles, in a child process. Needs the extra `data`.
-
-Importing this module imports Arrow if it is installed: the process that forks the children imports it once for all.
-"""
+"""Reads all ticks of one symbol and makes their candles, in another process. Needs the extra `data`."""
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from hk_tick_collector.quality.places import ticks_file
 
 from .candles import COLUMNS, Candles
-
-with suppress(ImportError):  # without the extra `load` says what is missing
-    import adbc_driver_sqlite.dbapi  # noqa: F401 - see above
-    import pyarrow.parquet  # noqa: TC002 - see above
-
-    from hk_tick_collector.bars import stream  # noqa: F401 - see above
 
 if TYPE_CHECKING:
     from collections.abc import Generator

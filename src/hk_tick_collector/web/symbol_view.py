@@ -29,6 +29,7 @@ from hk_tick_collector.text import plain
 from .symbol import list_symbols
 from .symbol_watch import NOTHING, DayWatch, Known, Part
 from .symbol_words import SYMBOL_WORDS
+from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,16 +107,17 @@ class SymbolView:
 
     def __init__(self, pages: Pages, site: Site, days: DaysWatch) -> None:
         self._pages = pages
-        self._site = site
         self._days = days
         self._watches: OrderedDict[tuple[str, bool], DayWatch] = OrderedDict()
         self._frames: OrderedDict[tuple[str, str, Known, Known], dict[str, Any]] = OrderedDict()
         self._lists: OrderedDict[str, tuple[float, list[tuple[str, str, int]]]] = OrderedDict()
         self._closed = asyncio.Event()
+        self._worker = Worker(site.reading)
 
     def close(self) -> None:
         """Ends every stream."""
         self._closed.set()
+        self._worker.close()
 
     def routes(self, streams: Streams) -> list[Route]:
         """The page, its stream, the list of symbols, and the chart library."""
@@ -188,7 +190,7 @@ class SymbolView:
         place = await self._days.place(question.day)
         key = place.day, place.is_archived
         if key not in self._watches:
-            self._watches[key] = DayWatch(place, secrets.token_hex(4), self._site.reading)
+            self._watches[key] = DayWatch(place, secrets.token_hex(4), self._worker)
         self._watches.move_to_end(key)
         while len(self._watches) > _MOST_DAYS:
             self._watches.popitem(last=False)
@@ -199,7 +201,7 @@ class SymbolView:
         place = await self._days.place(day)
         kept = self._lists.get(place.day)
         if kept is None or time.monotonic() - kept[0] > _LISTS_S:
-            rows = await self._site.reading.read(partial(list_symbols, place), place.path)
+            rows = await self._worker.read(partial(list_symbols, place), place.path)
             found = [(plain(row.symbol), plain(row.name), row.rows) for row in rows[:_MOST_ROWS]]
             kept = self._lists[place.day] = (time.monotonic(), found)
             while len(self._lists) > _MOST_DAYS:

@@ -2,7 +2,7 @@
 
 A day that is being written is read incrementally, once for all viewers: a look reads the counters of the watched
 symbols and the ticks above the highest known sequence. Counters that show a tick with a lower sequence make the whole
-symbol be read again, in at most a twentieth of the time. Reading is done elsewhere: `Reads`.
+symbol be read again, in at most a twentieth of the time. Reading is done in other processes: `Reads`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.quality.outages import Outage, sessions
@@ -22,29 +22,19 @@ from .symbol_load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from hk_tick_collector.model import Instrument, Tick
     from hk_tick_collector.quality.places import Place
     from hk_tick_collector.store.quality_reading import GapSpan
 
     from .file_identity import Identity
-
-_T = TypeVar("_T")
+    from .worker import Reads
 
 _FRESH_S: Final = 0.9  # a look is not repeated within this time
 _WATCHED_S: Final = 10.0  # a symbol is watched for this long after a viewer asked for it
 _MOST_WATCHED: Final = 32
 _SELDOM_S: Final = 5.0  # gaps and outages are read again after this time, or when the number of missing ticks changes
 _RELOAD_SHARE: Final = 20  # of the time that one reading of a whole symbol took, until it may be read again
-
-
-class Reads(Protocol):
-    """`reading.Reading`: runs a function in a child process."""
-
-    async def read(self, work: Callable[[], _T], path: Path) -> _T:
-        """What `work` returns, or its error; an error too if the disk of `path` does not answer."""
-        ...
 
 
 class Known(NamedTuple):
