@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo chart quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo chart quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -70,6 +70,10 @@ docs: $(VENV)/.dev
 
 docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
 	@$(BIN)/python -m tools.docs_site.build site
+
+screenshots: $(VENV)/.screenshots  ## docs/web-*.png: each view of the page over a simulated market; five minutes
+	@tools/debian_packages.sh chromium fonts-noto-cjk
+	@$(BIN)/python tools/screenshots.py $(ARGS)
 
 release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of the tagged commit (DRAFT=1: of any)
 	@$(BIN)/python -m tools.release $(if $(DRAFT),--draft)

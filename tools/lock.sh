@@ -12,6 +12,6 @@ lock pyproject.toml --extra encryption --extra data --group build --constraint r
 lock pyproject.toml --extra encryption --extra data --extra lake --group build --constraint requirements/dev.txt --output-file requirements/lake.txt
 lock pyproject.toml --extra encryption --extra web --group build --constraint requirements/dev.txt --output-file requirements/web.txt
 lock --group site --constraint requirements/dev.txt --output-file requirements/docs.txt
-for group in hooks mutants pipx release; do  # what is in dev.txt has the same version there
+for group in hooks mutants pipx release screenshots; do  # what is in dev.txt has the same version there
     lock --group $group --constraint requirements/dev.txt --output-file requirements/$group.txt
 done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,6 +183,15 @@ def test_what_is_not_known_is_said(web: Web, tab: Callable[..., Page]) -> None:
         day.add(ticks(day, 1, 5))
         expect(page.locator("#ticks tr")).to_have_count(5)
         expect(page.locator(".part-notice")).to_be_empty()
+
+
+def test_pages_are_small(web: Web) -> None:
+    """A page with all that it loads, without the chart library, is far below 300 KB."""
+    for path in ("/symbol?symbol=700", "/days", "/days/20261120"):
+        page = web.get(path).text
+        loaded = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+        assert len(loaded) >= 3
+        assert len(page) + sum(len(web.get(each).text) for each in loaded) < 100_000
 
 
 def test_a_wrong_question(web: Web) -> None:

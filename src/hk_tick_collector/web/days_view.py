@@ -167,7 +167,7 @@ class DaysView:
         detail = await self._days.detail(day, clock.now_ms())
         around = self._days.around(day)
         return self._once(
-            (lang, day), (id(detail.day), detail.signed, around), lambda: self._day_parts(detail, lang, around)
+            (lang, day), (detail.version, detail.signed, around), lambda: self._day_parts(detail, lang, around)
         )
 
     def _day_parts(self, detail: Detail, lang: str, around: tuple[str, str]) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Survey(NamedTuple):
 class Detail(NamedTuple):
     """One day."""
 
+    version: int  # another one each time the day was read
     day: Day
     signed: Signed | None  # None if the archive has no certificate of it
 
@@ -81,8 +82,9 @@ class DaysWatch:
         self._listing = Listing((), {}, frozenset(), "")
         self._listed_s = -_LISTED_S
         self._rows: dict[str, tuple[_Stamp, DayRow]] = {}
-        self._details: OrderedDict[str, tuple[_Stamp, Day]] = OrderedDict()
+        self._details: OrderedDict[str, tuple[_Stamp, int, Day]] = OrderedDict()
         self._survey = Survey(0, (), 0, 0, "")
+        self._version = 0
 
     async def survey(self, now_ms: int) -> Survey:
         """The days, as far as they were read until now. `now_ms`: UTC epoch ms.
@@ -103,14 +105,15 @@ class DaysWatch:
             if kept is None or not self._is_current(kept[0], place, now_ms):
                 stamp = self._stamp(place, now_ms)
                 work = partial(read_detail, place, now_ms, self._drift_warn_s)
-                kept = self._details[day] = (stamp, await self._reads.read(work, place.path))
+                self._version += 1
+                kept = self._details[day] = (stamp, self._version, await self._reads.read(work, place.path))
             self._details.move_to_end(day)
             while len(self._details) > _KEPT_DETAILS:
                 self._details.popitem(last=False)
             signed = None
             if self._archive and day in self._listing.certified:
                 signed = await self._reads.read(partial(read_signed, self._archive, day), self._archive)
-        return Detail(kept[1], signed)
+        return Detail(kept[1], kept[2], signed)
 
     async def place(self, day: str | None) -> Place:
         """Where a day is; without a day the newest day file. Raises NoDayError or another StoreError."""
