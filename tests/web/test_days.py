@@ -27,6 +27,7 @@ from hk_tick_collector.store.dayfile import StoreOptions, seal
 from hk_tick_collector.web import days as days_module
 from hk_tick_collector.web import days_watch
 from hk_tick_collector.web.days_watch import DaysWatch
+from hk_tick_collector.web.symbol import newest_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,13 +247,13 @@ def test_a_day_that_is_not_there(tmp_path: Path, clock: Clock) -> None:
     """The error names the days that there are; without any day it says so."""
     days = watch_of(tmp_path, None, clock)
     with pytest.raises(NoDayError, match="no day has been collected"):
-        asyncio.run(days.place(None))
+        newest_place(tmp_path)
     leave_day(tmp_path)
     clock.now_s += 30
     with pytest.raises(NoDayError) as error:
         asyncio.run(days.detail("20250101", NEXT_DAY_MS))
     assert DAY in error.value.hint
-    assert asyncio.run(days.place(None)).day == DAY
+    assert newest_place(tmp_path).day == DAY
 
 
 def test_a_data_root_that_cannot_be_listed(tmp_path: Path, clock: Clock) -> None:

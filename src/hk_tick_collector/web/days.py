@@ -14,7 +14,7 @@ from hk_tick_collector.archive import layout, signers
 from hk_tick_collector.archive.certificate import parse
 from hk_tick_collector.archive.check import signer_of
 from hk_tick_collector.archive.places import Directory
-from hk_tick_collector.errors import ArchiveError, CollectorError, UsageError
+from hk_tick_collector.errors import ArchiveError, CollectorError
 from hk_tick_collector.quality.facts import DayFacts, read_day
 from hk_tick_collector.quality.outages import sessions
 from hk_tick_collector.quality.overall import Day
@@ -70,22 +70,14 @@ class Signed(NamedTuple):
 def list_days(data_root: Path, archive: Path | None, newest: int) -> Listing:
     """The days there are, with the identities of the files of the `newest` ones.
 
-    Raises StoreError if DATA_ROOT cannot be listed; an archive that cannot be read is left out.
+    Raises StoreError if DATA_ROOT cannot be listed, UsageError or ArchiveError if the archive cannot.
     """
-    try:
-        places, trouble = list_places(data_root, archive), ""
-    except UsageError as error:  # there is no archive, or its disk is not mounted
-        places, trouble = list_places(data_root, None), error.one_line()
-    names: list[str] = []
-    if archive and not trouble:
-        try:
-            names = Directory(archive).list(layout.CERTIFICATES)
-        except ArchiveError as error:
-            trouble = error.one_line()
+    places = list_places(data_root, archive)
+    names = Directory(archive).list(layout.CERTIFICATES) if archive else []
     signed = (name.removesuffix(layout.SIGNATURE) for name in names if name.endswith(layout.SIGNATURE))
     certified = frozenset(filter(None, map(layout.day_of, signed)))
     identities = {place.day: found for place in places[-newest:] if (found := _settled(place))}
-    return Listing(tuple(places), identities, certified, trouble)
+    return Listing(tuple(places), identities, certified, "")
 
 
 def read_rows(places: Sequence[Place], now_ms: int, drift_warn_s: float, budget_s: float) -> list[DayRow]:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.errors import NoDayError
+from hk_tick_collector.errors import CollectorError, NoDayError
 
 from .days import DayRow, Listing, Signed, is_over, list_days, read_certificate, read_detail, read_rows, read_signed
 
@@ -31,6 +31,7 @@ _KEPT_DETAILS: Final = 8
 _AT_ONCE: Final = 60  # days of one question to the process that reads
 _BUDGET_S: Final = 0.25
 _LISTED_S: Final = 5.0  # the directories are listed again after this time
+_ARCHIVE_AGAIN_S: Final = 60.0  # an archive that could not be listed is tried again after this time
 _STALE_S: Final = 60.0  # a day that is not over, or cannot be read, is read again after this time in any case
 
 
@@ -85,6 +86,7 @@ class DaysWatch:
         self._details: OrderedDict[str, tuple[_Stamp, int, Day]] = OrderedDict()
         self._survey = Survey(0, (), 0, 0, "")
         self._version = 0
+        self._archive_not_before_s = -_LISTED_S
 
     async def survey(self, now_ms: int) -> Survey:
         """The days, as far as they were read until now. `now_ms`: UTC epoch ms.
@@ -115,17 +117,16 @@ class DaysWatch:
                 signed = await self._reads.read(partial(read_signed, self._archive, day), self._archive)
         return Detail(kept[1], kept[2], signed)
 
-    async def place(self, day: str | None) -> Place:
-        """Where a day is; without a day the newest day file. Raises NoDayError or another StoreError."""
+    async def place(self, day: str) -> Place:
+        """Where a day is. Raises NoDayError or another StoreError."""
         async with self._one_look:
             await self._list()
         places = self._listing.places
-        found = [each for each in places if (each.day == day if day else not each.is_archived)]
-        if found:
-            return found[-1]
-        if day and places:
-            raise NoDayError(f"there is no day {day}", hint=f"days there: {places[0].day} to {places[-1].day}")
-        raise NoDayError(f"no day has been collected in {self._data_root} yet", hint="hk-tick-collector status")
+        found = next((each for each in places if each.day == day), None)
+        if found is None:
+            hint = f"days there: {places[0].day} to {places[-1].day}" if places else "hk-tick-collector status"
+            raise NoDayError(f"there is no day {day}", hint=hint)
+        return found
 
     def around(self, day: str) -> tuple[str, str]:
         """The day before and the day after, as far as there are such days; empty otherwise."""
@@ -140,10 +141,22 @@ class DaysWatch:
         return await self._reads.read(work, self._archive or self._data_root)
 
     async def _list(self) -> None:
+        """Lists the days. An archive that cannot be read, or whose disk does not answer, costs its own days alone."""
         now_s = self._clock()
-        if now_s - self._listed_s >= _LISTED_S:
-            work = partial(list_days, self._data_root, self._archive, MOST_DAYS)
-            self._listing, self._listed_s = await self._reads.read(work, self._data_root), now_s
+        if now_s - self._listed_s < _LISTED_S:
+            return
+        root, trouble = self._data_root, self._listing.trouble
+        if self._archive and now_s >= self._archive_not_before_s:
+            try:
+                work = partial(list_days, root, self._archive, MOST_DAYS)
+                self._listing, self._listed_s = await self._reads.read(work, self._archive), now_s
+            except CollectorError as error:
+                trouble = error.one_line()
+                self._archive_not_before_s = self._clock() + _ARCHIVE_AGAIN_S
+            else:
+                return
+        found = await self._reads.read(partial(list_days, root, None, MOST_DAYS), root)
+        self._listing, self._listed_s = found._replace(trouble=trouble), now_s
 
     async def _read_some(self, now_ms: int) -> None:
         shown = self._listing.places[-MOST_DAYS:]

@@ -9,16 +9,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.quality.outages import Outage, find_outages, sessions
+from hk_tick_collector.quality.places import Place
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, QualityReader
+from hk_tick_collector.store.query import list_days, path_of
 
 from .file_identity import Identity, identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from hk_tick_collector.model import Instrument, Tick
-    from hk_tick_collector.quality.places import Place
     from hk_tick_collector.store.day_records import SymbolCount
 
 TICKS: Final = 60  # the newest ticks that are shown
@@ -74,6 +77,14 @@ def look(place: Place, wanted: Mapping[str, Wanted], unchanged: Identity | None,
         news = {count.symbol: _news(reader, place, count, wanted[count.symbol]) for count in reader.symbols([*wanted])}
         away = None if until_ms is None else _away(reader, place.day, until_ms)
     return Look(found if is_settled else None, found.inode if found else 0, news, away)
+
+
+def newest_place(data_root: Path) -> Place:
+    """Where the newest day file is: the day that is being collected, if any is. Raises NoDayError or a StoreError."""
+    days = list_days(data_root)
+    if not days:
+        raise NoDayError(f"no day has been collected in {data_root} yet", hint="hk-tick-collector status")
+    return Place(days[-1], path_of(data_root, days[-1]), None)
 
 
 def list_symbols(place: Place) -> list[SymbolRow]:

@@ -26,7 +26,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.text import plain
 
-from .symbol import list_symbols
+from .symbol import list_symbols, newest_place
 from .symbol_watch import NOTHING, DayWatch, Known, Part
 from .symbol_words import SYMBOL_WORDS
 from .worker import Worker
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from hk_tick_collector.quality.places import Place
 
     from .days_watch import DaysWatch
     from .pages import Pages
@@ -52,6 +54,7 @@ _MOST_FRAMES: Final = 64
 _LISTED: Final = 12  # gaps and outages in the table
 _MOST_ROWS: Final = 4000  # symbols that can be chosen from
 _LISTS_S: Final = 30.0
+_NEWEST_S: Final = 2.0  # until the newest day file is looked for again
 _GIVEN: Final = 40  # characters of an address that are shown again
 _HKT_S: Final = market.HKT_OFFSET_MS // 1000
 _SYMBOL: Final = re.compile(r"(?:HK\.)?([0-9]{1,5})", re.ASCII | re.IGNORECASE)
@@ -113,6 +116,8 @@ class SymbolView:
         self._lists: OrderedDict[str, tuple[float, list[tuple[str, str, int]]]] = OrderedDict()
         self._closed = asyncio.Event()
         self._worker = Worker(site.reading)
+        self._site = site
+        self._newest: tuple[float, Place] | None = None
 
     def close(self) -> None:
         """Ends every stream."""
@@ -173,6 +178,8 @@ class SymbolView:
                 if failed_ms:
                     frame = {**frame, "parts": {**frame["parts"], "notice": self._notice(part, lang)}}
                 known, failed_ms = part.known, 0
+                if part.figures:  # the busiest one may become another; a page stays with its symbol
+                    question = question._replace(symbol=part.symbol)
             except CollectorError as error:
                 failed_ms = failed_ms or clock.now_ms()
                 frame, pause_s = {"parts": {"notice": self._failure(error, failed_ms, lang)}}, _AGAIN_S
@@ -187,7 +194,7 @@ class SymbolView:
             return
 
     async def _part(self, question: Asked, known: Known) -> Part:
-        place = await self._days.place(question.day)
+        place = await self._place(question.day)
         key = place.day, place.is_archived
         if key not in self._watches:
             self._watches[key] = DayWatch(place, secrets.token_hex(4), self._worker)
@@ -197,8 +204,18 @@ class SymbolView:
         symbol = question.symbol or next((name for name, _, _ in await self._list(place.day)), "HK.00700")
         return await self._watches[key].part(symbol, known, clock.now_ms())
 
+    async def _place(self, day: str | None) -> Place:
+        """Where a day is, or the newest day file; the latter depends on neither the archive nor the view *Days*."""
+        if day is not None:
+            return await self._days.place(day)
+        now_s = time.monotonic()
+        if self._newest is None or now_s - self._newest[0] > _NEWEST_S:
+            root = self._site.data_root
+            self._newest = now_s, await self._worker.read(partial(newest_place, root), root)
+        return self._newest[1]
+
     async def _list(self, day: str | None) -> list[tuple[str, str, int]]:
-        place = await self._days.place(day)
+        place = await self._place(day)
         kept = self._lists.get(place.day)
         if kept is None or time.monotonic() - kept[0] > _LISTS_S:
             rows = await self._worker.read(partial(list_symbols, place), place.path)
