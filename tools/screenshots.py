@@ -36,7 +36,7 @@ CHROMIUM: Final = "/usr/bin/chromium"
 ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 CAP_S: Final = 180.0
 DAY_SPEED: Final = 900
-DAY_S: Final = 30  # 09:00 to the evening
+DAY_S: Final = 34  # 09:00 to the evening
 LIVE_S: Final = 80.0  # so that the line of the hour has some points
 SYMBOLS: Final = "HK.00700,HK.09988,HK.00005,HK.00941,HK.01810,HK.02318,HK.03690,HK.00388"
 FAULTS: Final = (
@@ -67,11 +67,11 @@ class Shot(NamedTuple):
 
 SHOTS: Final = (
     Shot("web-now", "/", ".verdict", (1180, 860), "en", "light"),
-    Shot("web-symbol", "/symbol?symbol=HK.00700&day={day}", "#chart canvas", (1180, 860), "en", "light"),
+    Shot("web-symbol", "/symbol?symbol=HK.00700&day={day}", "#ticks tr", (1180, 860), "en", "light"),
     Shot("web-days", "/days", "a.day", (1180, 620), "en", "dark"),
-    Shot("web-day", "/days/{day}", ".part-day-picture svg", (1180, 860), "zh-Hant", "light"),
+    Shot("web-day", "/days/{day}", ".part-day-picture svg", (1180, 640), "zh-Hant", "light"),
     Shot("web-now-phone", "/", ".verdict", (360, 720), "zh-Hant", "dark"),
-    Shot("web-symbol-phone", "/symbol?symbol=HK.00700&day={day}", "#chart canvas", (360, 720), "zh-Hant", "light"),
+    Shot("web-symbol-phone", "/symbol?symbol=HK.00700&day={day}", "#ticks tr", (360, 720), "zh-Hant", "light"),
 )
 
 
@@ -195,7 +195,7 @@ def _take(browser: Browser, url: str, shot: Shot, day: str, path: Path) -> None:
     page = context.new_page()
     address = f"{url}{shot.path.format(day=day)}"
     page.goto(f"{address}{'&' if '?' in address else '?'}lang={shot.lang}&theme={shot.theme}")
-    expect(page.locator(shot.wanted).first).to_be_visible(timeout=CAP_S * 1000)
+    expect(page.locator(shot.wanted).first).to_be_attached(timeout=CAP_S * 1000)
     page.wait_for_timeout(3000)  # frames of the stream
     page.screenshot(path=path)
     context.close()

@@ -211,11 +211,11 @@ def test_frames_are_small(day: Collected, web: Web) -> None:
     connection.request("GET", "/symbol/events?symbol=700")
     answer = connection.getresponse()
     frames: list[bytes] = []
-    while len(frames) < 4:
+    while len(frames) < 5:
         line = answer.readline()
         if line.startswith(b"data:"):
             frames.append(line)
     connection.close()
-    first = json.loads(frames[0][5:])
-    assert len(first["chart"]["candles"]) == 61
-    assert all(len(frame) < 400 for frame in frames[2:]), [frame[:400] for frame in frames]
+    assert "Reading the day file" in json.loads(frames[0][5:])["parts"]["notice"]
+    assert len(json.loads(frames[1][5:])["chart"]["candles"]) == 61
+    assert all(len(frame) < 400 for frame in frames[3:]), [frame[:400] for frame in frames]

@@ -170,6 +170,8 @@ class SymbolView:
 
     async def _events(self, question: Asked, lang: str) -> AsyncIterator[bytes]:
         known, failed_ms = NOTHING, 0
+        reading = self._text("reading", lang)  # what is shown until a large day was read
+        yield _framed({"parts": {"notice": reading}})
         while not self._closed.is_set():
             pause_s = _SECOND - time.time() % _SECOND
             try:
@@ -183,8 +185,7 @@ class SymbolView:
             except CollectorError as error:
                 failed_ms = failed_ms or clock.now_ms()
                 frame, pause_s = {"parts": {"notice": self._failure(error, failed_ms, lang)}}, _AGAIN_S
-            about = {"time": f"{market.hkt(clock.now_ms()):%H:%M:%S}"}
-            yield f"data: {json.dumps({'about': about, **frame}, separators=(',', ':'))}\n\n".encode()
+            yield _framed(frame)
             await self._sleep(pause_s)
 
     async def _sleep(self, seconds: float) -> None:
@@ -295,6 +296,11 @@ def _chart(part: Part) -> dict[str, Any]:
             [span.from_ms // 1000 + _HKT_S, span.to_ms // 1000 + _HKT_S, span.kind] for span in _spans(part)
         ]
     return found
+
+
+def _framed(frame: dict[str, Any]) -> bytes:
+    about = {"time": f"{market.hkt(clock.now_ms()):%H:%M:%S}"}
+    return f"data: {json.dumps({'about': about, **frame}, separators=(',', ':'))}\n\n".encode()
 
 
 def _clock(ts_ms: int) -> str:
