@@ -18,7 +18,6 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol, TypeVar
 
 from hk_tick_collector.errors import CollectorError
@@ -26,6 +25,7 @@ from hk_tick_collector.ops.live import kernel_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _T = TypeVar("_T")
 
@@ -113,15 +113,15 @@ class Worker:
             raise _GivenUpError from error
 
     async def _wait(self, reading: asyncio.Future[bytes], pid: int) -> None:
-        """Until there is an answer. Raises _GivenUpError if the process is stuck in the kernel."""
+        """Until there is an answer. Raises _GivenUpError if a thread of the process is stuck in the kernel."""
         began_s = last_s = time.monotonic()
-        one_wait_s, switches = 0.0, ""
+        one_wait_s, waiting = 0.0, set[tuple[str, str]]()
         while not (await asyncio.wait({reading}, timeout=_LOOK_EVERY_S))[0]:
             now_s = time.monotonic()
             passed_s, last_s = min(now_s - last_s, 2 * _LOOK_EVERY_S), now_s
-            before, switches = switches, kernel_wait.switches(pid)
-            waits = kernel_wait.state(Path(f"/proc/{pid}")) == "D" and switches == before
-            one_wait_s = one_wait_s + passed_s if waits else 0.0
+            before, threads = waiting, kernel_wait.threads(pid)
+            waiting = {(thread, wait) for thread, (state, wait) in threads.items() if state == "D"}
+            one_wait_s = one_wait_s + passed_s if before & waiting else 0.0
             if one_wait_s >= _ONE_WAIT_S or now_s - began_s >= _CAP_S:
                 raise _GivenUpError
 
