@@ -56,7 +56,7 @@ def clock() -> Clock:
 
 
 def watch_of(root: Path, archive_root: Path | None, clock: Clock) -> DaysWatch:
-    return DaysWatch(root, archive_root, DRIFT_WARN_S, Inline(), clock)
+    return DaysWatch(root, archive_root, DRIFT_WARN_S, Inline(), clock=clock)
 
 
 @pytest.fixture
@@ -176,6 +176,8 @@ def test_a_missing_archive_is_told_and_days_are_shown(tmp_path: Path, clock: Clo
     found = asyncio.run(watch_of(tmp_path, tmp_path / "unmounted", clock).survey(NEXT_DAY_MS))
     assert [row.day for row in found.days] == [DAY]
     assert "unmounted" in found.trouble
+    elsewhere = DaysWatch(tmp_path, None, DRIFT_WARN_S, Inline(), "s3://bucket is no directory of this host")
+    assert "s3://bucket" in asyncio.run(elsewhere.survey(NEXT_DAY_MS)).trouble
 
 
 def test_archived_days_are_shown(tmp_path: Path, clock: Clock) -> None:

@@ -37,8 +37,10 @@ def create_app(site: Site) -> Starlette:
     """The page as an ASGI application. `app.state.close()` ends its streams."""
     pages, streams = Pages(site.instance, site.lang), Streams()
     feed = Feed(site, now.renderer(pages), lambda: streams.open > 0)
-    archive = Path(site.archive) if site.archive and "://" not in site.archive else None
-    watch = DaysWatch(site.data_root, archive, site.limits.drift_warn_s, site.reading)
+    is_remote = "://" in (site.archive or "")
+    archive = Path(site.archive) if site.archive and not is_remote else None
+    left_out = f"{site.archive} is no directory of this host" if is_remote else ""
+    watch = DaysWatch(site.data_root, archive, site.limits.drift_warn_s, site.reading, left_out)
     symbol, days = SymbolView(pages, site, watch), DaysView(pages, watch)
     token, attempts = Token(site.token) if site.token else None, Attempts()
 

@@ -71,16 +71,17 @@ class DaysWatch:
         archive: Path | None,
         drift_warn_s: float,
         reads: Reads,
+        left_out: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`drift_warn_s` is DRIFT_WARN_SEC; `clock` gives seconds."""
+        """`drift_warn_s` is DRIFT_WARN_SEC; `left_out` says why there is no `archive`; `clock` gives seconds."""
         self._data_root = data_root
         self._archive = archive
         self._drift_warn_s = drift_warn_s
         self._reads = reads
         self._clock = clock
         self._one_look = asyncio.Lock()
-        self._listing = Listing((), {}, frozenset(), "")
+        self._listing = Listing((), {}, frozenset(), left_out)
         self._listed_s = -_LISTED_S
         self._rows: dict[str, tuple[_Stamp, DayRow]] = {}
         self._details: OrderedDict[str, tuple[_Stamp, int, Day]] = OrderedDict()

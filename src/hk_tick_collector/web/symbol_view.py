@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from hk_tick_collector import clock, market
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.frames.extras import need
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.text import plain
@@ -87,6 +88,17 @@ def chart_script() -> Path | None:
     return Path(places[0]) / "js" / "lightweight-charts.js" if places else None
 
 
+def _missing_library() -> str:
+    """How to install the chart library; empty if it is installed."""
+    if chart_script():
+        return ""
+    try:
+        need("litecharts", "web")
+    except CollectorError as error:
+        return error.one_line()
+    return ""
+
+
 def asked(request: Request) -> Asked:
     """The symbol and the day of an address: `?symbol=700&day=20261120`."""
     given, day = (request.query_params.get(name, "").strip()[:_GIVEN] for name in ("symbol", "day"))
@@ -137,6 +149,7 @@ class SymbolView:
                 question=question,
                 stream=f"/symbol/events?{request.url.query}",
                 chart_integrity=CHART_INTEGRITY if chart_script() else "",
+                no_library=_missing_library() or SYMBOL_WORDS["no_library"].of(self._pages.choice(request).lang),
                 problem=SYMBOL_WORDS[question.problem].of(self._pages.choice(request).lang).format(given=question.given)
                 if question.problem
                 else "",
