@@ -185,6 +185,14 @@ def test_what_is_not_known_is_said(web: Web, tab: Callable[..., Page]) -> None:
         expect(page.locator(".part-notice")).to_be_empty()
 
 
+def test_a_browser_never_uses_an_old_chart_library(web: Web) -> None:
+    """A browser may keep the library for a year: its address changes with its hash."""
+    (address,) = re.findall(r'src="(/static-packages/[^"]+)"', web.get("/symbol").text)
+    assert address.endswith(CHART_INTEGRITY[7:23].replace("+", "%2B"))
+    answer = web.get(address)
+    assert (answer.code, "immutable" in answer.headers["cache-control"]) == (200, True)
+
+
 def test_pages_are_small(web: Web) -> None:
     """A page with all that it loads, without the chart library, is far below 300 KB."""
     for path in ("/symbol?symbol=700", "/days", "/days/20261120"):
