@@ -7,7 +7,6 @@ and ticks that changed. Frames are made once for all browsers that have the same
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
@@ -23,11 +22,11 @@ from starlette.routing import Route
 from hk_tick_collector import clock, market
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.frames.extras import need
-from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.text import plain
 
 from .symbol import list_symbols, newest_place
+from .symbol_frame import chart, dashed, figures, framed, spans
 from .symbol_watch import NOTHING, DayWatch, Known, Part
 from .symbol_words import SYMBOL_WORDS
 from .worker import Worker
@@ -57,19 +56,8 @@ _MOST_ROWS: Final = 4000  # symbols that can be chosen from
 _LISTS_S: Final = 30.0
 _NEWEST_S: Final = 2.0  # until the newest day file is looked for again
 _GIVEN: Final = 40  # characters of an address that are shown again
-_HKT_S: Final = market.HKT_OFFSET_MS // 1000
 _SYMBOL: Final = re.compile(r"(?:HK\.)?([0-9]{1,5})", re.ASCII | re.IGNORECASE)
 _ANY_SYMBOL: Final = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
-
-
-class Span(NamedTuple):
-    """A gap or an outage in the table."""
-
-    from_ms: int
-    to_ms: int
-    kind: str  # open, filled, away
-    missing: int | None
-    cause: str
 
 
 class Asked(NamedTuple):
@@ -167,7 +155,7 @@ class SymbolView:
             except CollectorError as error:
                 return PlainTextResponse(f"{plain(error.one_line())}\n", 503)
 
-        async def chart(_request: Request) -> Response:
+        async def library(_request: Request) -> Response:
             if (path := chart_script()) is None:
                 return PlainTextResponse("litecharts is not installed\n", 404)
             # Its address has its hash, so what a browser keeps is never old.
@@ -178,13 +166,13 @@ class SymbolView:
             Route("/symbol", page),
             Route("/symbol/events", events),
             Route("/symbol/list", symbols),
-            Route("/static-packages/lightweight-charts.js", chart),
+            Route("/static-packages/lightweight-charts.js", library),
         ]
 
     async def _events(self, question: Asked, lang: str) -> AsyncIterator[bytes]:
         known, failed_ms = NOTHING, 0
         reading = self._text("reading", lang)  # what is shown until a large day was read
-        yield _framed({"parts": {"notice": reading}})
+        yield framed({"parts": {"notice": reading}}, clock.now_ms())
         while not self._closed.is_set():
             pause_s = _SECOND - time.time() % _SECOND
             try:
@@ -198,7 +186,7 @@ class SymbolView:
             except CollectorError as error:
                 failed_ms = failed_ms or clock.now_ms()
                 frame, pause_s = {"parts": {"notice": self._failure(error, failed_ms, lang)}}, _AGAIN_S
-            yield _framed(frame)
+            yield framed(frame, clock.now_ms())
             await self._sleep(pause_s)
 
     async def _sleep(self, seconds: float) -> None:
@@ -251,14 +239,14 @@ class SymbolView:
     def _made(self, part: Part, lang: str) -> dict[str, Any]:
         parts = {"notice": self._notice(part, lang)}
         if part.has_new_figures:
-            parts["figures"] = self._text("figures", lang, part=part, **_figures(part))
+            parts["figures"] = self._text("figures", lang, part=part, **figures(part))
         if part.has_new_spans:
-            spans = _spans(part)
-            parts["spans"] = self._text("spans", lang, part=part, spans=spans[:_LISTED], more=len(spans) - _LISTED)
-        return {"parts": parts, "chart": _chart(part)}
+            found = spans(part)
+            parts["spans"] = self._text("spans", lang, part=part, spans=found[:_LISTED], more=len(found) - _LISTED)
+        return {"parts": parts, "chart": chart(part)}
 
     def _notice(self, part: Part, lang: str) -> str:
-        return self._text("notice", lang, part=part, day=_dashed(part.day))
+        return self._text("notice", lang, part=part, day=dashed(part.day))
 
     def _failure(self, error: CollectorError, since_ms: int, lang: str) -> str:
         is_command = remedies.is_command(error.hint) or error.hint.startswith("sudo ")
@@ -266,59 +254,3 @@ class SymbolView:
 
     def _text(self, name: str, lang: str, **values: Any) -> str:
         return self._pages.text(f"symbol/{name}.html", lang, SYMBOL_WORDS, **values)
-
-
-def _figures(part: Part) -> dict[str, Any]:
-    """What the figures need beside the part itself."""
-    figures, before = part.figures, part.instrument.previous_close if part.instrument else None
-    change = None
-    if part.last_price is not None and before:
-        change = part.last_price - before, (part.last_price - before) / before * 100
-    missing = max(0, (figures.expected or 0) - figures.rows) if figures else 0
-    share = None
-    if figures and figures.expected:
-        hundredths = min(figures.rows, figures.expected) * 10**4 // figures.expected  # 100 only if nothing is missing
-        share = f"{hundredths // 100}.{hundredths % 100:02}"
-    return {"change": change, "missing": missing, "share": share, "day": _dashed(part.day)}
-
-
-def _spans(part: Part) -> list[Span]:
-    """Gaps and outages: those whose ticks are missing first, then the newest."""
-    found = [
-        Span(gap.from_ms, gap.to_ms, "open" if gap.status == GAP_OPEN else "filled", gap.missing, gap.cause)
-        for gap in part.gaps
-    ]
-    found += [Span(each.from_ms, each.to_ms, "away", None, each.reason) for each in part.away]
-    return sorted(found, key=lambda span: (span.kind != "open", -span.from_ms))
-
-
-def _chart(part: Part) -> dict[str, Any]:
-    """What the browser draws. Times are seconds by the clock of Hong Kong, so that any browser shows that one."""
-    found: dict[str, Any] = {
-        "symbol": plain(part.symbol),
-        "day": part.day,
-        "whole": part.is_whole,
-        "candles": [[candle.time_s + _HKT_S, *candle[1:]] for candle in part.candles],
-        "ticks": [
-            [_clock(tick.ts_ms), tick.price, tick.volume, plain(tick.direction), plain(tick.tick_type)]
-            for tick in part.ticks
-        ],
-    }
-    if part.has_new_spans:
-        found["spans"] = [
-            [span.from_ms // 1000 + _HKT_S, span.to_ms // 1000 + _HKT_S, span.kind] for span in _spans(part)
-        ]
-    return found
-
-
-def _framed(frame: dict[str, Any]) -> bytes:
-    about = {"time": f"{market.hkt(clock.now_ms()):%H:%M:%S}"}
-    return f"data: {json.dumps({'about': about, **frame}, separators=(',', ':'))}\n\n".encode()
-
-
-def _clock(ts_ms: int) -> str:
-    return f"{market.hkt(ts_ms):%H:%M:%S}.{ts_ms % 1000:03}"
-
-
-def _dashed(day: str) -> str:
-    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
