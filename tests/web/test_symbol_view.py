@@ -13,8 +13,6 @@ import pytest
 from playwright.sync_api import expect
 from tests.quality.days import Collected
 
-from hk_tick_collector import market
-from hk_tick_collector.clock import now_ms
 from hk_tick_collector.web.symbol_view import CHART_INTEGRITY, chart_script
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from .conftest import Web
 
 TENCENT: Final = "HK.00700"
-TODAY: Final = market.day_name(market.day_number(now_ms()))
+DAY: Final = "20261120"  # of the newest day file, so the page shows it, whatever the hour of the test is
 
 
 @pytest.fixture
@@ -39,8 +37,8 @@ def web(serve: Callable[..., Web]) -> Web:
 
 @pytest.fixture
 def day(web: Web) -> Iterator[Collected]:
-    """Today's file: an hour of HK.00700, with a gap and an outage."""
-    with closing(Collected(web.data_root / f"{TODAY}.db", connected=False)) as found:
+    """The newest day file: an hour of HK.00700, with a gap and an outage."""
+    with closing(Collected(web.data_root / f"{DAY}.db", connected=False)) as found:
         found.connection(8, 9.6)
         found.connection(9.6, 9.65, connected=False, reason="timeout")
         found.connection(9.65, None)
@@ -173,7 +171,7 @@ def test_what_is_not_known_is_said(web: Web, tab: Callable[..., Page]) -> None:
     expect(page.locator("main [role=alert]")).to_contain_text("'<script>alert(1)</script>' is not a valid symbol")
     page.goto(f"{web.url}/symbol?symbol=700")
     expect(page.locator(".part-notice")).to_contain_text("no day has been collected")
-    path = web.data_root / f"{TODAY}.db"
+    path = web.data_root / f"{DAY}.db"
     path.write_text("<i>not a day file</i>")
     expect(page.locator(".part-notice")).to_contain_text("Cannot be read since")
     expect(page.locator(".part-notice")).to_contain_text("not an SQLite")
