@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo chart quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo chart quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -71,6 +71,10 @@ docs: $(VENV)/.dev
 docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
 	@$(BIN)/python -m tools.docs_site.build site
 
+screenshots: $(VENV)/.screenshots  ## docs/web-*.png: each view of the page over a simulated market; five minutes
+	@tools/debian_packages.sh chromium fonts-noto-cjk
+	@$(BIN)/python tools/screenshots.py $(ARGS)
+
 release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of the tagged commit (DRAFT=1: of any)
 	@$(BIN)/python -m tools.release $(if $(DRAFT),--draft)
 
@@ -82,10 +86,15 @@ bench: $(VENV)/.dev  ## every figure beside its limit, in sixteen minutes; leave
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
+comma := ,
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
 	@mkdir -p wheelhouse
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		--dest wheelhouse -r requirements/$(or $(EXTRAS),runtime).txt -r requirements/pipx.txt
+		--dest wheelhouse -r requirements/runtime.txt -r requirements/pipx.txt
+	@for extra in $(subst $(comma), ,$(EXTRAS)); do \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+			--dest wheelhouse -r requirements/$$extra.txt || exit; \
+	done
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
@@ -128,4 +137,4 @@ $(VENV)/.hooks: requirements/hooks.txt .pre-commit-config.yaml $(VENV)/.dev
 
 .PHONY: debian-packages
 debian-packages:
-	@tools/debian_packages.sh sqlite3 gcc libc6-dev
+	@tools/debian_packages.sh sqlite3 gcc libc6-dev chromium

@@ -24,7 +24,7 @@ readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
 readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
-readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py .env.example deploy scripts docs examples)
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/web.txt tools/version.py .env.example deploy scripts docs examples)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, and an upgrade needs two at once
 readonly EXTRAS_MB=800      # more with --extras, for two versions at once
@@ -39,7 +39,7 @@ readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
-EXTRAS=           # data or lake: optional packages that are installed as well; empty: none
+EXTRAS=           # of data, lake and web, with commas: optional packages that are installed as well; empty: none
 GIVEN_EXTRAS=     # the same from the command line, where none means none; empty: as the installed version has them
 CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: from the locale
 # shellcheck source=deploy/lib/trust.sh disable=SC1091
@@ -55,7 +55,7 @@ MISSING=()        # Debian packages that could not be installed; the collector r
 
 usage() {
     cat <<END
-Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--extras data|lake|none]
+Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--extras data,lake,web|none]
                                    [--lang en|zh-Hant] [--dry-run]
 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
@@ -66,8 +66,9 @@ $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
   --uninstall       removes service and program; ticks, settings and accounts are kept
   --wheelhouse DIR  takes Python packages (and *.deb, if any) from DIR instead of the network;
                     'make wheelhouse' creates it on a host with a network
-  --extras EXTRAS   also installs the packages for archive, export and bars (data, 230 MB), and for an archive in an
-                    object store (lake, 380 MB); an upgrade keeps them unless this says none
+  --extras EXTRAS   also installs the packages for archive, export and bars (data, 230 MB), for an archive in an
+                    object store (lake, 380 MB), or for the page (web, 5 MB), or for several: data,web; they come to
+                    those that are installed, which an upgrade keeps unless this says none
   --lang LANG       the language of status, alerts and doctor, en or zh-Hant, for a new $ENV_FILE;
                     without it the installer asks if it runs in a terminal, otherwise the locale decides
   --dry-run         shows what would be done and changes nothing; needs no root
@@ -113,7 +114,7 @@ parse_arguments() {
                 shift
                 ;;
             --extras)
-                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake or none"
+                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake, web or none"
                 GIVEN_EXTRAS=$2
                 shift
                 ;;
@@ -129,10 +130,14 @@ parse_arguments() {
         "" | en | zh-Hant) ;;
         *) wrong_usage "--lang '$CHOSEN_LANG' is neither en nor zh-Hant" ;;
     esac
-    case $GIVEN_EXTRAS in
-        "" | data | lake | none) ;;
-        *) wrong_usage "--extras '$GIVEN_EXTRAS' is none of data, lake, none" ;;
-    esac
+    local each
+    for each in ${GIVEN_EXTRAS//,/ }; do
+        case $each in
+            data | lake | web) ;;
+            none) [ "$GIVEN_EXTRAS" = none ] || wrong_usage "--extras '$GIVEN_EXTRAS': none stands alone" ;;
+            *) wrong_usage "--extras '$each' is none of data, lake, web, none" ;;
+        esac
+    done
     [ "$ACTION" != uninstall ] || [ -z "$GIVEN_EXTRAS" ] || wrong_usage "--uninstall needs no --extras"
     [ "$ACTION" != uninstall ] || [ -z "$CHOSEN_LANG" ] || wrong_usage "--uninstall needs no --lang"
     [ "$ACTION" != uninstall ] || [ -z "$WHEELHOUSE" ] || wrong_usage "--uninstall needs no --wheelhouse"
@@ -152,7 +157,7 @@ check_host() {
 
 check_source() {
     local each
-    for each in src pyproject.toml requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py; do
+    for each in src pyproject.toml requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/web.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
             die "$SOURCE has no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
@@ -177,7 +182,7 @@ check_space() {
     while [ ! -d "$place" ]; do place=$(dirname "$place"); done
     free_mb=$(df --output=avail --block-size=1M "$place" | tail -n 1)
     local needed_mb=$NEEDED_MB
-    [ -z "$EXTRAS" ] || needed_mb=$((NEEDED_MB + EXTRAS_MB))
+    [[ $EXTRAS =~ ^(web|)$ ]] || needed_mb=$((NEEDED_MB + EXTRAS_MB))
     [ "$free_mb" -ge "$needed_mb" ] ||
         require "the disk is full: $((free_mb)) MB free at $place, $needed_mb MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
 }
@@ -306,18 +311,27 @@ is_whole() {
         "$RELEASES/$1/.venv/bin/$UNIT" --version >/dev/null 2>&1
 }
 
-# The lock file of the packages to install: that of an extra has those of runtime.txt too, in the same versions.
-lock_file() { printf 'requirements/%s.txt\n' "${EXTRAS:-runtime}"; }
+# The lock files of the packages to install: that of an extra has those of runtime.txt too, in the same versions.
+lock_files() {
+    local each
+    for each in ${EXTRAS//,/ }; do printf 'requirements/%s.txt\n' "$each"; done
+    [ -n "$EXTRAS" ] || printf 'requirements/runtime.txt\n'
+}
 
-# What --extras says, else what the installed version has.
+# What the installed version has, and what --extras says; none of them after --extras none.
 choose_extras() {
-    EXTRAS=$GIVEN_EXTRAS
-    [ -n "$EXTRAS" ] || [ ! -f $CURRENT/.extras ] || ! is_roots $CURRENT/.extras || EXTRAS=$(<$CURRENT/.extras)
-    case $EXTRAS in data | lake) ;; *) EXTRAS= ;; esac
+    local each had= wanted
+    [ ! -f $CURRENT/.extras ] || ! is_roots $CURRENT/.extras || had=$(<$CURRENT/.extras)
+    wanted=,$had,$GIVEN_EXTRAS,
+    EXTRAS=
+    [ "$GIVEN_EXTRAS" != none ] || return 0
+    for each in data lake web; do
+        [[ $wanted != *,$each,* ]] || EXTRAS=${EXTRAS:+$EXTRAS,}$each
+    done
 }
 
 build_release() {
-    local release=$1 directory=$RELEASES/$1
+    local release=$1 directory=$RELEASES/$1 locks
     if is_whole "$release"; then
         say "version $release: already installed"
         return
@@ -325,8 +339,9 @@ build_release() {
     check_space
     say "version $release: into $directory"
     if $DRY_RUN; then
+        mapfile -t locks < <(lock_files)
         act "$PYTHON" -I -m venv "$directory/.venv"
-        act "$directory/.venv/bin/python" -m pip install --require-hashes -r "$(lock_file)"
+        act "$directory/.venv/bin/python" -m pip install --require-hashes "${locks[@]/#/-r }"
         act "$directory/.venv/bin/python" -m pip install "$SOURCE"
         return
     fi
@@ -345,9 +360,12 @@ build_release() {
 
 # Only packages with the hashes of the lock file, then ours, built without the network.
 fill_venv() {
-    local python=$1 offline=()
+    local python=$1 offline=() locks each
     [ -z "$WHEELHOUSE" ] || offline=(--no-index --find-links "$WHEELHOUSE")
-    run_pip "$python" install "${offline[@]}" --require-hashes --only-binary :all: -r "$SOURCE/$(lock_file)"
+    mapfile -t locks < <(lock_files)
+    for each in "${locks[@]}"; do # one after the other: pip takes no package from two lists
+        run_pip "$python" install "${offline[@]}" --require-hashes --only-binary :all: -r "$SOURCE/$each"
+    done
     run_pip "$python" install --no-index --no-deps --no-build-isolation "$SOURCE"
 }
 
@@ -358,7 +376,7 @@ run_pip() {
     if grep -q 'No space left on device' "$LOG"; then
         die "the disk is full: free some space at $HOME_DIR and run this again"
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
-        die "a package does not match its hash in $(lock_file) and is not used: see $LOG"
+        die "a package does not match its hash in $(lock_files | tr '\n' ' ')and is not used: see $LOG"
     elif [ -n "$WHEELHOUSE" ]; then
         die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse${EXTRAS:+ EXTRAS=$EXTRAS}', with the same Python version as on this host"
     fi
@@ -582,7 +600,7 @@ END
 
 uninstall() {
     local name
-    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT.service $UNIT-failed@.service futu-opend.service; do
+    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT-web.service $UNIT.service $UNIT-failed@.service futu-opend.service; do
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT is not ours and is kept"; continue; }

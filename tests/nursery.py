@@ -212,7 +212,9 @@ def main() -> int:
 
     import hk_tick_collector.collect.service
     import hk_tick_collector.simulator.control
-    import hk_tick_collector.simulator.server  # noqa: F401
+    import hk_tick_collector.simulator.server
+    import hk_tick_collector.web.app
+    import hk_tick_collector.web.server  # noqa: F401
 
     for verb in VERBS:
         import_module(f"hk_tick_collector.cli.{verb}_" if iskeyword(verb) else f"hk_tick_collector.cli.{verb}")

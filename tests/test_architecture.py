@@ -40,8 +40,9 @@ RANKS = {
     "quality": 5,
     "collect": 4,
     "simulator": 4,
-    "cli": 6,
-    "__main__": 7,
+    "web": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 # The same inside the large parts: packages and single modules.
 RANKS_INSIDE = {

@@ -23,7 +23,11 @@ begin_change() {
     mv -fT $JOURNAL.new $JOURNAL
 }
 
-end_change() { act rm -f $JOURNAL; }
+end_change() {
+    act rm -f $JOURNAL
+    # The page, if it runs: collection does not depend on it, and neither does the change of version.
+    act systemctl try-restart --no-block $UNIT-web.service 2>/dev/null || true
+}
 
 # The version whose files the service's process uses; empty if none of ours runs.
 running_release() {

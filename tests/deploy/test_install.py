@@ -80,8 +80,9 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--lang"], "--lang needs en or zh-Hant"),
         (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
         (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
-        (["--extras"], "--extras needs data, lake or none"),
-        (["--extras=all"], "--extras 'all' is none of data, lake, none"),
+        (["--extras"], "--extras needs data, lake, web or none"),
+        (["--extras=all"], "--extras 'all' is none of data, lake, web, none"),
+        (["--extras=data,none"], "--extras 'data,none': none stands alone"),
         (["--uninstall", "--extras", "data"], "--uninstall needs no --extras"),
         (["--wheelhouse", "/nowhere"], "'/nowhere' has no *.whl"),
         (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
@@ -153,22 +154,28 @@ def test_a_dry_run_prints_each_step_and_needs_no_permissions(install: Installer,
 
 
 @pytest.mark.parametrize(
-    ("args", "lock"), [([], "runtime"), (["--extras", "data"], "data"), (["--extras=none"], "runtime")]
+    ("args", "locks"),
+    [
+        ([], ["runtime"]),
+        (["--extras", "data"], ["data"]),
+        (["--extras=none"], ["runtime"]),
+        (["--extras=web,data"], ["data", "web"]),
+    ],
 )
-def test_extras_have_their_own_lock_file(install: Installer, args: list[str], lock: str) -> None:
+def test_extras_have_their_own_lock_file(install: Installer, args: list[str], locks: list[str]) -> None:
     """With hashes like the rest, and as another release, so that an upgrade can go back."""
     done = install("--dry-run", *args)
     assert done.returncode == 0, done.stderr
-    assert f"--require-hashes -r requirements/{lock}.txt" in done.stdout
+    assert f"--require-hashes {' '.join(f'-r requirements/{lock}.txt' for lock in locks)}\n" in done.stdout
 
 
-@pytest.mark.parametrize("extra", ["data", "lake"])
-def test_the_lock_files_of_extras_agree_with_that_of_the_service(extra: str) -> None:
-    """Every package of the service is there in the same version."""
+@pytest.mark.parametrize(("extra", "package"), [("data", "pyarrow"), ("lake", "obstore"), ("web", "starlette")])
+def test_the_lock_files_of_extras_agree_with_that_of_the_service(extra: str, package: str) -> None:
+    """Every package of the service is there in the same version, so that several extras can be installed."""
     locks = [(ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("runtime", extra)]
     service, more = ({line.split()[0] for line in lock.splitlines() if "==" in line} for lock in locks)
     assert service < more
-    assert any(line.startswith("pyarrow==") for line in more)
+    assert any(line.startswith(f"{package}==") for line in more)
 
 
 @pytest.mark.parametrize(

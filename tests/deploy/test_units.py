@@ -21,6 +21,7 @@ SERVICES = {
     "futu-opend": 4.0,
     "hk-tick-collector-snapshot": 1.5,
     "hk-tick-collector-report": 1.5,
+    "hk-tick-collector-web": 2.0,
     "hk-tick-collector-archive": 2.5,  # it needs the network for an archive in an object store
     "hk-tick-collector-failed@": 2.5,  # it needs the network for alerts
 }
@@ -177,3 +178,18 @@ def test_every_end_that_nobody_asked_for_is_told(
     wanted = f"start --no-block hk-tick-collector-failed@{started}.service\n" if started else ""
     assert done.stdout == wanted
     assert unit("hk-tick-collector-failed@.service")["ExecStart"][0].endswith("/hk-tick-collector alerts --failed %i")
+
+
+def test_the_page_is_off_until_it_is_enabled_and_may_only_read() -> None:
+    """An account of its own in the collector's group, no place to write, and no bond with the collector's unit."""
+    lines = unit("hk-tick-collector-web.service")
+    assert lines["DynamicUser"] == ["yes"]
+    assert lines["SupplementaryGroups"] == ["hkcollector"]
+    assert lines["ProtectSystem"] == ["strict"]
+    assert lines["WantedBy"] == ["multi-user.target"]
+    assert not {"EnvironmentFile", "ReadWritePaths", "StateDirectory", "User", "Requires", "BindsTo", "PartOf"} & set(
+        lines
+    )
+    assert (
+        "hk-tick-collector-web" not in (ROOT / "deploy" / "install.sh").read_text("utf-8").partition("uninstall()")[0]
+    )

@@ -38,7 +38,7 @@ def check_day(place: Place, chain: Chain, day: str, signers: Iterable[PublicKey]
         return Checked(day, None, "", [f"there is no certificate of {day} in {place.where}"])
     faults, signer = [], ""
     try:
-        signer = _signer(place, certificate, signers)
+        signer = signer_of(place, certificate, signers)
     except ArchiveError as error:
         faults.append(f"{layout.certificate_name(day)}: {error}")
     for name, expected in certificate.files.items():
@@ -53,7 +53,11 @@ def check_day(place: Place, chain: Chain, day: str, signers: Iterable[PublicKey]
     return Checked(day, certificate, signer, faults)
 
 
-def _signer(place: Place, certificate: Certificate, signers: Iterable[PublicKey]) -> str:
+def signer_of(place: Place, certificate: Certificate, signers: Iterable[PublicKey]) -> str:
+    """Which host signed a certificate. ArchiveError if its signature is missing, not valid, or of an unknown key.
+
+    The files that the certificate lists are not read.
+    """
     name = layout.certificate_name(certificate.day) + layout.SIGNATURE
     if not place.exists(name):
         raise ArchiveError("its signature is missing")

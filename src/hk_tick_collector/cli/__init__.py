@@ -33,6 +33,7 @@ VERBS: Final = {
     "demo": "simulate and run together in one terminal, with a live view",
     "status": "the 30-second check: one line that says what is wrong and what to do",
     "top": "the live view of the running service: findings, figures, busiest symbols, last ticks",
+    "web": "the page: one look at a browser shows whether all is well, what comes in, and whether a day can be trusted",
     "doctor": "checks everything that must be right before the market opens, and gives a remedy for each failure",
     "logs": "the journal, filtered and coloured; --explain says what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",

@@ -16,8 +16,7 @@ from ._show import padded, show, show_json
 from ._status_lines import figure_lines
 
 if TYPE_CHECKING:
-    from hk_tick_collector.config import Settings
-    from hk_tick_collector.ops.live.status import LiveStatus
+    from ._service_report import Report
 
 _NAME_COLUMNS: Final = 14
 _EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # the keys of `exposure` in --json
@@ -31,8 +30,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     Example: hk-tick-collector status
     """
     found = examine(env_file, clock.now_ms(), Disk())
-    live, day = found.live, found.day
-    exposure = _exposure(live, found.settings) if live and found.settings and found.is_live else None
+    live, day, exposure = found.live, found.day, _exposure(found)
     if as_json:  # always in English: scripts read it
         severity, line = health.summary(found.findings, found.explained)
         document = {
@@ -53,13 +51,21 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     show(line)
     for finding in found.findings[1:]:
         show(f"  {health.line_of(finding, lang=lang)}")
-    for name, text in figure_lines(live, day, exposure, found.now_ms, found.as_of_ms, lang):
+    for name, text in figures_of(found, lang):
         show(f"{padded(name, _NAME_COLUMNS)}{text}")
     return int(severity)
 
 
-def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
-    """The rows to backfill if the process died now, and what else a power cut may lose."""
+def figures_of(found: Report, lang: str) -> list[tuple[str, str]]:
+    """The lines below the first one: name and text."""
+    return figure_lines(found.live, found.day, _exposure(found), found.now_ms, found.as_of_ms, lang)
+
+
+def _exposure(found: Report) -> dict[str, Any] | None:
+    """The rows to backfill if the process died now, and what else a power cut may lose; None if no service reports."""
+    live, settings = found.live, found.settings
+    if live is None or settings is None or not found.is_live:
+        return None
     at_risk = live.synchronous == "NORMAL"
     wal_mb, pages = (live.wal_bytes / 2**20, settings.sqlite_wal_autocheckpoint) if at_risk else (None, None)
     cost = "nothing that is committed"

@@ -148,6 +148,41 @@ _DEADMAN_URL: Final = About(
     secret=True,
 )
 
+_WebAddress = Annotated[
+    Address,
+    _from_text(values.some_address),
+    About(
+        Words(
+            "address of the page of `web`; port 0 takes a free one; one that others can reach needs WEB_TOKEN",
+            "`web` 網頁的位址；連接埠 0 表示由系統選取；其他主機可連接的位址必須設定 WEB_TOKEN",
+        ),
+        allowed=Words("HOST:PORT, port 0 to 65535", "HOST:PORT（連接埠 0 至 65535）"),
+    ),
+]
+_WebToken = Annotated[
+    SecretStr | None,
+    _from_text(values.token),
+    About(
+        Words("what a browser must know to see the page; empty: nothing", "瀏覽器查看網頁所需的權杖；留空則不需要"),
+        allowed=Words(
+            "16 to 128 ASCII characters without blanks, for example of `openssl rand -hex 16`; or empty",
+            "16 至 128 個沒有空格的 ASCII 字元，例如 `openssl rand -hex 16` 的輸出；或留空",
+        ),
+        secret=True,
+    ),
+]
+_WebHosts = Annotated[
+    tuple[str, ...],
+    _from_text(values.hosts),
+    About(
+        Words(
+            "further names under which browsers may open the page, beside IP addresses and this host's own name",
+            "除 IP 位址與本機名稱外，瀏覽器可用來開啟網頁的名稱",
+        ),
+        allowed=Words("host names separated by commas, or empty", "以逗號分隔的主機名稱，或留空"),
+    ),
+]
+
 
 class Settings(BaseModel):
     """All settings in force, parsed and checked."""
@@ -355,6 +390,9 @@ class Settings(BaseModel):
     ] = ()
     alert_heartbeat_min: Annotated[_Whole, Ge(0), Le(1440), _ALERT_HEARTBEAT_MIN] = 0
     deadman_url: Annotated[SecretStr | None, _from_text(values.web_url), _DEADMAN_URL] = None
+    web_addr: _WebAddress = Address("127.0.0.1", 9110)
+    web_token: _WebToken = None
+    web_hosts: _WebHosts = ()
     instance_id: Annotated[
         str,
         _from_text(_instance),
@@ -425,7 +463,8 @@ def as_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, SecretStr):
-        return value.get_secret_value().partition("://")[0] + "://***"
+        scheme, url, _ = value.get_secret_value().partition("://")
+        return f"{scheme}://***" if url else "***"
     if isinstance(value, Address):
         return f"[{value.host}]:{value.port}" if ":" in value.host else f"{value.host}:{value.port}"
     if isinstance(value, tuple):

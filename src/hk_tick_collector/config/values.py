@@ -21,6 +21,7 @@ _HOST: Final = re.compile(r"(?=.{1,253}\Z)(?!(?:.*\.)?[0-9]+\Z)[A-Za-z0-9_](?:[A
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(?:/[!-~]*)?")
 _WEB_URL: Final = re.compile(r"https?://[!-~]+")
+_TOKEN: Final = re.compile(r"[!-~]{16,128}")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
@@ -67,6 +68,26 @@ def address(text: str) -> Address | None:
     if not colon or not name or not _WHOLE.fullmatch(port) or len(port) > 5 or int(port) > 65535:
         raise ValueError("is not HOST:PORT")
     return Address(host(name), int(port))
+
+
+def some_address(text: str) -> Address:
+    """An address as in `address`, which must not be empty."""
+    found = address(text)
+    if found is None:
+        raise ValueError("is empty")
+    return found
+
+
+def token(text: str) -> str | None:
+    """A secret that a browser can send: printable ASCII without blanks, too long to be guessed; None if empty."""
+    if text and not _TOKEN.fullmatch(text):
+        raise ValueError("is not a token")
+    return text or None
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Host names separated by commas; none for an empty text."""
+    return tuple(host(name.strip()) for name in text.split(",")) if text else ()
 
 
 def path(text: str) -> Path:

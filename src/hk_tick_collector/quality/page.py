@@ -140,7 +140,8 @@ def _pictures(facts: DayFacts, lang: str) -> list[Markup]:
     found: list[tuple[Words, Markup]] = [
         (
             Words(
-                "Gaps and outages (filled: ticks are missing; frame: closed)", "缺口與中斷（實心：仍欠；空心：已關閉）"
+                "Connection, and gaps (filled: ticks are missing; frame: closed)",
+                "連線與缺口（實心：仍欠；空心：已關閉）",
             ),
             pictures.timeline(facts, lang),
         )

@@ -46,7 +46,7 @@ svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}svg .faint{fill:var(--soft);
 svg .mid{text-anchor:middle}svg .end{text-anchor:end}svg .on{fill:var(--on)}svg .mark{font-size:10px;font-weight:700}
 rect.ok{fill:var(--ok)}rect.warning{fill:var(--warning)}rect.critical{fill:var(--critical)}rect.unknown{fill:var(--unknown)}
 rect.none{fill:none;stroke:var(--unknown);stroke-dasharray:2 2;opacity:.6}rect.chosen{stroke:var(--ink);stroke-width:2}
-.grid{stroke:var(--grid)}.lunch{fill:var(--lunch)}.gap{fill:var(--critical)}.over{opacity:.65}.away{fill:var(--warning)}
+.connected{fill:var(--ok)}.grid{stroke:var(--grid)}.lunch{fill:var(--lunch)}.gap{fill:var(--critical)}.over{opacity:.65}.away{fill:var(--warning)}
 .healed{fill:none;stroke:var(--blue)}.area{fill:var(--blue)}.stored{fill:var(--stored)}
 .half{fill:none;stroke:var(--blue);stroke-width:1.6}.latest{fill:none;stroke:var(--pale);stroke-width:1.2}
 footer{margin-top:36px;font-size:13px;border-top:1px solid var(--line);padding-top:12px}

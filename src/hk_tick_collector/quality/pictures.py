@@ -111,12 +111,18 @@ def _cell(name: str, day: Day | None, x: int, y: int, is_chosen: bool) -> Markup
 
 
 def timeline(facts: DayFacts, lang: str) -> Markup:
-    """When there was no OpenD, and the gaps by cause: open ones filled, closed ones as a frame."""
+    """When OpenD was connected and when not, and the gaps by cause: open ones filled, closed ones as a frame."""
     axis = _axis(facts)
     causes = list(dict.fromkeys(span.cause for span in sorted(facts.spans, key=lambda span: -span.missing)))
     causes = causes[:_MOST_CAUSES]
-    lanes: list[Markup] = [_lane_name(0, Words("without OpenD", "沒有 OpenD").of(lang))]
+    lanes: list[Markup] = [_lane_name(0, "OpenD")]
     if facts.away:
+        until_ms = max(facts.away.seen_ms or 0, facts.last_ts_ms or 0)
+        lanes += [
+            _bar(axis, 0, begin, min(end, until_ms), "connected", Words("connected", "已連線").of(lang))
+            for begin, end in sessions(facts.day)
+            if begin < until_ms
+        ]
         lanes += [
             _bar(axis, 0, each.from_ms, each.to_ms, "away", f"{seconds(each.seconds).of(lang)}: {each.reason}")
             for each in facts.away.listed

@@ -1,0 +1,125 @@
+"""Reads day files and whatever else may hang in processes of their own; the page itself waits for no disk.
+
+A process that was forked before the server has a thread or a socket forks a child for each question. So a child that a
+disk holds in the kernel keeps neither a connection nor the port, and ends by itself when the disk answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import traceback
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
+
+from hk_tick_collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+_QUESTION_BYTES: Final = 1 << 16
+_AT_ONCE: Final = 4  # children; further questions wait
+_CAP_S: Final = 60.0  # a child that has not answered then is given up
+
+
+class Patience(Protocol):
+    """`cli._patience.in_child`: runs `work` in a child, and raises DiskHangsError if the disk of `path` hangs."""
+
+    def __call__(self, work: Callable[[], _T], path: Path, /) -> _T:
+        """Returns what `work` returns."""
+
+
+class Reading:
+    """Answers questions in child processes. Create it before there is an event loop, a thread or a socket."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._places: asyncio.Semaphore | None = None
+        self._pid = os.fork()
+        if not self._pid:
+            self._socket.close()
+            _fork_for_each(theirs, patience)
+        theirs.close()
+
+    async def read(self, work: Callable[[], _T], path: Path) -> _T:
+        """What `work` returns, which reads the day file or directory `path`. `work` and its result must be picklable,
+        so it is a function of a module, or a `partial` of one; it must not print.
+
+        Raises its CollectorError; DiskHangsError or BusyFileError if the file cannot be read within seconds.
+        """
+        return await self._ask(work, path)
+
+    async def call(self, work: Callable[[], _T]) -> _T:
+        """The same for work that limits its waits for a disk by itself."""
+        return await self._ask(work, None)
+
+    def close(self) -> None:
+        """Ends the process that forks; children end by themselves."""
+        self._socket.close()
+        os.waitpid(self._pid, 0)
+
+    async def _ask(self, work: Callable[[], _T], path: Path | None) -> _T:
+        if self._places is None:
+            self._places = asyncio.Semaphore(_AT_ONCE)
+        async with self._places:
+            answer = await self._answer(pickle.dumps((work, path)))
+        if not answer:
+            raise CollectorError("the process that reads ended without an answer", hint="reload the page")
+        ok, content = pickle.loads(answer)  # noqa: S301 - written by our own child
+        if ok:
+            return content  # type: ignore[no-any-return]
+        if isinstance(content, CollectorError):
+            raise content
+        raise RuntimeError(f"in the child that reads:\n{content}")
+
+    async def _answer(self, question: bytes) -> bytes:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._socket, [question], [theirs.fileno()])
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            return await asyncio.wait_for(reader.read(), _CAP_S)
+        except TimeoutError:
+            return b""
+        finally:
+            writer.close()
+
+
+def _fork_for_each(questions: socket.socket, patience: Patience) -> NoReturn:
+    """Forks a child for each question until the socket ends. Importing happens here, once, and not in each child."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it ends with its socket
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no child is waited for
+    while True:
+        question, files, _, _ = socket.recv_fds(questions, _QUESTION_BYTES, 1)
+        if not question:
+            os._exit(0)
+        with socket.socket(fileno=files[0]) as answers:
+            try:
+                work, path = pickle.loads(question)  # noqa: S301 - from our own process
+                if not os.fork():
+                    questions.close()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    _answer(answers, work, path, patience)
+            except Exception:  # noqa: BLE001 - the boundary of a question: the asker raises it
+                answers.sendall(pickle.dumps((False, traceback.format_exc())))
+
+
+def _answer(answers: socket.socket, work: Callable[[], Any], path: Path | None, patience: Patience) -> NoReturn:
+    try:
+        said = pickle.dumps((True, work() if path is None else patience(work, path)))
+    except CollectorError as error:
+        said = pickle.dumps((False, error))
+    except BaseException:  # noqa: BLE001 - the boundary of the child: the asker raises it
+        said = pickle.dumps((False, traceback.format_exc()))
+    try:
+        answers.sendall(said)
+        answers.shutdown(socket.SHUT_WR)  # a child of this one that the disk holds has the socket open too
+    finally:
+        os._exit(0)
