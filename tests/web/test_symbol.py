@@ -178,7 +178,7 @@ def test_reading_again_has_a_limit(day: Collected, clock: Clock) -> None:
     day.add(everything[:50] + everything[150:190])
     viewer = viewer_of(day, clock)
     viewer.look()
-    viewer.watch._symbols[TENCENT].load_cost_s = 1.0  # noqa: SLF001 - as on a slow disk
+    viewer.watch._reload_not_before_s = clock.now_s + 20  # noqa: SLF001 - as after one second on a slow disk
     day.add(everything[50:60] + everything[190:])
     clock.now_s += 2
     assert viewer.look().late_rows == 10

@@ -34,7 +34,7 @@ _FRESH_S: Final = 0.9  # a look is not repeated within this time
 _WATCHED_S: Final = 10.0  # a symbol is watched for this long after a viewer asked for it
 _MOST_WATCHED: Final = 32
 _SELDOM_S: Final = 5.0  # gaps and outages are read again after this time, or when the number of missing ticks changes
-_RELOAD_SHARE: Final = 20  # of the time that one reading of a whole symbol took, until it may be read again
+_RELOAD_SHARE: Final = 20  # times as long as reading a whole symbol again took, until the next one is read again
 
 
 class Known(NamedTuple):
@@ -164,6 +164,7 @@ class DayWatch:
         self._looked_s = -_FRESH_S
         self._unchanged: Identity | None = None  # of the file as it was read, if a later change would show
         self._inode = 0
+        self._reload_not_before_s = 0.0
 
     async def part(self, symbol: str, known: Known, now_ms: int) -> Part:
         """What changed of a symbol. `now_ms` is the time, UTC epoch ms. Raises StoreError if the day cannot be read."""
@@ -237,9 +238,13 @@ class DayWatch:
             self._away_read_s = now_s
             if found.away != self._away:
                 self._away, self._away_version = found.away, version
-        for symbol, watched in self._symbols.items():
-            if watched.needs_load and self._clock() - watched.loaded_s >= _RELOAD_SHARE * watched.load_cost_s:
+        # The one that was read longest ago first: all of them together have this share of the time.
+        for symbol, watched in sorted(self._symbols.items(), key=lambda each: each[1].loaded_s):
+            is_first = watched.loaded_s == 0.0
+            if watched.needs_load and (is_first or self._clock() >= self._reload_not_before_s):
                 await self._load(symbol, watched, version)
+                if not is_first:
+                    self._reload_not_before_s = watched.loaded_s + _RELOAD_SHARE * watched.load_cost_s
         self._version = version
         self._unchanged = found.identity
 
