@@ -6,6 +6,7 @@ const body = document.body;
 const line = document.getElementById("stream");
 const title = document.title;
 const pending = new Map(); // parts that wait until nobody selects text in them
+const heldMs = new Map(); // parts that say that something was copied, and until when
 let source = null;
 let heardMs = performance.now();
 let lastTime = "";
@@ -18,7 +19,8 @@ function show(name, html) {
   const part = document.querySelector(`[data-part="${CSS.escape(name)}"]`);
   if (!part) return;
   const selection = document.getSelection();
-  if (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) {
+  const selected = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
+  if (selected || (heldMs.get(part) ?? 0) > performance.now()) {
     pending.set(name, html);
     return;
   }
@@ -133,6 +135,7 @@ document.addEventListener("click", async (event) => {
     done = false;
   }
   button.focus({ preventScroll: true });
+  heldMs.set(button.closest("[data-part]"), performance.now() + 2000);
   button.textContent = done ? body.dataset.copied : body.dataset.copyFailed;
   setTimeout(() => (button.textContent = before), 2000);
 });
