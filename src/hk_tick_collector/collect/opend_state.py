@@ -35,6 +35,9 @@ class OpenDState:
         default_factory=dict
     )  # kind of trouble notice → detail, until OpenD reports its end
     trouble_since_ms: dict[str, int] = field(default_factory=dict)  # kind → when it began
+    was_unready: bool = (
+        False  # OpenD reported that it cannot serve, or the connection ended, since it last kicked us out
+    )
     subscribed: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's error text
     all_checked: bool = False  # every symbol was compared with OpenD since the last interruption

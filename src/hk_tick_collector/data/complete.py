@@ -10,6 +10,7 @@ import errno
 import os
 from contextlib import contextmanager, suppress
 from itertools import count
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import StoreError, UsageError
@@ -134,7 +135,9 @@ def named_errors(path: Path) -> Iterator[None]:
     except OSError as error:  # Arrow raises it too, with the number of the system's error where it knows it
         number = error.errno if error.errno is not None else _number_in(str(error))
         if number in _FULL:
-            raise StoreError(f"no room to write {path}: nothing is left of it", hint=f"df -h {path.parent}") from error
+            raise StoreError(
+                f"no room to write {path}: nothing is left of it", hint=f"df -h {quote_word(str(path.parent))}"
+            ) from error
         words = os.strerror(number) if number else " ".join(str(error).split())[:200]
         raise StoreError(f"cannot write {path} ({words})", hint="check the directory's rights and its disk") from error
 

@@ -17,12 +17,18 @@ QUOTE_RIGHT: Final = "quote_right"  # the account may not receive these quotes
 TEMPORARY: Final = "temporary"  # OpenD or its network is busy, or requests came too often
 OTHER: Final = "other"  # nearly always a symbol that OpenD does not know
 
-_QUOTA_WORDS: Final = re.compile(r"quota|額度|额度", re.IGNORECASE)
+_QUOTA_WORDS: Final = re.compile(
+    r"quota|額度|额度|(?:訂閱|订阅)[數数量]{0,2}[^頻频次]{0,6}上限"
+    r"|subscriptions? limit|too many subscriptions|number of subscriptions",
+    re.IGNORECASE,
+)
 _RIGHT_WORDS: Final = re.compile(
-    r"權限|权限|\brights?\b(?! now)|permission|\bno (quote )?authori[sz]ation\b|\bnot authori[sz]ed\b", re.IGNORECASE
+    r"權限|权限|無權|无权|[未有][開开]通|行情卡"
+    r"|\brights?\b(?! now)|permission|\bno (quote )?authori[sz]ation\b|\bnot authori[sz]ed\b|\bentitle",
+    re.IGNORECASE,
 )
 _TEMPORARY_WORDS: Final = re.compile(
-    r"網[絡路]|网[络路]|超時|超时|稍[後后候]|[頻频]繁|繁忙|[頻频]率"
+    r"網[絡路]|网[络路]|超時|超时|稍[後后候]|[頻频]繁|繁忙|[頻频]率|次[數数]限制|每\s?\d+\s?秒"
     r"|network|time[d-]? ?out|try again|frequen|\bbusy\b",
     re.IGNORECASE,
 )

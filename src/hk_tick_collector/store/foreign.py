@@ -99,8 +99,8 @@ def move_command(path: Path) -> str:
     """
     db = shlex.quote(str(path))
     return (
-        f"d={db}.aside-$(date +%H%M%S); sudo mkdir $d;"
-        f" for f in {db}{{-journal,-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
+        f'd={db}.aside-$(date +%H%M%S); sudo mkdir "$d";'
+        f' for f in {db}{{-journal,-wal,-shm,}}; do [ ! -e "$f" ] || sudo mv "$f" "$d"/; done'
     )
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -397,6 +398,6 @@ def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: 
 def _named_errors(directory: Path) -> AbstractContextManager[None]:
     def words(error: Exception, told: object) -> tuple[str, str]:
         text = f"the new file in {directory} cannot be written ({diagnose(error)[0]}: {told}); nothing was changed"
-        return text, f"df -h {directory}; sudo dmesg | tail"
+        return text, f"df -h {quote_word(str(directory))}; sudo dmesg | tail"
 
     return refusals_named(words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
@@ -77,7 +78,9 @@ def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapsho
     try:
         spool = segments_below(spool_dir)
     except OSError as error:
-        raise StoreError(f"cannot read SPOOL_DIR {spool_dir} ({error.strerror})", hint=f"ls -ld {spool_dir}") from error
+        raise StoreError(
+            f"cannot read SPOOL_DIR {spool_dir} ({error.strerror})", hint=f"ls -ld {quote_word(str(spool_dir))}"
+        ) from error
     kept = list_kept(data_root)
     waiting = [path for path in kept if path.name.endswith(NOT_IMPORTED)]
     imported = [path for path in kept if path not in waiting]

@@ -16,6 +16,7 @@ import stat
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from math import isfinite
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -317,7 +318,7 @@ def _check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise NoDayError(f"there is no {path}", hint=f"ls {path.parent}") from None
+        raise NoDayError(f"there is no {path}", hint=f"ls {quote_word(str(path.parent))}") from None
     except OSError as error:
         raise StoreError(f"cannot access {path} ({error.strerror})", hint="run it with sudo") from error
     if not stat.S_ISREG(mode):
@@ -371,7 +372,7 @@ def named_errors(path: Path) -> Iterator[None]:
             f"{path} does not have the tables of a predecessor's file ({error})", hint=move_command(path)
         ) from error
     except (apsw.BusyError, apsw.LockedError) as error:
-        raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {path}") from error
+        raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {quote_word(str(path))}") from error
     except StoreError:
         raise
     except DISK_ERRORS as error:

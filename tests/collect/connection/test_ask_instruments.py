@@ -137,6 +137,21 @@ def test_without_any_answer_nothing_is_stored(data_root: Path, journal: Journal,
     assert len(journal.events("instruments_failed")) == 1
 
 
+def test_a_question_that_ends_the_connection_is_not_asked_again_at_once(data_root: Path) -> None:
+    """An OpenD that closes the connection because of this question: one reconnection, not one every few seconds."""
+    opend = Registry()
+    opend.ending = lambda proto_id: proto_id == messages.GET_STATIC_INFO
+
+    async def story() -> None:
+        service = Asking(opend, data_root)
+        async with service.up():
+            await service.until(lambda: opend.connections >= 2)
+            await service.until_ticks(50)
+        assert (opend.connections, opend.asked[messages.GET_STATIC_INFO]) == (2, 1)
+
+    run(story())
+
+
 def test_an_unknown_symbol_does_not_affect_the_others(data_root: Path, journal: Journal) -> None:
     """OpenD refuses the whole request: it is asked again in halves."""
     opend = Registry()

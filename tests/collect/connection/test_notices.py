@@ -39,10 +39,33 @@ def test_trouble_is_known_until_opend_says_that_it_is_over() -> None:
     desk = Desk()
     desk.note(KICKED, NO_RIGHT)
     assert desk.opend.trouble == {"kicked_out": "elsewhere", "quote_right_none": ""}
+    desk.opend.was_unready = True
     desk.notices.serving()
     assert (desk.opend.trouble, desk.led_to) == ({"quote_right_none": ""}, ["kicked_out"])
     desk.note(RIGHT)
     assert (desk.opend.trouble, desk.led_to) == ({}, ["kicked_out", "look"])
+
+
+def test_a_ready_state_does_not_end_a_kick_out() -> None:
+    """OpenD may go on to report that it is ready. Ticks that come after that report end the kick-out."""
+    desk = Desk()
+    desk.note(KICKED, LOST)
+    desk.opend.received += 3  # ticks on their way
+    desk.notices.serving()
+    desk.notices.serving()
+    assert (desk.opend.trouble, desk.led_to) == ({"kicked_out": "elsewhere"}, ["kicked_out"])
+    desk.opend.received += 1
+    desk.notices.serving()
+    assert (desk.opend.trouble, desk.led_to) == ({}, ["kicked_out", "look"])
+
+
+def test_a_new_connection_begins_without_the_kick_out() -> None:
+    """It may be another OpenD: its own state decides."""
+    desk = Desk()
+    desk.note(KICKED)
+    desk.notices.end()
+    desk.notices.serving()
+    assert desk.opend.trouble == {}
 
 
 def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:

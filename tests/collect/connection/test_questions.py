@@ -84,3 +84,19 @@ def test_a_request_that_fails_later_ends_nothing(journal: Journal, tmp_path: Pat
     run(story())
     assert journal.events("futu_disconnected") == []
     assert named(journal, KINDS.get(proto_id, "")) <= 1
+
+
+@pytest.mark.parametrize("proto_id", [messages.GET_SUB_INFO, messages.REQUEST_TRADE_DATE])
+def test_a_question_that_ends_the_connection_is_left_out(journal: Journal, tmp_path: Path, proto_id: int) -> None:
+    """An OpenD that closes the connection in place of an answer: after three times it is not asked, and ticks come."""
+    opend = OpenD({proto_id: MUTE})
+    opend.ending = lambda asked: asked == proto_id
+
+    async def story() -> None:
+        service = Service(opend, tmp_path)
+        async with service.up():
+            await service.until(lambda: named(journal, KINDS[proto_id]))
+            await service.until_ticks(50)
+        assert (opend.connections, opend.asked[proto_id]) == (4, 3)
+
+    run(story())

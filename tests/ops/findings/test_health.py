@@ -303,7 +303,7 @@ def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> No
     assert finding.remedy.endswith("grep 'tick_rejected cause=conflict' | grep HK.00003 | tail -n 10")
 
 
-ASIDE: Final = "d={db}.aside-$(date +%H%M%S); sudo mkdir $d"
+ASIDE: Final = 'd={db}.aside-$(date +%H%M%S); sudo mkdir "$d"'
 
 
 def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> None:
@@ -343,7 +343,10 @@ def test_a_running_import_is_shown_and_is_no_finding(make_status: MakeStatus) ->
 @pytest.mark.parametrize(
     ("cause", "remedy"),
     [
-        ("foreign_file", f"{ASIDE}; for f in {{db}}{{-journal,-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"),
+        (
+            "foreign_file",
+            f'{ASIDE}; for f in {{db}}{{-journal,-wal,-shm,}}; do [ ! -e "$f" ] || sudo mv "$f" "$d"/; done',
+        ),
         ("no_permission", "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*"),
         ("cannot_open", "ls -l {db}*; sudo hk-tick-collector doctor"),
     ],

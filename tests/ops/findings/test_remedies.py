@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +13,12 @@ from tests.ops.explanations.test_catalogue import families
 from hk_tick_collector.ops.findings import held_days, not_reporting, opend_states, remedies, writer
 from hk_tick_collector.ops.findings.health import Limits, check, summary
 from hk_tick_collector.ops.findings.remedies import Remedy, is_command
+from hk_tick_collector.store.foreign import move_command
 from hk_tick_collector.store.rights import JOIN_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.ops.conftest import MakeStatus
 
@@ -69,6 +72,29 @@ def test_every_command_can_be_pasted(command: str) -> None:
     """It begins with a program, and a shell accepts it."""
     assert is_command(command), command
     assert subprocess.run(["bash", "-nc", command], check=False).returncode == 0
+
+
+def test_a_path_with_a_space_stays_one_word(make_status: MakeStatus) -> None:
+    """A DATA_ROOT like `/data/my disk`: what is pasted must not change `/data/my`."""
+    root = "/data/my disk"
+    told = [writer.remedy_of(cause, root, DAY).command for cause in families()["writer_"]]
+    told += [held_days.remedy_of(cause, root, DAY) for cause in families()["writer_"]]
+    told += [finding.remedy for finding in check(make_status(**ALL_WRONG, data_root=root), NOW_MS, LIMITS)]
+    named = [word for command in told for word in shlex.split(command) if "/data/my" in word]
+    assert named
+    assert [word for word in named if root not in word] == []
+
+
+def test_a_file_below_a_path_with_a_space_is_moved_away(tmp_path: Path) -> None:
+    """The command works as it is pasted."""
+    root = tmp_path / "my disk"
+    root.mkdir()
+    (root / "20261120.db").touch()
+    (root / "20261120.db-wal").touch()
+    command = move_command(root / "20261120.db").replace("sudo ", "")
+    assert subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path).returncode == 0
+    (aside,) = root.iterdir()
+    assert sorted(file.name for file in aside.iterdir()) == ["20261120.db", "20261120.db-wal"]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_a_file_that_is_no_live_state_is_named(tmp_path: Path, text: str) -> Non
         ("newest_ts_ms", -1),
         ("drift_s", "x"),
         ("drift_s", float("nan")),
+        ("drift_s", 1e308),
         ("pid", True),
         ("connected", 1),
         ("trouble", 5),

@@ -110,11 +110,14 @@ class InstrumentAsker:
         async def request(proto_id: int, message: Message) -> bytes:
             return await transport.request(proto_id, message, self._waits.answer_s)
 
+        # Counted before the question: an OpenD that ends the connection because of it is not asked again at once.
+        again_s = _AGAIN_S[self._attempts] if self._attempts < len(_AGAIN_S) else None
+        self._attempts += 1
+        self._due_s = None if again_s is None else time.monotonic() + again_s
         known, failures = await _ask(request, symbols, self._waits.instruments_spacing_s)
         if transport.closed.done():
-            return  # asked again on the next connection
-        self._due_s = time.monotonic() + _AGAIN_S[self._attempts] if self._attempts < len(_AGAIN_S) else None
-        self._attempts += 1
+            return
+        self._due_s = None if again_s is None else time.monotonic() + again_s
         if known:
             self._keep(day, list(known.values()))
         whole = sum(row.name is not None and row.suspended is not None for row in known.values())

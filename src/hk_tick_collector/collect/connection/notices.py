@@ -23,6 +23,7 @@ _EVERY_S: Final = 60.0
 _KINDS: Final = 30  # most kinds that are logged separately and kept as trouble; OpenD has about twenty
 _OTHERS: Final = "others"
 _CHECK_EVERY_S: Final = 1.0
+_KICKED_OUT: Final = "kicked_out"
 
 
 class Notices:
@@ -43,6 +44,7 @@ class Notices:
         self._check = check
         self._now_s = now_s
         self._kinds: dict[str, log.Rationed] = {}  # kind → its limit of log lines
+        self._received: int | None = None  # ticks at the first ready state after a kick-out
         self._interrupted = False  # `interrupt` was called, and `check` not since then
         self._check_at_s = float("-inf")  # earliest time of the next call of `check`
         self._check_timer: asyncio.TimerHandle | None = None
@@ -58,13 +60,26 @@ class Notices:
                 self._forget(rights=False)
         elif kind in trouble or len(trouble) < _KINDS:
             trouble[kind] = notice.detail
+            if kind == _KICKED_OUT:
+                self._opend.was_unready, self._received = False, None
             self._opend.trouble_since_ms.setdefault(kind, clock.now_ms())
             if not self._interrupted:
                 self._interrupted = True
                 self._interrupt(kind)
 
     def serving(self) -> None:
-        """OpenD answered that it can serve: all trouble has ended, except that of quote rights."""
+        """OpenD answered that it can serve: all trouble has ended, except that of quote rights.
+
+        After a kick-out OpenD may go on to answer so. Only ticks, a time in which it could not serve, or a new
+        connection show that it has ended.
+        """
+        opend = self._opend
+        if _KICKED_OUT in opend.trouble and not opend.was_unready:
+            if self._received is None:
+                self._received = opend.received
+            if opend.received == self._received:
+                self._forget(rights=False, kept=_KICKED_OUT)
+                return
         self._forget(rights=False)
 
     def end(self) -> None:
@@ -73,6 +88,7 @@ class Notices:
             self._check_timer.cancel()
             self._check_timer = None
         self._interrupted = False
+        self._opend.was_unready = True
 
     def log_due(self) -> None:
         """Logs how many notices were suppressed, for each kind whose interval has ended."""
@@ -92,10 +108,10 @@ class Notices:
         say = log.info if notice.healthy else log.error
         say("opend_notice", kind=notice.kind, detail=notice.detail)
 
-    def _forget(self, *, rights: bool) -> None:
+    def _forget(self, *, rights: bool, kept: str = "") -> None:
         """Removes the trouble of quote rights, or all other trouble. If none is left, the symbols are checked."""
         trouble = self._opend.trouble
-        over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
+        over = [kind for kind in trouble if kind.startswith("quote_right") == rights and kind != kept]
         for kind in over:
             del trouble[kind]
             self._opend.trouble_since_ms.pop(kind, None)

@@ -31,6 +31,11 @@ SUBSCRIBE: Final = "Sub"
 SUB_INFO: Final = "GetSubInfo"
 CALENDAR: Final = "RequestTradeDate"
 _LOG_EVERY_S: Final = 600.0  # between log lines about one kind
+# Requests that a session can do without. If connections end during one, it is left out for a time: an OpenD that closes
+# the connection because of it would otherwise never deliver a tick.
+_MAY_BE_LEFT_OUT: Final = frozenset({SUB_INFO, CALENDAR})
+_ENDINGS: Final = 3  # in a row
+_LEFT_OUT_S: Final = 600.0
 
 
 @dataclass(slots=True)
@@ -40,6 +45,8 @@ class _Kind:
     failures: int = 0  # since the last answer
     is_logged: bool = False  # the failure was logged
     answered_s: float | None = None  # time of the last answer, monotonic
+    endings: int = 0  # connections in a row that ended before the answer
+    left_out_until_s: float = float("-inf")
     lines: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
 
 
@@ -60,11 +67,16 @@ class Questions:
         limit_s: float = REQUEST_TIMEOUT_S,
     ) -> T | None:
         """Sends a request. Returns the answer as decoded by `read`; None when there is none."""
+        state = self._kinds.setdefault(kind, _Kind())
+        if self._now_s() < state.left_out_until_s:
+            return None
         try:
             answer = read(await transport.request(*request, limit_s))
         except CollectorError as error:
             if not transport.closed.done():  # the end of a connection is logged elsewhere
                 self.failed(kind, str(error))
+            elif kind in _MAY_BE_LEFT_OUT:
+                self._note_ending(kind, state)
             return None
         self.answered(kind)
         return answer
@@ -84,8 +96,15 @@ class Questions:
         state = self._kinds.setdefault(kind, _Kind())
         if state.is_logged:
             log.info("question_answered", kind=kind, failures=state.failures)
-        state.failures, state.is_logged, state.answered_s = 0, False, self._now_s()
+        state.failures, state.is_logged, state.answered_s, state.endings = 0, False, self._now_s(), 0
         self._stats.questions_failed.pop(kind, None)
+
+    def _note_ending(self, kind: str, state: _Kind) -> None:
+        state.endings += 1
+        if state.endings >= _ENDINGS:
+            state.left_out_until_s = self._now_s() + _LEFT_OUT_S
+            state.endings = _ENDINGS - 1  # the next ending is enough
+            self.failed(kind, "the connection ended before the answer")
 
     def silent_s(self, kind: str) -> float:
         """How long ago the last answer of this kind was; infinity if there was none."""

@@ -118,6 +118,8 @@ class Session:
                 opend.drift_s = state.drift_s(before_ms, after_ms)
         if self._can_serve():
             self._on_ready()
+        else:
+            opend.was_unready = True
         return True
 
     def _forget_state(self) -> None:

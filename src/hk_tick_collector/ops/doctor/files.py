@@ -107,7 +107,8 @@ def check_directory(name: str, path: Path, account: Account, *, made_by_service:
         mode = found.stat()
     except OSError as error:
         return not_checked(name, _unseen(path, error.strerror), AS_ROOT)
-    make = f"sudo install -d -o {ACCOUNT} -g {ACCOUNT} -m 0750 {path}" if account.installed else f"mkdir -p {path}"
+    word = shlex.quote(str(path))
+    make = f"sudo install -d -o {ACCOUNT} -g {ACCOUNT} -m 0750 {word}" if account.installed else f"mkdir -p {word}"
     if found != path and not made_by_service:
         return failure(name, Words(f"{path} does not exist", f"{path} 不存在"), make)
     if not stat.S_ISDIR(mode.st_mode):
@@ -128,7 +129,7 @@ def check_directory(name: str, path: Path, account: Account, *, made_by_service:
             "{path} has mode {mode:04o}: its group must read it and others must not",
             "{path} 的權限為 {mode:04o}：群組須可讀，其他人不可",
         ).filled(path=path, mode=stat.S_IMODE(mode.st_mode))
-        return warning(name, text, f"sudo chmod 0750 {path}")
+        return warning(name, text, f"sudo chmod 0750 {shlex.quote(str(path))}")
     return ok(name, Words(f"{account.name} may write in {path}", f"{account.name} 可寫入 {path}"))
 
 
@@ -227,12 +228,12 @@ def check_files(data_root: Path, account: Account) -> Check:
     strange = [name for name, mode in unfinished.items() if not account.may(mode, 6)]
     if strange:
         text = _may_not_write(account, strange)
-        return failure(name, text, f"sudo chown -R {account.owner} {data_root}")
+        return failure(name, text, f"sudo chown -R {account.owner} {shlex.quote(str(data_root))}")
     opened = [name for name, mode in modes.items() if mode.st_mode & 0o007]
     if opened and account.installed:
         first = _first_of(opened)
         text = Words(f"everybody may read {first.en}", f"所有人都可讀取 {first.zh}")
-        return warning(name, text, f"sudo chmod o= {data_root}/*.db*")
+        return warning(name, text, f"sudo chmod o= {shlex.quote(str(data_root))}/*.db*")
     return ok(name, Words("files of unfinished days belong to the service", "未完結日子的檔案屬服務帳戶"))
 
 
@@ -248,7 +249,8 @@ def check_env_file(path: Path | None, *, secrets: bool, installed: bool) -> Chec
     except OSError as error:
         return not_checked(name, _unseen(path, error.strerror), AS_ROOT)
     mode = stat.S_IMODE(found.st_mode)
-    right = f"sudo chown root:{ACCOUNT} {path}; sudo chmod 0640 {path}" if installed else f"chmod 0640 {path}"
+    word = shlex.quote(str(path))
+    right = f"sudo chown root:{ACCOUNT} {word}; sudo chmod 0640 {word}" if installed else f"chmod 0640 {word}"
     if mode & 0o022:
         text = Words(
             "{path} has mode {mode:04o}: more than its owner may change it",
@@ -298,11 +300,11 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     free = space.f_bavail * space.f_frsize
     text = Words(f"{free // _MIB:,} MB are free", f"剩餘 {free // _MIB:,} MB")
     remedy = Words(
-        f"df -h {data_root}; move finished days to another disk, with their snapshots",
-        f"df -h {data_root}；搬走已完結的日子及其快照",
+        f"df -h {shlex.quote(str(data_root))}; move finished days to another disk, with their snapshots",
+        f"df -h {shlex.quote(str(data_root))}；搬走已完結的日子及其快照",
     )
     if space.f_files and not space.f_favail:
-        return failure(name, Words("no inode is left", "inode 已用盡"), f"df -i {data_root}")
+        return failure(name, Words("no inode is left", "inode 已用盡"), f"df -i {shlex.quote(str(data_root))}")
     if free // _MIB < min_free_mb:
         worst = failure if free // _MIB < min_free_mb / 4 else warning
         limit = Words("{text}, DISK_MIN_FREE_MB is {limit_mb:,}", "{text}，DISK_MIN_FREE_MB 為 {limit_mb:,}")
@@ -364,7 +366,9 @@ def check_day(data_root: Path, today: str) -> Check:
         return failure(name, text, unseal_command(path))
     if not path.stat().st_mode & stat.S_IWUSR:
         text = Words(f"{path} is read-only: ticks of today would be rejected", f"{path} 唯讀：今日的 tick 會被拒收")
-        return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")
+        return failure(
+            name, text, f"sudo chmod 0640 {shlex.quote(str(path))}; sudo systemctl restart hk-tick-collector"
+        )
     return ok(name, Words(f"{path}, {rows:,} rows, schema {version}", f"{path}，{rows:,} 筆，schema {version}"))
 
 

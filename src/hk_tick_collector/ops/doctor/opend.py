@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.opend import refusals
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT
 from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
@@ -153,6 +154,11 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
     error = answers.failed.get("symbols")
     if error:
         text = Words(f"OpenD says of FUTU_SYMBOLS: {error}", f"OpenD 對 FUTU_SYMBOLS 回覆：{error}")
+        cause = refusals.cause_of(str(error))
+        if cause == refusals.QUOTE_RIGHT:
+            return failure("symbols", *remedies.advised(text, remedies.RIGHT))
+        if cause == refusals.TEMPORARY:
+            return not_checked("symbols", text, remedies.DOCTOR)
         return warning("symbols", text, Words("correct FUTU_SYMBOLS as OpenD's text says", "按其回覆改正 FUTU_SYMBOLS"))
     if answers.unknown:
         shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
@@ -160,6 +166,9 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
             f"OpenD does not know {len(answers.unknown):,} of {len(symbols):,} symbols: {shown}",
             f"OpenD 不認識 {len(symbols):,} 隻股票中的 {len(answers.unknown):,} 隻：{shown}",
         )
+        if len(answers.unknown) == len(symbols):
+            remedy = Words("correct FUTU_SYMBOLS: no symbol is left", "改正 FUTU_SYMBOLS：沒有股票可以收集")
+            return failure("symbols", text, remedy)
         remedy = Words(
             "remove them from FUTU_SYMBOLS: the others are collected anyway", "從 FUTU_SYMBOLS 移除；其餘照常收集"
         )

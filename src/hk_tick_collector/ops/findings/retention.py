@@ -5,7 +5,6 @@ Nothing is deleted.
 
 from __future__ import annotations
 
-import shlex
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -114,7 +113,7 @@ def _left(found: Kept) -> Iterator[Finding]:
             count=len(found.damaged),
             size_mb=found.damaged_bytes // 2**20,
             name=last.name,
-            directory=shlex.quote(str(last.parent)),
+            directory=str(last.parent),
         )
     if found.spool_files:
         yield SPOOL.found(Severity.WARNING, count=found.spool_files, size_mb=found.spool_bytes / 2**20)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .finding import Finding, Severity
@@ -107,8 +109,13 @@ class FindingSpec:
         text, own = self.variants[variant] if variant else Says(self.text, self.remedy)
         words = text.filled(**facts)
         if remedy is None:
-            command = own.command.format(**facts)
+            command = own.command.format(**{name: _pasted(fact) for name, fact in facts.items()})
             words = joined(words, own.words.filled(**facts))
         else:
             command, words = remedy.command, joined(words, remedy.words)
         return Finding(code or self.code, severity, words.en, command, since_ms, size, words.zh)
+
+
+def _pasted(fact: object) -> object:
+    """A fact as a part of a command: a path with a space stays one word of it."""
+    return shlex.quote(str(fact)) if isinstance(fact, str | Path) and str(fact) else fact

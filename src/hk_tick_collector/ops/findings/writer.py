@@ -6,6 +6,7 @@ live state, because that is on the same disk.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -71,8 +72,9 @@ def remedy_of(cause: str, data_root: str, day: str, account: str = "", holder_pi
     if cause == "foreign_file":
         return Remedy(move_command(Path(data_root, f"{day}.db")))
     remedy = (_BY_CAUSE.get(cause) or WRITER_OTHER).remedy
-    db = f"{data_root}/{day or '*'}.db"
-    command = remedy.command.format(root=data_root, db=db, account=account or remedies.ACCOUNT)
+    root = shlex.quote(data_root)
+    db = f"{root}/{day or '*'}.db"
+    command = remedy.command.format(root=root, db=db, account=account or remedies.ACCOUNT)
     return remedy._replace(command=command)
 
 

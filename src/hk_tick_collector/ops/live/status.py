@@ -281,7 +281,7 @@ def _fits(name: str, value: object, declared: str) -> bool:
         case "int":
             return _is_number(value) and (not name.endswith("_ms") or 0 <= cast("int", value) < _LATEST_MS)
         case "float":
-            return _is_number(value) or (type(value) is float and isfinite(value))
+            return _is_number(value) or (type(value) is float and isfinite(value) and abs(value) < 2**63)
         case "dict[str, str]" | "dict[str, int]":
             is_good = _is_text if "str]" in kind else _is_number
             return isinstance(value, dict) and all(map(_is_text, value)) and all(map(is_good, value.values()))
