@@ -42,7 +42,7 @@ def test_the_second_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     assert caught.value.hint
     first.release()
     second = OwnerLock(tmp_path, f"pid {os.getpid()}, second")
-    with pytest.raises(OwnedError, match=r"second$"):
+    with pytest.raises(OwnedError, match=r"second\n"):
         OwnerLock(tmp_path, "pid 3")
     second.release()
 

@@ -116,10 +116,9 @@ class Session:
             opend.opend_time_ms = state.server_time_s * 1000
             if 0 <= after_ms - before_ms <= _ROUND_TRIP_MOST_S * 1000:
                 opend.drift_s = state.drift_s(before_ms, after_ms)
+        opend.was_unready |= not self._can_serve()
         if self._can_serve():
             self._on_ready()
-        else:
-            opend.was_unready = True
         return True
 
     def _forget_state(self) -> None:

@@ -530,6 +530,25 @@ EVENTS: Final[dict[str, Entry]] = {
         "check the disk: sudo dmesg | tail; see docs/data-quality.md",
         "檢查磁碟：`sudo dmesg | tail`；見 docs/data-quality.md",
     ),
+    "web_failed": entry(
+        "the page could not show one second because of a bug; the traceback below it is for the developers, and the next"
+        " second is tried",
+        "網頁因程式錯誤未能顯示某一秒的狀態；下面的 traceback 供開發者使用，下一秒會再試",
+        "report it with the traceback; collection is not affected",
+        "連同 traceback 回報；不影響收集",
+    ),
+    "web_examination_failed": entry(
+        "the page could not examine the service as status does, because of a bug; it tries again",
+        "網頁因程式錯誤未能像 status 一樣檢查服務；會再試",
+        "report it with the traceback; collection is not affected",
+        "連同 traceback 回報；不影響收集",
+    ),
+    "web_count_failed": entry(
+        "the page could not count the ticks of each symbol, because of a bug; it tries again",
+        "網頁因程式錯誤未能統計各股票的 tick；會再試",
+        "report it with the traceback; collection is not affected",
+        "連同 traceback 回報；不影響收集",
+    ),
 }
 
 SIMULATOR_EVENTS: Final[dict[str, Entry]] = {
