@@ -531,7 +531,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "檢查磁碟：`sudo dmesg | tail`；見 docs/data-quality.md",
     ),
     "web_failed": entry(
-        "the page could not show one second because of a bug; the traceback below it is for the developers, and the next"
+        "the page could not show one second because of a bug; the traceback below is for the developers, and the next"
         " second is tried",
         "網頁因程式錯誤未能顯示某一秒的狀態；下面的 traceback 供開發者使用，下一秒會再試",
         "report it with the traceback; collection is not affected",
