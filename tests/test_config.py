@@ -304,6 +304,15 @@ def test_names_of_other_programs_are_accepted(workdir: Path) -> None:
     assert loaded.warnings == ()
 
 
+def test_a_name_that_nothing_reads_gives_a_warning(workdir: Path) -> None:
+    """As a setting of another program, or one with a wrong name: each is told, with its line."""
+    (workdir / ".env").write_text("LC_ALL=C\nPOLL_X=1\nno_proxy=x\nPERSIST_FOO=2\n")
+    assert load_settings(None, {}).warnings == (
+        f"POLL_X ({workdir}/.env:2) is no setting and does nothing: remove the line",
+        f"PERSIST_FOO ({workdir}/.env:4) is no setting and does nothing: remove the line",
+    )
+
+
 def test_a_name_similar_to_a_setting_gives_a_warning(workdir: Path) -> None:
     """A name without our prefix may belong to another program, but one that looks like a setting gives a warning."""
     (workdir / ".env").write_text("BATCH_ROW=5\n")

@@ -94,7 +94,10 @@ class BusyFileError(StoreError):
 
 
 class DiskHangsError(StoreError):
-    """The disk of a day file does not respond: its file system is frozen, or the disk fails."""
+    """The disk of `place`, a directory or a file, does not respond. `is_frozen`: its file system is frozen."""
+
+    place: str = ""
+    is_frozen: bool = False
 
 
 class NoDayError(StoreError):

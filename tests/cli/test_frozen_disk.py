@@ -54,7 +54,7 @@ def root(workdir: Path, tick: Callable[..., TickRow]) -> Iterator[Path]:
             file.abandon()
 
 
-def ask(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def ask(workdir: Path, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs a verb; its time is printed, and bounded with a margin for a busy machine.
 
     Its output is read to the end of the pipe: nothing that still hangs may hold it open.
@@ -62,7 +62,7 @@ def ask(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
     began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", *args],
-        cwd=workdir, capture_output=True, text=True, timeout=5 * ANSWER_S, check=False,
+        cwd=workdir, env={**os.environ, **environ}, capture_output=True, text=True, timeout=5 * ANSWER_S, check=False,
     )  # fmt: skip
     print(f"{args}: {time.monotonic() - began_s:.1f} s")
     return done
@@ -108,6 +108,8 @@ def _demand_status(workdir: Path, root: Path) -> None:
         done = ask(workdir, "status")
         assert (done.returncode, done.stderr) == (2, "")
         assert done.stdout.startswith(f"CRITICAL: the disk of {root} is frozen (fsfreeze)")
+        done = ask(workdir, "status", OPERATOR_LANG="zh-Hant")
+        assert f"{root} 所在磁碟被凍結（fsfreeze）" in done.stdout.splitlines()[0]
         document = json.loads(ask(workdir, "status", "--json").stdout)
         done = ask(workdir, "top", "--json")
         assert (done.returncode, done.stderr) == (0, "")

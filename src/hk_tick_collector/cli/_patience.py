@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.host import FROZEN_DISK, SILENT_DISK
 from hk_tick_collector.ops.live import kernel_wait
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
 from hk_tick_collector.store.locks import pids_holding
@@ -109,14 +110,13 @@ def demand_writable(directory: Path) -> None:
 
 def disk_error(path: Path, how: str) -> DiskHangsError:
     """The error to raise for a disk that does not answer; `how` is `frozen` if the kernel says so."""
-    path = path.parent if path.suffix == ".db" else path
-    if how == "frozen":
-        text = (
-            f"the disk of {path} is frozen (fsfreeze): backups of this machine do that for a few seconds;"
-            " if no backup is running, unfreeze it"
-        )
-        return DiskHangsError(text, hint=remedies.for_frozen_disk(str(path)))
-    return DiskHangsError(f"the disk of {path} does not answer", hint=remedies.DISK_MESSAGES)
+    place = str(path.parent if path.suffix == ".db" else path)
+    is_frozen = how == "frozen"
+    text = FROZEN_DISK if is_frozen else SILENT_DISK
+    hint = remedies.for_frozen_disk(place) if is_frozen else remedies.DISK_MESSAGES
+    error = DiskHangsError(text.en.format(place=place), hint=hint)
+    error.place, error.is_frozen = place, is_frozen
+    return error
 
 
 class _Child:

@@ -140,7 +140,8 @@ def _is_unreadable(wrong: UsageError) -> bool:
 
 def hanging(error: DiskHangsError) -> Finding:
     """The finding for a disk that does not answer readers."""
-    return DISK_HANGS.found(Severity.CRITICAL, remedy=Remedy(error.hint), error=str(error))
+    kind = "frozen" if error.is_frozen else ""
+    return DISK_HANGS.found(Severity.CRITICAL, kind, remedy=Remedy(error.hint), place=error.place)
 
 
 def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Finding | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,6 +33,10 @@ _BY_NAME: Final = {setting.name: setting for setting in DEFINITIONS}
 _OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_")
 # Names with our prefixes that are used by other programs: systemd sets the first two, SQLite and its shell read the
 # others.
+_OF_OTHERS: Final = re.compile(
+    r"TZ|LANG|LANGUAGE|LC_[A-Z]+|PATH|HOME|TMPDIR|NO_COLOR|(?i:[A-Z]+_PROXY)|AWS_\w+|PYTHON\w+|SSL_CERT_(FILE|DIR)"
+    r"|(REQUESTS|CURL)_CA_BUNDLE|MALLOC_\w+|LD_\w+|APPRISE_\w+|OPENSSL_\w+|RES_OPTIONS"
+)
 _OTHERS: Final = frozenset({"WATCHDOG_USEC", "WATCHDOG_PID", "SQLITE_TMPDIR", "SQLITE_HISTORY"})
 _ORDERED: Final = (  # the first setting must not exceed the second
     ("reconnect_min_delay", "reconnect_max_delay"),
@@ -92,7 +97,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
             former[variable.name] = variable.value, where
         else:
             faults += _unknown(variable.name, where)
-            warnings += _near_miss(variable.name, where)
+            warnings += _not_a_setting(variable.name, where)
     by_systemd = "INVOCATION_ID" in environ  # EnvironmentFile= puts the lines of the file into the environment
     for name, value in environ.items():
         if name in _BY_NAME:
@@ -173,10 +178,13 @@ def _unknown(name: str, where: str) -> list[UsageError]:
     return [UsageError(f"unknown setting {name} (from {where})", hint=f"the nearest that exists is {nearest}")]
 
 
-def _near_miss(name: str, where: str) -> list[str]:
-    """A warning for an unknown name that resembles a setting. Other names, such as TZ, are allowed in the file."""
-    near = () if name.startswith(_OUR_PREFIXES) else difflib.get_close_matches(name.upper(), _BY_NAME, n=1, cutoff=0.8)
-    return [f"{name} ({where}) is no setting and does nothing: perhaps {near[0]} is meant"] if near else []
+def _not_a_setting(name: str, where: str) -> list[str]:
+    """A warning for a name in the file that nothing reads. Names that the system or a library reads are allowed."""
+    if name.startswith(_OUR_PREFIXES) or _OF_OTHERS.fullmatch(name):
+        return []
+    near = difflib.get_close_matches(name.upper(), _BY_NAME, n=1, cutoff=0.8)
+    advice = f"perhaps {near[0]} is meant" if near else "remove the line"
+    return [f"{name} ({where}) is no setting and does nothing: {advice}"]
 
 
 def _parsed(

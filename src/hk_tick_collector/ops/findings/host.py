@@ -126,10 +126,17 @@ DESCRIPTORS: Final = FindingSpec(
         *("no_tick_at_open", "no_ticks", "no_ticks_stored", "lag", "pushes_stopped", "gaps_lost", "gaps_healing"),
     ),
 )
+FROZEN_DISK: Final = Words(
+    "the disk of {place} is frozen (fsfreeze): backups of this machine do that for a few seconds; if no backup is"
+    " running, unfreeze it",
+    "{place} 所在磁碟被凍結（fsfreeze）：本機備份時會凍結數秒；若沒有備份在進行，請解凍",
+)
+SILENT_DISK: Final = Words("the disk of {place} does not answer", "{place} 所在磁碟沒有回應")
 DISK_HANGS: Final = FindingSpec(
     code="disk_hangs",
-    text=Words("{error}", "{error}"),
+    text=SILENT_DISK,
     remedy=Remedy(remedies.DISK_MESSAGES),
+    variants={"frozen": Says(FROZEN_DISK)},
     meaning=Words(
         "the disk of DATA_ROOT does not answer: it is frozen (fsfreeze, used by backups of virtual machines) or"
         " failing",
