@@ -220,3 +220,19 @@ def test_log_lines_are_utf_8_in_any_locale(workdir: Path, run: Run, environ: dic
     ours = {**os.environ, **environ}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ours, check=True, timeout=300)
     assert done.stderr.decode().endswith("words=阅\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "is_chinese"),
+    [("utf-8", True), ("big5", True), ("gb18030", True), ("latin-1", False), ("ascii", False)],
+)
+def test_a_terminal_without_chinese_characters_gets_english(workdir: Path, encoding: str, is_chinese: bool) -> None:
+    """Codes like \\u6536 in place of characters are of no use to anyone."""
+    settings = {"DATA_ROOT": str(workdir), "OPERATOR_LANG": "zh-Hant", "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-m", "hk_tick_collector", "status"],
+        cwd=workdir, env={**os.environ, **settings}, capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+    text = done.stdout.decode(encoding)
+    assert any("\u4e00" <= char <= "\u9fff" for char in text) == is_chinese
+    assert "\\u" not in text

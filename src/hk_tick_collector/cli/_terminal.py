@@ -5,7 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, TextIO
 
+from hk_tick_collector.config import operator_language
+from hk_tick_collector.ops.findings.words import ENGLISH
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 
@@ -31,6 +36,12 @@ def can_encode(stream: TextIO, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def language_on(stream: TextIO, env_file: Path | None = None) -> str:
+    """The operator's language for text on a stream: `en` also where its encoding has no Chinese characters."""
+    lang = operator_language(env_file)
+    return lang if can_encode(stream, "繁體中文") else ENGLISH
 
 
 def _console(stream: TextIO) -> Console:

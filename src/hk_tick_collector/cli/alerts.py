@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector import clock
-from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import BusyFileError, StoreError, UsageError
 from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.words import ENGLISH, Words
@@ -23,6 +23,7 @@ from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import Disk
 from ._service_report import live_status
 from ._show import show, show_json
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -100,7 +101,7 @@ def alerts(
 
         send_notice(failed, env_file)
         return
-    lang = ENGLISH if as_json else operator_language(env_file)
+    lang = ENGLISH if as_json else language_on(sys.stdout, env_file)
     settings = settings_in_force(env_file)
     if test:
         _test(settings, what, lang, as_json=as_json)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, market
-from hk_tick_collector.config import ENVIRONMENT, load_settings, operator_language
+from hk_tick_collector.config import ENVIRONMENT, load_settings
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.ops.doctor import files, opend
@@ -26,7 +26,7 @@ from ._patience import demand_writable, in_child
 from ._refused_settings import refusals, rsa_key
 from ._service_report import live_status
 from ._show import show, show_json
-from ._terminal import in_colour
+from ._terminal import in_colour, language_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     """
     checks: list[Check] = []
     colour = not as_json and in_colour(sys.stdout)
-    lang = ENGLISH if as_json else operator_language(env_file)
+    lang = ENGLISH if as_json else language_on(sys.stdout, env_file)
     for check in _checks(env_file):
         checks.append(check)
         if not as_json:

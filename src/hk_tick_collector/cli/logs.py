@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import JournalError, UsageError
 from hk_tick_collector.ops.explanations import catalogue
 from hk_tick_collector.ops.findings.words import Words, same
@@ -19,7 +18,7 @@ from hk_tick_collector.ops.findings.words import Words, same
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation
 from ._show import show, show_json
-from ._terminal import in_colour
+from ._terminal import in_colour, language_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,7 +121,7 @@ def _explain(text: str, *, as_json: bool) -> None:
         ]
         show_json({"explained": entries})
         return
-    lang = operator_language()
+    lang = language_on(sys.stdout)
     for each in found:
         show(f"{each.name} ({_WHAT[each.what].of(lang)}): {_plain(each.entry.meaning, lang)}")
         show(f"  {_DO.of(lang)}: {_plain(each.entry.remedy, lang)}")

@@ -34,7 +34,7 @@ from ._patience import each_in_child, in_child
 from ._quality_lines import day_rows, overall_lines, verdict_line
 from ._show import padded, redraw, show, show_json, warn
 from ._table import print_table
-from ._terminal import can_redraw
+from ._terminal import can_redraw, language_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ def quality(
     """
     if day and (since or until):
         raise UsageError("--day is one day and --since/--until are many", hint="use one of them")
-    settings, lang = settings_in_force(env_file), ENGLISH if as_json else operator_language(env_file)
+    settings, lang = settings_in_force(env_file), ENGLISH if as_json else language_on(sys.stdout, env_file)
     if html:
         demand_replaceable(html)
     source = _Source(settings, archive, symbols_named(symbols or []))

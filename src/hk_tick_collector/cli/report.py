@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
-from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import CollectorError, DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
 from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
@@ -18,6 +18,7 @@ from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
 from ._service_report import hanging
 from ._show import padded, show, show_json
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -59,10 +60,10 @@ def report(
             settings.data_root,
         )
     except DiskHangsError as error:
-        return _show_disk_error(error, ENGLISH if as_json else operator_language(env_file), as_json=as_json)
+        return _show_disk_error(error, ENGLISH if as_json else language_on(sys.stdout, env_file), as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
     findings = retention.check(found, day, min_free_bytes)
-    lang = ENGLISH if as_json else operator_language(env_file)
+    lang = ENGLISH if as_json else language_on(sys.stdout, env_file)
     severity, line = health.Severity.OK, _FINE.of(lang)
     if findings:
         severity, line = health.summary(findings, lang=lang)

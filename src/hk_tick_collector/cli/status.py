@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import clock
-from hk_tick_collector.config import operator_language
 from hk_tick_collector.ops.findings import health
 
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
@@ -14,6 +14,7 @@ from ._patience import Disk
 from ._service_report import examine
 from ._show import padded, show, show_json
 from ._status_lines import figure_lines
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from ._service_report import Report
@@ -46,7 +47,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         }
         show_json(document)
         return int(severity)
-    lang = operator_language(env_file)
+    lang = language_on(sys.stdout, env_file)
     severity, line = health.summary(found.findings, found.explained, lang)
     show(line)
     for finding in found.findings[1:]:

@@ -9,9 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import clock
-from hk_tick_collector.cli._terminal import can_encode
-from hk_tick_collector.config import operator_language
-from hk_tick_collector.ops.findings.words import CHINESE, ENGLISH
+from hk_tick_collector.cli._terminal import can_encode, language_on
 
 from .cells import cropped
 from .choice import Page
@@ -39,9 +37,7 @@ _MOST_REST_S: Final = 5.0
 
 def scene_of(title: str, env_file: Path | None) -> Scene:
     """An empty scene for stdout: in the operator's language, if stdout has its characters."""
-    lang = operator_language(env_file)
-    if lang == CHINESE and not can_encode(sys.stdout, "現在"):
-        lang = ENGLISH
+    lang = language_on(sys.stdout, env_file)
     return Scene(title, lang, BARS if can_encode(sys.stdout, BARS) else ASCII_BARS)
 
 
