@@ -86,7 +86,7 @@ class S3Place:
         self._lib = need("obstore", "lake")
         self._errors = need("obstore.exceptions", "lake")
         chosen = {name: variables[name] for name in _TAKEN if variables.get(name)}
-        endpoint = chosen.get("AWS_ENDPOINT_URL_S3") or chosen.get("AWS_ENDPOINT_URL", "")
+        self._endpoint = endpoint = chosen.get("AWS_ENDPOINT_URL_S3") or chosen.get("AWS_ENDPOINT_URL", "")
         options: dict[str, Any] = {
             "timeout": timedelta(seconds=timeout_s),
             "connect_timeout": timedelta(seconds=min(_CONNECT_S, timeout_s)),
@@ -105,7 +105,8 @@ class S3Place:
     @contextmanager
     def hold(self) -> Iterator[Path]:
         """As `Place.hold`. It excludes other runs on this host; a run on another host never overwrites anything."""
-        digest = hashlib.sha256(self.where.encode()).hexdigest()[:16]
+        # Buckets of two servers may have the same name.
+        digest = hashlib.sha256(f"{self._endpoint} {self.where}".encode()).hexdigest()[:16]
         lock = Path(tempfile.gettempdir()) / f"hk-tick-collector-{os.geteuid()}-{digest}.lock"
         try:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
