@@ -12,6 +12,7 @@ from hk_tick_collector.store.query import unseal_command
 
 from . import remedies
 from .finding import Severity
+from .market_silence import shift_ms
 from .remedies import Remedy
 from .spec import FindingSpec, Rule
 from .words import Words
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 def _held(seen: Seen) -> Iterator[Finding]:
     """Files of single days that cannot be written, the latest day first, because today's is the most urgent."""
-    status, today = seen.status, market.day_name(market.day_number(seen.now_ms))
+    status = seen.status
+    today = market.day_name(market.day_number(seen.now_ms - shift_ms(status)))  # by OpenD's clock where it is known
     for day, rows in sorted(status.held_rows.items(), reverse=True):
         cause = status.held_causes.get(day, "")
         yield DAY_HELD.found(
-            Severity.CRITICAL if status.newest_day <= day <= today else Severity.WARNING,
+            Severity.CRITICAL if day == today or status.newest_day <= day <= today else Severity.WARNING,
             remedy=Remedy(remedy_of(cause, status.data_root, day, status.account)),
             rows=rows,
             day=day,
