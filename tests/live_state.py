@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,8 @@ _NOTHING: Final[dict[str, Any]] = {"int": 0, "float": 0.0, "str": "", "bool": Fa
 def live_state(**values: Any) -> LiveStatus:
     """A live state with these fields; all others have minimal values."""
     needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
-    return LiveStatus(**{**{spec.name: _NOTHING.get(str(spec.type)) for spec in needed}, **values})
+    nothing = {spec.name: deepcopy(_NOTHING.get(str(spec.type))) for spec in needed}  # a test may change its dicts
+    return LiveStatus(**{**nothing, **values})
 
 
 def leave_live_state(data_root: Path, **values: Any) -> Path:
