@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENV: Final = "/opt/futu_tick_downloader/.env"
 PORT: Final = 8099
+MUTES: Final = "/run/hk-tick-collector/alert_mutes.json"
+FAILURES: Final = "/run/hk-tick-collector/service_failures.json"
 PLACE: Final = "/var/lib/receiver"
 SETTINGS: Final = (
     f"ALERT_URLS=json://127.0.0.1:{PORT}/s3cret-path?cto=5&rto=5",
@@ -79,12 +81,13 @@ def phone(machine: Host, started: str) -> Iterator[Phone]:
     machine.path(f"{PLACE}/receiver.py").write_text(_PROGRAM, "utf-8")
     machine.run(f"systemd-run --unit=receiver --collect python3 {PLACE}/receiver.py")
     edits(machine, "".join(f"$ a {line}\n" for line in SETTINGS))
-    machine.run(f"vim {ENV} && systemctl restart hk-tick-collector")
+    # Stories before this one have made the service fail: a crash within ten minutes of that would not be told again.
+    machine.run(f"rm -f {FAILURES}; vim {ENV} && systemctl restart hk-tick-collector")
     yield Phone(machine)
     names = "|".join(line.partition("=")[0] for line in SETTINGS)
     edits(machine, f"/^({names})=/d\n".replace("(", r"\(").replace(")", r"\)").replace("|", r"\|"))
     machine.run(f"vim {ENV} && systemctl restart hk-tick-collector; systemctl stop receiver")
-    machine.run("rm -f /run/hk-tick-collector/alert_mutes.json /run/hk-tick-collector/service_failures.json")
+    machine.run(f"rm -f {MUTES} {FAILURES}")
 
 
 def test_a_test_message_a_heartbeat_and_a_ping(reader: Reader, watch: Watch, phone: Phone) -> None:
@@ -103,7 +106,7 @@ def test_a_mute_and_then_the_alert(machine: Host, reader: Reader, watch: Watch, 
     pid = watch.pid()
     said = reader.paste("sudo hk-tick-collector alerts --mute 1h opend_away")
     assert "the running service has read it" in said
-    assert reader.paste("ls -l /run/hk-tick-collector/alert_mutes.json").split()[:4:2] == ["-rw-r-----", "hkcollector"]
+    assert reader.paste(f"ls -l {MUTES}").split()[:4:2] == ["-rw-r-----", "hkcollector"]
     machine.run("systemctl stop futu-opend")
     watch.named(r"no connection to OpenD", 1)
     watch.named(r"no connection to OpenD", 2, 120)
