@@ -79,7 +79,7 @@ def test_a_process_that_ended_or_is_stuck_is_given_up(monkeypatch: pytest.Monkey
         assert pid != os.getpid()
         os.kill(pid, signal.SIGSTOP)  # it does not answer; the kernel says D only of a process that waits for a disk
         monkeypatch.setattr(kernel_wait, "threads", lambda _pid: {"1": ("D", "the same wait")})
-        monkeypatch.setattr(worker, "_ONE_WAIT_S", 0.1)
+        monkeypatch.setattr(kernel_wait, "ONE_WAIT_S", 0.1)
         assert await asked.read(os.getpid, HERE) == os.getpid()
         assert reads.asked == 2
         asked.close()

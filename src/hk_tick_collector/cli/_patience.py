@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-ONE_WAIT_S: Final = 2.5  # in one uninterrupted wait in the kernel: a working disk never takes so long
 _ALL_WAITS_S: Final = 2.5  # for locks, in many short waits
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S: Final = 0.05
@@ -213,8 +212,7 @@ class _Watch:
         self._child = child
         self._path = path
         self._last_s = time.monotonic()
-        self._waiting: set[tuple[str, str]] = set()  # its threads that wait for the disk, and in which wait each is
-        self._one_wait_s = 0.0  # the present wait of one of them
+        self._disk = kernel_wait.OneWait()
         self._slept_s = 0.0  # in all, outside the disk: for a lock
 
     def check(self) -> None:
@@ -222,11 +220,9 @@ class _Watch:
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
         threads = kernel_wait.threads(self._child)  # all: those of Arrow read files while the first one waits for them
-        before = self._waiting
-        self._waiting = {(thread, wait) for thread, (state, wait) in threads.items() if state == "D"}
-        self._one_wait_s = self._one_wait_s + passed_s if before & self._waiting else 0.0
+        self._disk.look(threads, passed_s)
         self._slept_s += passed_s if threads and all(state == "S" for state, _ in threads.values()) else 0.0
-        if self._one_wait_s >= ONE_WAIT_S:
+        if self._disk.seconds >= kernel_wait.ONE_WAIT_S:
             raise disk_error(self._path, kernel_wait.waits_for_disk(self._child))
         if self._slept_s >= _ALL_WAITS_S:
             raise BusyFileError(f"{self._path} stays locked", hint=remedies.for_lock(str(self._path)))

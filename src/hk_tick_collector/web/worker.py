@@ -31,7 +31,6 @@ _T = TypeVar("_T")
 
 _SIZE_BYTES: Final = 8
 _LOOK_EVERY_S: Final = 0.25
-_ONE_WAIT_S: Final = 2.5  # in one uninterrupted wait in the kernel: a working disk never takes so long
 _CAP_S: Final = 60.0
 _AGAIN_S: Final = 30.0  # after it was given up: until then each question has a child of its own
 _IDLE_S: Final = 60.0  # without a question it ends
@@ -115,14 +114,12 @@ class Worker:
     async def _wait(self, reading: asyncio.Future[bytes], pid: int) -> None:
         """Until there is an answer. Raises _GivenUpError if a thread of the process is stuck in the kernel."""
         began_s = last_s = time.monotonic()
-        one_wait_s, waiting = 0.0, set[tuple[str, str]]()
+        disk = kernel_wait.OneWait()
         while not (await asyncio.wait({reading}, timeout=_LOOK_EVERY_S))[0]:
             now_s = time.monotonic()
             passed_s, last_s = min(now_s - last_s, 2 * _LOOK_EVERY_S), now_s
-            before, threads = waiting, kernel_wait.threads(pid)
-            waiting = {(thread, wait) for thread, (state, wait) in threads.items() if state == "D"}
-            one_wait_s = one_wait_s + passed_s if before & waiting else 0.0
-            if one_wait_s >= _ONE_WAIT_S or now_s - began_s >= _CAP_S:
+            disk.look(kernel_wait.threads(pid), passed_s)
+            if disk.seconds >= kernel_wait.ONE_WAIT_S or now_s - began_s >= _CAP_S:
                 raise _GivenUpError
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+ONE_WAIT_S: Final = 2.5  # in one uninterrupted wait in the kernel: a working disk never takes so long
 _PROC: Final = Path("/proc")
 # The kernel function in which a thread waits to write to a frozen file system: include/linux/fs.h, sb_start_write().
 _FREEZE: Final = ("percpu_", "sb_start_write")
@@ -38,6 +39,20 @@ def threads(pid: int) -> dict[str, tuple[str, str]]:
     While the second does not change, the wait is the same one.
     """
     return {task.name: (state(task), _switches(task)) for task in _tasks(pid)}
+
+
+class OneWait:
+    """How long a thread of a process has been in one uninterrupted wait for the disk, as far as the looks show."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0  # of the present wait
+        self._waiting: set[tuple[str, str]] = set()  # the threads that wait, and in which wait each is
+
+    def look(self, threads: dict[str, tuple[str, str]], passed_s: float) -> None:
+        """Takes what `threads` returns, `passed_s` after the look before."""
+        before = self._waiting
+        self._waiting = {(thread, wait) for thread, (state, wait) in threads.items() if state == "D"}
+        self.seconds = self.seconds + passed_s if before & self._waiting else 0.0
 
 
 def _switches(task: Path) -> str:
