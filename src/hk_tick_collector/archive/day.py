@@ -17,6 +17,7 @@ from hk_tick_collector.store.book import write_book
 
 from . import layout, ticks
 from .certificate import Origin, make
+from .content import content_of
 from .facts import demand_sealed, read_facts
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def _is_same(run: Run, before: Certificate, source: Path, facts: DayFacts, sha25
     """Whether the certificate in force is of this content. A restored day file has the same content in other bytes."""
     if before.day_file == sha256:
         return True
-    if before.content != ticks.digest_of(source, run.progress, facts.totals.rows):
+    from hk_tick_collector.frames.columns import NAMES  # imported late: it imports pyarrow
+
+    if before.content != content_of(source, NAMES, facts.totals.rows, run.progress):
         return False
     book = run.workspace / "compared.db"
     book.unlink(missing_ok=True)

@@ -70,18 +70,6 @@ def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int,
     return Written(digests.rows, sums.symbols, sums.volume, sums.least_delay_ms, digests.content())
 
 
-def digest_of(source: Path, progress: Progress, expected_rows: int) -> str:
-    """The digest of a day file's ticks, as `write` finds it, without writing anything."""
-    need("pyarrow", "data")
-    from hk_tick_collector.frames.columns import schema
-
-    digests = Digests(schema())
-    for batch in ahead(read_ticks(source)):
-        digests.update(batch)
-        progress("compare", digests.rows, expected_rows)
-    return digests.content()
-
-
 def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
     """The batches of a Parquet file of ours, all columns in their order. ArchiveError if it is damaged or another's."""
     import pyarrow as pa
