@@ -29,12 +29,13 @@ from .rules import Alerts, Memory
 from .sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hk_tick_collector.ops.live.status import LiveStatus
     from hk_tick_collector.stats import Stats
 
+    from .mutes import Mute
     from .options import AlertOptions
 
 MEMORY_NAME: Final = ".alerts.json"
@@ -90,7 +91,7 @@ class Alerter:
             mutes = self._mutes.now(status.written_ms)
             self._stats.alerts_muted = {mute.code: mute.until_ms for mute in mutes}
             if self._senders:
-                self._update(status)
+                self._update(status, mutes)
         except Exception:  # noqa: BLE001 - the boundary between alerts and collection
             self._broken = True
             log.bug("bug", detail="findings are not alerted any more")
@@ -111,9 +112,9 @@ class Alerter:
         for sender in self._senders:
             sender.join(max(0.0, deadline_s - time.monotonic()))
 
-    def _update(self, status: LiveStatus) -> None:
+    def _update(self, status: LiveStatus, mutes: Sequence[Mute]) -> None:
         now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
-        memory, mutes = self._alerts.memory, self._mutes.now(status.written_ms)
+        memory = self._alerts.memory
         memory.today = memory.today.noted(status)
         findings = health.check(status, status.written_ms, self._options.limits)
         for message in self._alerts.update(status, findings, now_ms, mutes):
