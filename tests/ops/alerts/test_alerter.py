@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.ops import conftest as ops
+from tests.ops.alerts.conftest import CAP_S, LIMITS
 
-from hk_tick_collector import log
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.ops.alerts.failed_service import FAILURES_NAME, Failures, keep_failures, read_failures
 from hk_tick_collector.ops.alerts.mutes import MUTES_NAME, Mute, change_mutes
 from hk_tick_collector.ops.alerts.options import AlertOptions
 from hk_tick_collector.ops.alerts.rules import Memory
-from hk_tick_collector.ops.findings.health import Limits
 from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable
     from pathlib import Path
 
@@ -28,19 +27,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.ops.live.status import LiveStatus
 
-CAP_S = 300.0
-LIMITS = Limits(drift_warn_s=2, lag_critical_s=300, disk_min_free_mb=100, queue_warn_rows=1000)
 TITLE = "[one] WARNING persistent_stall"
-
-make_status = ops.make_status
-
-
-@pytest.fixture
-def lines() -> io.StringIO:
-    """The log from here on."""
-    stream = io.StringIO()
-    log.configure("DEBUG", stream)
-    return stream
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import threading
 import time
@@ -11,40 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.ops import conftest as ops
+from tests.ops.alerts.conftest import LIMITS, wait_until
 
-from hk_tick_collector import log
 from hk_tick_collector.ops.alerts.deadman import DeadMan
 from hk_tick_collector.ops.alerts.masking import host_of
-from hk_tick_collector.ops.findings.health import Limits, check
+from hk_tick_collector.ops.findings.health import check
 from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
     from tests.receiver import Receiver
 
     from hk_tick_collector.ops.live.status import LiveStatus
 
-CAP_S = 300.0
-LIMITS = Limits(drift_warn_s=2, lag_critical_s=300, disk_min_free_mb=100, queue_warn_rows=1000)
 SECRET = "0b1c2d3e4f-secret"
-
-make_status = ops.make_status
-
-
-@pytest.fixture
-def lines() -> io.StringIO:
-    """The log from here on."""
-    stream = io.StringIO()
-    log.configure("DEBUG", stream)
-    return stream
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + CAP_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ops.alerts.conftest import CAP_S, wait_until
 
-from hk_tick_collector import log
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
 from hk_tick_collector.ops.alerts.message import Kind, Message
@@ -16,11 +15,11 @@ from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Sender
 from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable
 
     from tests.receiver import Receiver
 
-CAP_S = 300.0
 HANGS_S = 100  # how long a destination may hang: a test that waits for it fails
 SECRET = "hunter2secret"
 
@@ -31,21 +30,6 @@ def message(title: str = "[one] WARNING lag") -> Message:
 
 def url(port: int, options: str = "") -> str:
     return f"json://{SECRET}user:{SECRET}@127.0.0.1:{port}/{SECRET}path?cto=1&rto=1{options}"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + CAP_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def lines() -> io.StringIO:
-    """The log from here on."""
-    stream = io.StringIO()
-    log.configure("DEBUG", stream)
-    return stream
 
 
 def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
