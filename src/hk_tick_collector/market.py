@@ -65,6 +65,16 @@ def hkt(ts_ms: int) -> datetime:
     return datetime.fromtimestamp(ts_ms / 1000, UTC).astimezone(HKT)
 
 
+def clock_text(ts_ms: int) -> str:
+    """A UTC epoch in milliseconds as the time of day in Hong Kong, like `09:30:00 HKT`."""
+    return f"{hkt(ts_ms):%H:%M:%S} HKT"
+
+
+def moment_text(ts_ms: int) -> str:
+    """A UTC epoch in milliseconds as date and time in Hong Kong, like `2026-11-20 09:30:00 HKT`."""
+    return f"{hkt(ts_ms):%Y-%m-%d} {clock_text(ts_ms)}"
+
+
 def is_weekday(day: int) -> bool:
     """Monday to Friday: used for a day before OpenD's trading calendar is known."""
     return (day + 3) % 7 < 5  # day 0, 1 January 1970, was a Thursday

@@ -130,8 +130,8 @@ def _destination_line(label: str, found: Listed) -> Words:
 def _open_line(code: str, item: Open, found: Listed) -> Words:
     told = _NOT_TOLD
     if item.told:
-        told = _TOLD.filled(severity=Severity(item.told).name, at=f"{market.hkt(item.told_ms):%Y-%m-%d %H:%M:%S} HKT")
-    since = f"{market.hkt(item.since_ms):%Y-%m-%d %H:%M:%S} HKT"
+        told = _TOLD.filled(severity=Severity(item.told).name, at=market.moment_text(item.told_ms))
+    since = market.moment_text(item.since_ms)
     muted = _IS_MUTED if is_muted(found.mutes, code) else NO_WORDS
     return _OPEN.filled(code=code, since=since, told=told, muted=muted)
 

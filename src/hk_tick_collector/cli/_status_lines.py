@@ -78,7 +78,7 @@ def _as_of(live: LiveStatus, as_of_ms: int) -> Words:
     if live.state == "stopped":
         end = Words("when the collector ended", "收集器終止時")
     text = Words("{moment}, {end}: nothing below is live", "{moment}，{end}：以下都不是即時數字")
-    return text.filled(moment=f"{market.hkt(as_of_ms):%Y-%m-%d %H:%M:%S} HKT", end=end)
+    return text.filled(moment=market.moment_text(as_of_ms), end=end)
 
 
 def _exposed(exposure: dict[str, Any]) -> Words:
@@ -300,7 +300,7 @@ def _trouble(live: LiveStatus) -> Words:
     found = []
     for kind in live.trouble:
         since_ms = live.trouble_since_ms.get(kind)
-        moment = "" if since_ms is None else f"{market.hkt(since_ms):%H:%M:%S} HKT"
+        moment = "" if since_ms is None else market.clock_text(since_ms)
         since = Words(f" since {moment}", f"（由 {moment} 起）") if moment else NO_WORDS
         found.append(_plus(Words(kind.replace("_", " "), meaning_of(kind).zh), since))
     return Words(", ".join(each.en for each in found), "、".join(each.zh for each in found))

@@ -96,6 +96,6 @@ def _document(day: str, taken: Snapshot, took_s: float) -> dict[str, object]:
 
 
 def _line(taken: Snapshot, took_s: float) -> str:
-    newest = f" up to {market.hkt(taken.newest_ts_ms):%H:%M:%S} HKT" if taken.newest_ts_ms else ""
+    newest = f" up to {market.clock_text(taken.newest_ts_ms)}" if taken.newest_ts_ms else ""
     size = f"{taken.size_bytes / 2**20:,.1f} MB, checked, in {took_s:.1f} s"
     return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"

@@ -60,7 +60,7 @@ async def serve(options: ServiceOptions) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # imported modules are never freed
     gc.set_threshold(_GC_AFTER)
-    who = f"pid {os.getpid()}, instance {options.instance}, started {market.hkt(now_ms()):%Y-%m-%d %H:%M:%S} HKT"
+    who = f"pid {os.getpid()}, instance {options.instance}, started {market.moment_text(now_ms())}"
     lock = OwnerLock(options.data_root, who)
     try:
         _make_spool_dir(options.spool_dir)

@@ -104,7 +104,7 @@ def resolved_of(since_ms: int, until_ms: int, times: int, lang: str) -> str:
 
 def moment_of(moment_ms: int) -> str:
     """`2026-11-20 10:01:12 HKT`."""
-    return f"{market.hkt(moment_ms):%Y-%m-%d %H:%M:%S} HKT"
+    return market.moment_text(moment_ms)
 
 
 def _times(count: int) -> str:

@@ -27,7 +27,7 @@ def _alerts(seen: Seen) -> Iterator[Finding]:
             Severity.WARNING,
             since_ms=since_ms,
             to=", ".join(sorted(failing)),
-            since=f"{market.hkt(since_ms):%H:%M:%S} HKT",
+            since=market.clock_text(since_ms),
             error=seen.status.alerts_error,
         )
 
@@ -38,7 +38,7 @@ def _deadman(seen: Seen) -> Iterator[Finding]:
         yield DEADMAN_FAILING.found(
             Severity.WARNING,
             since_ms=since_ms,
-            since=f"{market.hkt(since_ms):%H:%M:%S} HKT",
+            since=market.clock_text(since_ms),
             error=seen.status.deadman_error,
         )
 

@@ -75,7 +75,7 @@ def _copying(seen: Seen) -> Iterator[Finding]:
     status = seen.status
     if status.copy_since_ms is None:
         return
-    path, since = status.copy_path, f"{market.hkt(status.copy_since_ms):%H:%M:%S} HKT"
+    path, since = status.copy_path, market.clock_text(status.copy_since_ms)
     if status.copy_held:
         yield DAY_BEING_COPIED.found(Severity.OK, rows=status.waiting, path=path, since=since)
     else:

@@ -56,7 +56,7 @@ def _traded(from_ms: int | None, to_ms: int | None) -> Words:
     """The time range in which the lost ticks were traded."""
     if from_ms is None or to_ms is None:
         return NO_WORDS
-    start, end = f"{market.hkt(from_ms):%H:%M:%S}", f"{market.hkt(to_ms):%H:%M:%S} HKT"
+    start, end = f"{market.hkt(from_ms):%H:%M:%S}", market.clock_text(to_ms)
     return Words(f" (traded {start} to {end})", f"（成交於 {start} 至 {end}）")
 
 

@@ -47,7 +47,7 @@ def _told(seen: Seen) -> Iterator[Finding]:
     for kind, words in status.trouble.items():
         since_ms = status.trouble_since_ms.get(kind)
         spec, name = _STATES.get(kind.removeprefix("program_"), OPEND_OTHER), kind.replace("_", " ")
-        moment = "" if since_ms is None else f"{market.hkt(since_ms):%H:%M:%S} HKT"
+        moment = "" if since_ms is None else market.clock_text(since_ms)
         yield spec.found(
             Severity.CRITICAL,
             code=f"{PREFIX}{kind}",

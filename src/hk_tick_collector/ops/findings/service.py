@@ -42,7 +42,7 @@ def _restarts(seen: Seen) -> Iterator[Finding]:
             Severity.CRITICAL if len(starts) >= _RESTARTS_CRITICAL else Severity.WARNING,
             since_ms=starts[0],
             times=times(len(starts)),
-            last=f"{market.hkt(starts[-1]):%H:%M:%S} HKT",
+            last=market.clock_text(starts[-1]),
         )
 
 
