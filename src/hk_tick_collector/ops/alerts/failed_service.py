@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector import market
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
 from hk_tick_collector.text import plain
 
-from .message import Kind, Message, moment_of, title_of
+from .message import Kind, Message, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +152,7 @@ def notice(
     """
     count = failures.ends
     times = _TIMES.filled(count=count) if count > 1 else Words("", "")
-    as_of = _AS_OF.filled(how=ending.words(), at=moment_of(failures.last_end_ms), times=times).of(lang)
+    as_of = _AS_OF.filled(how=ending.words(), at=market.moment_text(failures.last_end_ms), times=times).of(lang)
     command = [_NEXT.filled(command=finding.remedy).of(lang)] if finding.remedy else []
     told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
     body = [finding.words.of(lang), as_of, *command, *([_LOG.of(lang), *told] if told else [])]
@@ -168,4 +169,4 @@ def trial(instance: str, lang: str) -> Message:
 def runs_again(failures: Failures, started_ms: int, instance: str, lang: str) -> Message:
     """The end of the problem that the last notice was about."""
     title = title_of(instance, Kind.RESOLVED, failures.code, lang)
-    return Message(Kind.RESOLVED, failures.code, title, _BACK.filled(since=moment_of(started_ms)).of(lang))
+    return Message(Kind.RESOLVED, failures.code, title, _BACK.filled(since=market.moment_text(started_ms)).of(lang))

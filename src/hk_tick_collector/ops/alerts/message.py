@@ -80,7 +80,7 @@ def body_of(finding: Finding, happened: Happened, since_ms: int, now_ms: int, ti
 
     `times` is how often it returned since the last message.
     """
-    since, now = moment_of(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
+    since, now = market.moment_text(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
     if lang == CHINESE:
         state = _CHINESE[happened].format(now=now) + (f"，其間再現 {times} 次" if times else "")
         next_step = [f"下一步：{finding.remedy}"] if finding.remedy else []
@@ -94,17 +94,12 @@ def body_of(finding: Finding, happened: Happened, since_ms: int, now_ms: int, ti
 def resolved_of(since_ms: int, until_ms: int, times: int, lang: str) -> str:
     """How long it lasted, by the event's own times; `times` is how often it returned since the last message."""
     seconds = max(0.0, (until_ms - since_ms) / 1000)
+    since, until = market.moment_text(since_ms), market.moment_text(until_ms)
     if lang == CHINESE:
         again = f"，其間再現 {times} 次" if times else ""
-        return f"持續 {_duration(seconds, lang)}，由 {moment_of(since_ms)} 至 {moment_of(until_ms)}{again}\n毋須處理"
+        return f"持續 {_duration(seconds, lang)}，由 {since} 至 {until}{again}\n毋須處理"
     again = f"; it returned {_times(times)} meanwhile" if times else ""
-    span = f"from {moment_of(since_ms)} until {moment_of(until_ms)}"
-    return f"it lasted {_duration(seconds, lang)}, {span}{again}\nnothing to do"
-
-
-def moment_of(moment_ms: int) -> str:
-    """`2026-11-20 10:01:12 HKT`."""
-    return market.moment_text(moment_ms)
+    return f"it lasted {_duration(seconds, lang)}, from {since} until {until}{again}\nnothing to do"
 
 
 def _times(count: int) -> str:
