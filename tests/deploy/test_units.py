@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.cluster.identities import Authority, make_nkey
+from deploy.nats.make_nkey import make_nkey
+from tools.cluster.certificates import Authority
 
 from hk_tick_collector.cli import VERBS
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.config.load import INSTALLED_ENV_FILE
+from hk_tick_collector.jetstream.credentials import read_credentials
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -250,3 +252,21 @@ def test_the_settings_of_the_server_are_valid_and_sync_each_message(tmp_path: Pa
         assert done.returncode == 0, done.stderr + settings
     assert "cluster {" in full.splitlines()
     assert "authorization {" in full.splitlines()
+
+
+def test_an_nkey_is_made_without_a_network(tmp_path: Path) -> None:
+    """The seed is in a new file that only owner and group may read; a file is never replaced."""
+    program, file = ROOT / "deploy" / "nats" / "make_nkey.py", tmp_path / "a.nk"
+
+    def make(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, program, *args], capture_output=True, text=True, check=False)
+
+    done = make(str(file))
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o007 == 0
+    assert read_credentials(file).public_key == done.stdout.strip()
+    seed = file.read_bytes()
+    again = make(str(file))
+    assert (again.returncode, file.read_bytes()) == (1, seed)
+    assert "File exists" in again.stderr
+    assert make().returncode == 2

@@ -1,25 +1,20 @@
-"""Who is who in a cluster: certificates of servers, also expired ones, and nkeys of programs."""
+"""Certificates of the servers of a cluster, also expired ones."""
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth: a prefix, the bytes, a
-# CRC-16 (XMODEM) in little-endian order, all in base32.
-_PREFIX_SEED: Final = 18 << 3
-_PREFIX_USER: Final = 20 << 3
 _DAY: Final = timedelta(days=1)
 
 
@@ -73,28 +68,3 @@ def _builder(
         .not_valid_before(since)
         .not_valid_after(until)
     )
-
-
-class Nkey(NamedTuple):
-    """The two texts of a program's key."""
-
-    public: str  # for the settings of the server
-    seed: str  # for the file of STREAM_CREDS
-
-
-def make_nkey() -> Nkey:
-    """A new key of a user."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    raw = key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
-    head = bytes([_PREFIX_SEED | _PREFIX_USER >> 5, (_PREFIX_USER & 31) << 3])
-    return Nkey(_encoded(bytes([_PREFIX_USER]) + public), _encoded(head + raw))
-
-
-def _encoded(data: bytes) -> str:
-    crc = 0
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ (0x1021 if crc & 0x8000 else 0)) & 0xFFFF
-    return base64.b32encode(data + crc.to_bytes(2, "little")).decode("ascii").rstrip("=")
