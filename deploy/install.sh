@@ -717,7 +717,7 @@ uninstall() {
     for name in "${LINKS[@]}" current; do
         [ ! -L "$HOME_DIR/$name" ] || act rm -f "${HOME_DIR:?}/$name"
     done
-    act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/$UNIT
+    act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/{$UNIT,hk-tick-publish,hk-tick-merge} /var/lib/{,private/}hk-tick-publish
     ! $BACK || put_back_home
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
     say "uninstalled. These are kept: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT$(nats_is_left) (and drop-ins of units, if any)"
