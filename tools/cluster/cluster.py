@@ -43,36 +43,45 @@ class Verdict(NamedTuple):
         return self.ok and not self.missing
 
 
+class Layout(NamedTuple):
+    """Which hosts do what. `b_market`: the second OpenD has a market of its own, with sequences of its own."""
+
+    sources: tuple[str, ...] = SOURCES
+    servers: tuple[str, ...] = (*SOURCES, MERGER)  # three make R3, one R1
+    b_market: Market | None = None
+    network: str = ""  # the first three bytes of the addresses; empty: free ones on loopback
+    url_scheme: str = "nats"
+
+
 class Cluster:
-    """A context manager: nothing runs any more when it is left.
+    """A context manager: nothing runs any more when it is left."""
 
-    `servers` are the hosts with a nats-server: three make R3, one or two R1.
-    """
-
-    def __init__(
-        self, directory: Path, market: Market, seed: random.Random, *, servers: tuple[str, ...] = ("a", "b", "c")
-    ) -> None:
+    def __init__(self, directory: Path, market: Market, seed: random.Random, layout: Layout | None = None) -> None:
         self.directory = directory
         self.market = market
-        network = free_network(seed)
+        self.layout = layout = layout or Layout()
+        network = layout.network or free_network(seed)
         addresses = {name: f"{network}.{number}" for number, name in enumerate((*SOURCES, MERGER), 1)}
-        self.servers = servers
-        self.urls = [f"nats://{addresses[name]}:{CLIENT_PORT}" for name in servers]
-        peers = [addresses[name] for name in servers]
+        self.addresses = addresses
+        self.servers = layout.servers
+        self.urls = [f"{layout.url_scheme}://{addresses[name]}:{CLIENT_PORT}" for name in self.servers]
+        peers = [addresses[name] for name in self.servers]
 
         def node(name: str) -> Node:
             place = directory / name
             place.mkdir(parents=True)
             return Node(name, addresses[name], peers, place)
 
+        markets = {"b": layout.b_market or market}
         self.sources = {
-            name: CollectorHost(name, addresses[name], directory / name, node(name), market) for name in SOURCES
+            name: CollectorHost(name, addresses[name], directory / name, node(name), markets.get(name, market))
+            for name in layout.sources
         }
         self.merger = MergeHost(MERGER, addresses[MERGER], directory / MERGER, node(MERGER), self.urls)
         for source in self.sources.values():
             source.publish.environ["STREAM_URL"] = ",".join(self.urls)
         for host in self.hosts.values():
-            host.has_node = host.name in servers
+            host.has_node = host.name in self.servers
 
     @property
     def hosts(self) -> dict[str, Host]:
@@ -98,12 +107,26 @@ class Cluster:
 
     def start(self) -> None:
         """Starts the nodes, and once they are ready everything else."""
+        self.start_nodes()
+        for host in self.hosts.values():
+            host.start()
+
+    def start_nodes(self) -> None:
+        """Starts the nodes, and returns when JetStream has a leader."""
         for node in self.nodes:
             node.start()
         for node in self.nodes:
             node.wait_ready()
-        for host in self.hosts.values():
-            host.start()
+
+    def leader(self) -> Node:
+        """The node that leads the stream; any one while it has no leader or there is one server."""
+        for node in self.nodes:
+            for account in node.ask("jsz?accounts=true&streams=true").get("account_details", ()):
+                for stream in account.get("stream_detail", ()):
+                    name = stream.get("cluster", {}).get("leader")
+                    if found := [each for each in self.nodes if each.name == name]:
+                        return found[0]
+        return self.nodes[0]
 
     def wait_collecting(self, cap_s: float = CAP_S) -> None:
         """Returns when the collectors of all hosts that are up are connected and have stored what they received."""
@@ -119,7 +142,7 @@ class Cluster:
         return max(host.opend.made() for host in self.sources.values())
 
     def settle(self, cap_s: float = CAP_S) -> float:
-        """Returns the seconds until the union has every tick of the market; TimeoutError if it does not get there."""
+        """Returns the seconds until the union has every tick of the market. TimeoutError with how far it came."""
         self.wait_collecting(cap_s)
         day, made = self.market.day, self.made()
 

@@ -165,9 +165,11 @@ class CollectorHost(Host):
         return live if live and self.collector.alive and live.pid == self.collector.pid else None
 
     def is_collecting(self) -> bool:
-        """Whether the collector is connected and has stored all that it has received."""
+        """Whether the collector receives every symbol, and has backfilled what OpenD still keeps."""
         live = self.status()
-        return live is not None and live.connected and not live.waiting
+        if live is None or not live.connected:
+            return False
+        return live.subscribed == live.symbols and not live.gaps_healing and live.newest_ts_ms is not None
 
     def rows(self) -> int:
         """Ticks in its day file."""
