@@ -86,8 +86,9 @@ hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `m
 bench: $(VENV)/.dev  ## every figure beside its limit, in sixteen minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
+	@$(if $(ARGS),,$(BIN)/python -X dev tests/reliability/soak.py --cluster)
 
 comma := ,
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network

@@ -6,6 +6,7 @@ Lengths are those of `make soak`; the ordinary suite runs a cut of some of them.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.nats.make_nkey import make_nkey
 from tests.cluster import faults
+from tests.cluster.namespaces import Namespaces
 from tests.cluster.surroundings import make_stream, small_disks, with_clock
 from tests.cluster.trial import Outcome, Trial
 from tools.cluster.certificates import Authority
@@ -82,6 +84,16 @@ def deleted(directory: Path, seed: int, seconds: float = 50.0) -> Outcome:
     with Trial("deleted", directory, seed, Market(seconds=seconds)) as trial:
         trial.begin()
         trial.attack([faults.delete_stores], 4, (4.0, 6.0))
+        return trial.conclude()
+
+
+def lost_twice(directory: Path, seed: int, seconds: float = 25.0) -> Outcome:
+    """The disks of all servers are set back, then their stores are deleted: the cut of `roll_back` and `deleted`."""
+    with Trial("lost-twice", directory, seed, Market(seconds=seconds)) as trial:
+        trial.begin()
+        for fault in (faults.roll_back_stores, faults.delete_stores):
+            time.sleep(trial.seed.uniform(1.0, 2.0))
+            trial.do(fault)
         return trial.conclude()
 
 
@@ -292,6 +304,31 @@ def _older_server(directory: Path) -> Path:
     return place / "bin" / "nats-server"
 
 
+def cut_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
+    """n1: hosts are namespaces; one is cut off from the others, or packets are lost in one direction."""
+    number = random.Random(f"n1 {seed}")
+    with Namespaces(number) as spaces:
+        layout = Layout(network=spaces.network)
+        with Trial("n1", directory, seed, Market(seconds=seconds), layout) as trial:
+            spaces.put_in(trial.cluster)
+            trial.begin()
+            trial.attack(spaces.faults())
+            return trial.conclude()
+
+
+def lossy_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
+    """n2: every host loses 5 % of the packets, and whole hosts are killed."""
+    number = random.Random(f"n2 {seed}")
+    with Namespaces(number) as spaces:
+        layout = Layout(network=spaces.network)
+        with Trial("n2", directory, seed, Market(seconds=seconds, rate=2500), layout) as trial:
+            spaces.put_in(trial.cluster)
+            spaces.lose(5)
+            trial.begin()
+            trial.attack([faults.kill_host, faults.kill_leader])
+            return trial.conclude()
+
+
 MATRIX: Final[dict[str, Scenario]] = {
     "one-source": one_source,
     "two-sources": two_sources,
@@ -299,6 +336,7 @@ MATRIX: Final[dict[str, Scenario]] = {
     "in-turn": both_sources_down_in_turn,
     "roll-back": roll_back,
     "deleted": deleted,
+    "lost-twice": lost_twice,
     "flipped-bits": flipped_bits,
     "full-servers": full_disk_of_servers,
     "full-merge": full_disk_of_merge,
@@ -311,4 +349,6 @@ MATRIX: Final[dict[str, Scenario]] = {
     "expired": expired_certificates,
     "anothers-name": anothers_name,
     "upgrade": upgraded_server,
+    "n1": cut_networks,
+    "n2": lossy_networks,
 }
