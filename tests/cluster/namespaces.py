@@ -7,6 +7,7 @@ nftables drops packets: between hosts, in one direction, or at random.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -17,7 +18,6 @@ from tests.cluster.surroundings import NotHereError
 from tools.cluster.cluster import MERGER, SOURCES
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable
     from types import TracebackType
 
@@ -31,7 +31,8 @@ _HOSTS: Final = (*SOURCES, MERGER)
 class Namespaces:
     """A context manager: one namespace per host, named after it, on `network`, like `10.77.12`."""
 
-    def __init__(self, seed: random.Random) -> None:
+    def __init__(self) -> None:
+        seed = random.SystemRandom()  # names and addresses decide nothing; another trial may have namespaces too
         self._tag = f"hk{seed.randrange(1_000, 10_000)}"
         self.network = f"10.{seed.randrange(64, 128)}.{seed.randrange(1, 255)}"
         self._stack = ExitStack()

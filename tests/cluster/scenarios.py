@@ -6,7 +6,6 @@ Lengths are those of `make soak`; the ordinary suite runs a cut of some of them.
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -306,8 +305,7 @@ def _older_server(directory: Path) -> Path:
 
 def cut_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
     """n1: hosts are namespaces; one is cut off from the others, or packets are lost in one direction."""
-    number = random.Random(f"n1 {seed}")
-    with Namespaces(number) as spaces:
+    with Namespaces() as spaces:
         layout = Layout(network=spaces.network)
         with Trial("n1", directory, seed, Market(seconds=seconds), layout) as trial:
             spaces.put_in(trial.cluster)
@@ -318,8 +316,7 @@ def cut_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
 
 def lossy_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
     """n2: every host loses 5 % of the packets, and whole hosts are killed."""
-    number = random.Random(f"n2 {seed}")
-    with Namespaces(number) as spaces:
+    with Namespaces() as spaces:
         layout = Layout(network=spaces.network)
         with Trial("n2", directory, seed, Market(seconds=seconds, rate=2500), layout) as trial:
             spaces.put_in(trial.cluster)
