@@ -59,7 +59,7 @@ class Node:
         self.address = address
         self.url = f"nats://{address}:{CLIENT_PORT}"
         self.store = directory / "nats"
-        self.max_file = "2GB"
+        self.max_file = "20GB"  # more than the stream may hold; nothing is reserved on the disk
         self.sync = "always"
         self.extra = ""  # more lines of its settings: TLS, authorization
         self.monitor_environ: Mapping[str, str] = {}
