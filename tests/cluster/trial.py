@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from tools.cluster.cluster import Cluster, Layout, Verdict
-from tools.cluster.process import CAP_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from tools.cluster.hosts import Market
 
 _MARKET_S: Final = 240.0  # how much longer a market may take on a machine that does other work as well
+_SETTLE_S: Final = 120.0  # ends a trial whose union does not become whole; the engine may need half a minute to elect
 _PAUSE_S: Final = (0.5, 3.0)
 
 
@@ -101,7 +101,7 @@ class Trial:
             for process in host.processes():
                 process.environ |= environ
 
-    def conclude(self, patience_s: float = CAP_S) -> Outcome:
+    def conclude(self, patience_s: float = _SETTLE_S) -> Outcome:
         """Waits for the last tick, and until the union has every tick or does not get them in time; then judges it."""
         cluster = self.cluster
         cluster.wait_market(cluster.market.seconds + _MARKET_S)

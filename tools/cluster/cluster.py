@@ -150,7 +150,22 @@ class Cluster:
             alone = ", ".join(f"{name} has {host.rows():,}" for name, host in self.sources.items())
             return f"merged {self.merger.rows(day):,} of {made:,} ticks; {alone}"
 
-        return wait_until(lambda: self.merger.rows(day) >= made, progress, cap_s)
+        def is_there() -> bool:
+            if ended := self.ended():
+                raise TimeoutError(f"{ended}; {progress()}")
+            return self.merger.rows(day) >= made
+
+        return wait_until(is_there, progress, cap_s)
+
+    def ended(self) -> str:
+        """Processes of running hosts that have ended by themselves; empty if there is none."""
+        gone = [
+            f"{process.name} of host {host.name} ended with exit code {process.exit_code}"
+            for host in self.hosts.values()
+            for process in host.processes()
+            if host.is_up and process.exit_code is not None
+        ]
+        return ", ".join(gone)
 
     def judge(self, root: Path) -> Verdict:
         """The verdict of `verify` on the day file in `root`, against the truth of the market."""
