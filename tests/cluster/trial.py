@@ -101,7 +101,7 @@ class Trial:
             for process in host.processes():
                 process.environ |= environ
 
-    def conclude(self, patience_s: float = _SETTLE_S) -> Outcome:
+    def conclude(self, patience_s: float = _SETTLE_S, *, quiet: bool = False) -> Outcome:
         """Waits for the last tick, and until the union has every tick or does not get them in time; then judges it."""
         cluster = self.cluster
         cluster.wait_market(cluster.market.seconds + _MARKET_S)
@@ -113,7 +113,7 @@ class Trial:
         alone = {name: cluster.judge(host.data_root).missing for name, host in cluster.sources.items()}
         outcome = Outcome(self.name, self.number, self.faults, alone, cluster.judge_union(), settled_s)
         self.say(outcome.line())
-        if not outcome.ok:
+        if not outcome.ok and not quiet:
             self._tell_logs()
         return outcome
 
