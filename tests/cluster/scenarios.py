@@ -243,7 +243,7 @@ def anothers_name(directory: Path, seed: int, seconds: float = 30.0) -> Outcome:
     with Trial("anothers-name", directory, seed, Market(seconds=seconds)) as trial:
         cluster = trial.cluster
         keys = {name: make_nkey() for name in ("a", "b", "c")}
-        users = "".join(_user(name, keys[name].public) for name in keys)
+        users = ", ".join(_user(name, keys[name].public) for name in keys)
         for node in cluster.nodes:
             node.extra = f"authorization {{ users: [ {users} ] }}\n"
         for name, host in cluster.hosts.items():
@@ -275,7 +275,7 @@ def _user(name: str, public: str) -> str:
         if name != "c"
         else 'publish: ["hk.again.*", "hk.name.*", "$JS.API.>", "$JS.ACK.>"], subscribe: ["_INBOX.>"]'
     )
-    return f"{{ nkey: {public}, permissions: {{ {may} }} }} "
+    return f"{{ nkey: {public}, permissions: {{ {may} }} }}"
 
 
 def upgraded_server(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:

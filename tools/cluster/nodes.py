@@ -105,7 +105,12 @@ class Node:
         def last_lines() -> str:
             return f"nats-server {self.name} is not ready:\n" + "\n".join(self.process.output().splitlines()[-5:])
 
-        return wait_until(self.is_ready, last_lines)
+        def is_ready() -> bool:
+            if not self.process.alive:
+                raise TimeoutError(last_lines())
+            return self.is_ready()
+
+        return wait_until(is_ready, last_lines)
 
     # --- what happens to disks, while the node is down ---
 
