@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.trial if name not in known]:
         parser.error(f"there is no trial {unknown[0]!r}: they are {', '.join(known)}")
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that every process of a trial ends with it
     lines, failed = [], []
     with tempfile.TemporaryDirectory(prefix="cluster-") as scratch:
         directory = options.keep.absolute() if options.keep else Path(scratch)
