@@ -5,6 +5,7 @@ Lengths are those of `make soak`; the ordinary suite runs a cut of some of them.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from tests.cluster.namespaces import Namespaces
 from tests.cluster.surroundings import make_stream, small_disks, with_clock
 from tests.cluster.trial import Outcome, Trial
 from tools.cluster.certificates import Authority
-from tools.cluster.cluster import Layout
+from tools.cluster.cluster import MERGER, Layout
 from tools.cluster.hosts import PROGRAM, Market
 from tools.cluster.process import Process, wait_until
 
@@ -269,13 +270,16 @@ def anothers_name(directory: Path, seed: int, seconds: float = 30.0) -> Outcome:
 
 
 def _user(name: str, public: str) -> str:
-    may = (
-        f'publish: ["hk.ticks.*.{name}", "hk.sums.*.{name}", "$JS.API.>"], allow_responses: true,'
-        f' subscribe: ["_INBOX.>", "hk.again.{name}", "hk.name.{name}"]'
-        if name != "c"
-        else 'publish: ["hk.again.*", "hk.name.*", "$JS.API.>", "$JS.ACK.>"], subscribe: ["_INBOX.>"]'
+    """As in deploy/nats/nats.conf."""
+    api = "$JS.API.STREAM"
+    own = [f"hk.ticks.*.{name}", f"hk.sums.*.{name}", f"hk.name.{name}", "_INBOX.>"]
+    own += [f"{api}.INFO.HK_TICKS", f"{api}.CREATE.HK_TICKS", f"{api}.MSG.GET.HK_TICKS"]
+    publish, subscribe = (own, ["_INBOX.>", f"hk.name.{name}"])
+    if name == MERGER:
+        publish, subscribe = ["hk.again.*", "$JS.API.>", "$JS.FC.>"], ["_INBOX.>"]
+    return (
+        f"{{ nkey: {public}, permissions: {{ publish: {json.dumps(publish)}, subscribe: {json.dumps(subscribe)} }} }}"
     )
-    return f"{{ nkey: {public}, permissions: {{ {may} }} }}"
 
 
 def upgraded_server(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:

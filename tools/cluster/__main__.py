@@ -129,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"files: {directory}; again: make cluster SECONDS_TO_RUN={options.seconds:g} SEED={number}", flush=True)
     with Cluster(directory, market, seed) as cluster:
         whole = Show(cluster, options.seconds, seed).run()
-    print(f"try: hk-tick-collector gaps --day {market.day} --env-file /dev/null, with DATA_ROOT={directory}/c/merged")
+    print("try:")
+    print(f"  DATA_ROOT={options.directory}/c/merged .venv/bin/hk-tick-collector gaps --day {cluster.market.day}")
     return 0 if whole else 1
 
 

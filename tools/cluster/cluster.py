@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from hk_tick_collector.config import environment_without_settings
 from hk_tick_collector.store.query import path_of
 
-from .hosts import PROGRAM, CollectorHost, Host, Market, MergeHost, free_network
+from .hosts import PROGRAM, CollectorHost, Host, Market, MergeHost, free_network, last_weekday
 from .nodes import CLIENT_PORT, Node
 from .process import CAP_S, wait_until
 
@@ -58,7 +58,7 @@ class Cluster:
 
     def __init__(self, directory: Path, market: Market, seed: random.Random, layout: Layout | None = None) -> None:
         self.directory = directory
-        self.market = market
+        self.market = market = market._replace(day=market.day or last_weekday())
         self.layout = layout = layout or Layout()
         network = layout.network or free_network(seed)
         addresses = {name: f"{network}.{number}" for number, name in enumerate((*SOURCES, MERGER), 1)}
@@ -72,7 +72,7 @@ class Cluster:
             place.mkdir(parents=True)
             return Node(name, addresses[name], peers, place)
 
-        markets = {"b": layout.b_market or market}
+        markets = {"b": (layout.b_market or market)._replace(day=market.day)}
         self.sources = {
             name: CollectorHost(name, addresses[name], directory / name, node(name), markets.get(name, market))
             for name in layout.sources

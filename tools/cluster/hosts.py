@@ -8,6 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hk_tick_collector import clock, market
 from hk_tick_collector.config import environment_without_settings
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_status
@@ -31,7 +32,7 @@ _TELL_S: Final = 30.0
 class Market(NamedTuple):
     """What both OpenDs simulate; equal values give equal ticks."""
 
-    day: str = "20261120"
+    day: str = ""  # set by the cluster: the last trading day before today, so that it is within a stream's retention
     at: str = "10:30"  # the open is several times as busy as the mean
     symbols: int = 10
     rate: float = 1500.0
@@ -45,16 +46,24 @@ class Market(NamedTuple):
         return ["--wait", *(word for name, value in given.items() for word in (f"--{name}", value))]
 
 
+def last_weekday() -> str:
+    """The last weekday before today in Hong Kong: a day that may have been traded, and that does not end meanwhile."""
+    day = market.day_number(clock.now_ms()) - 1
+    while market.hkt(market.day_start_ms(day)).weekday() >= 5:
+        day -= 1
+    return market.day_name(day)
+
+
 class OpenD:
     """The simulated OpenD of a host. The exchange behind it goes on while OpenD is away with its host."""
 
-    def __init__(self, address: str, directory: Path, market: Market) -> None:
+    def __init__(self, address: str, directory: Path, plan: Market) -> None:
         self.truth = directory / "truth.tsv"
         self.symbols = directory / "symbols.txt"
         self._control = directory / "opend.sock"
         places = ["--host", address, "--port", str(OPEND_PORT), "--control", str(self._control)]
         places += ["--truth", str(self.truth), "--write-symbols", str(self.symbols)]
-        command = [*PROGRAM, "simulate", *places, *market.arguments()]
+        command = [*PROGRAM, "simulate", *places, *plan.arguments()]
         self.process = Process("opend", command, environment_without_settings(), directory / "opend.log")
 
     def start(self) -> None:
@@ -115,12 +124,12 @@ class Host:
 class CollectorHost(Host):
     """OpenD, `run` and `publish`."""
 
-    def __init__(self, name: str, address: str, directory: Path, node: Node, market: Market) -> None:
+    def __init__(self, name: str, address: str, directory: Path, node: Node, plan: Market) -> None:
         super().__init__(name, address, directory, node)
         self.data_root = directory / "HK"
         self.data_root.mkdir(parents=True)
-        self.opend = OpenD(address, directory, market)
-        self.market = market
+        self.opend = OpenD(address, directory, plan)
+        self.market = plan
         self.settings = {
             **environment_without_settings(),
             "FUTU_HOST": address,
