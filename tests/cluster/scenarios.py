@@ -19,9 +19,11 @@ from tests.cluster.namespaces import Namespaces
 from tests.cluster.surroundings import make_stream, small_disks, with_clock
 from tests.cluster.trial import Outcome, Trial
 from tools.cluster.certificates import Authority
-from tools.cluster.cluster import MERGER, Layout
-from tools.cluster.hosts import PROGRAM, Market
+from tools.cluster.cluster import MERGER, Layout, Verdict
+from tools.cluster.hosts import PROGRAM, Market, rows_of
 from tools.cluster.process import Process, wait_until
+
+from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,6 +271,44 @@ def anothers_name(directory: Path, seed: int, seconds: float = 30.0) -> Outcome:
         return trial.conclude()
 
 
+def sequences_disagree(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
+    """Each OpenD numbers its own ticks: a file per source, each whole; the union has one source for each symbol."""
+    plan = Market(seconds=seconds)
+    with Trial("disagree", directory, seed, plan, Layout(b_market=plan._replace(seed=seed + 1))) as trial:
+        trial.begin()
+        trial.attack([faults.kill_merge, faults.kill_publish])
+        cluster = trial.cluster
+        cluster.wait_market(seconds + 240)
+        own = {name: cluster.merger.merge_root / "collectors" / name for name in cluster.sources}
+        day = cluster.market.day
+
+        def all_there() -> bool:
+            return all(rows_of(own[name], day) >= host.opend.made() for name, host in cluster.sources.items())
+
+        settled_s = wait_until(all_there, lambda: f"{ {name: rows_of(root, day) for name, root in own.items()} }", 120)
+        judged = {name: cluster.judge(root, name) for name, root in own.items()}
+        found = {name: _keys(root, day) for name, root in own.items()}
+        union = _keys(cluster.merger.merge_root, day)
+        mixed = [symbol for symbol, keys in union.items() if all(keys != each.get(symbol) for each in found.values())]
+        verdict = Verdict(
+            ok=all(each.ok for each in judged.values()) and not mixed and len(union) == plan.symbols,
+            made=sum(each.made for each in judged.values()),
+            stored=sum(each.stored for each in judged.values()),
+            in_gaps=0,
+            line=f"mixed in the union: {mixed}, {len(union)} symbols; {judged}",
+        )
+        return trial.told(Outcome(trial.name, seed, trial.faults, {}, verdict, settled_s))
+
+
+def _keys(root: Path, day: str) -> dict[str, list[int]]:
+    """The sequences of each symbol in a day file, sorted."""
+    found: dict[str, list[int]] = {}
+    with DayReader(path_of(root, day)) as reader:
+        for tick in reader.ticks_by_key():
+            found.setdefault(tick.symbol, []).append(tick.seq)
+    return found
+
+
 def _user(name: str, public: str) -> str:
     """As in deploy/nats/nats.conf."""
     api = "$JS.API.STREAM"
@@ -351,6 +391,7 @@ MATRIX: Final[dict[str, Scenario]] = {
     "engine-away": engine_away,
     "expired": expired_certificates,
     "anothers-name": anothers_name,
+    "disagree": sequences_disagree,
     "upgrade": upgraded_server,
     "n1": cut_networks,
     "n2": lossy_networks,

@@ -112,6 +112,10 @@ class Trial:
             self.say(str(error))
         alone = {name: cluster.judge(host.data_root).missing for name, host in cluster.sources.items()}
         outcome = Outcome(self.name, self.number, self.faults, alone, cluster.judge_union(), settled_s)
+        return self.told(outcome, quiet=quiet)
+
+    def told(self, outcome: Outcome, *, quiet: bool = False) -> Outcome:
+        """Prints an outcome; of a failure also the logs."""
         self.say(outcome.line())
         if not outcome.ok and not quiet:
             self._tell_logs()

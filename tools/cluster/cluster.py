@@ -167,9 +167,9 @@ class Cluster:
         ]
         return ", ".join(gone)
 
-    def judge(self, root: Path) -> Verdict:
-        """The verdict of `verify` on the day file in `root`, against the truth of the market."""
-        host = next(iter(self.sources.values()))
+    def judge(self, root: Path, source: str = "") -> Verdict:
+        """The verdict of `verify` on the day file in `root`, against the market of a source; default: the first."""
+        host = self.sources[source or next(iter(self.sources))]
         command = [*PROGRAM, "verify", "--json", "--truth", str(host.opend.truth), str(path_of(root, self.market.day))]
         done = subprocess.run(
             command,
