@@ -125,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = random.Random(number)
     market = Market(seconds=options.seconds, seed=number, rate=options.rate)
-    print(f"cluster: hosts a and b (OpenD, run, publish, nats-server), c (merge, nats-server); seed {number}")
-    print(f"files: {directory}; again: make cluster SECONDS_TO_RUN={options.seconds:g} SEED={number}", flush=True)
+    print("hosts a and b: simulated OpenD, run, publish, nats-server; host c: merge, nats-server")
+    print(f"files: {options.directory}/; the same again: SEED={number}", flush=True)
     with Cluster(directory, market, seed) as cluster:
         whole = Show(cluster, options.seconds, seed).run()
     print("try:")
