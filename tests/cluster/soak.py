@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.trial if name not in known]:
         parser.error(f"there is no trial {unknown[0]!r}: they are {', '.join(known)}")
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that every process of a trial ends with it
+    for number_of in (signal.SIGTERM, signal.SIGINT):  # so that every process of a trial ends with it
+        signal.signal(number_of, signal.default_int_handler)
     lines, failed = [], []
     with tempfile.TemporaryDirectory(prefix="cluster-") as scratch:
         directory = options.keep.absolute() if options.keep else Path(scratch)

@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = random.Random(number)
     market = Market(seconds=options.seconds, seed=number, rate=options.rate)
-    print("hosts a and b: simulated OpenD, run, publish, nats-server; host c: merge, nats-server")
+    print("hosts a, b: simulated OpenD, run, publish, nats-server; c: merge, nats-server")
     print(f"files: {options.directory}/; the same again: SEED={number}", flush=True)
     with Cluster(directory, market, seed) as cluster:
         whole = Show(cluster, options.seconds, seed).run()
