@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Cluster(directory, market, seed) as cluster:
         whole = Show(cluster, options.seconds, seed).run()
     print("try:")
-    print(f"  DATA_ROOT={options.directory}/c/merged .venv/bin/hk-tick-collector gaps --day {cluster.market.day}")
+    print(f"  export DATA_ROOT={options.directory}/c/merged")
+    print(f"  .venv/bin/hk-tick-collector gaps --day {cluster.market.day}")
     return 0 if whole else 1
 
 
