@@ -59,6 +59,7 @@ class PublishState:
     request_ms: int | None = None
     name_taken_by: str = ""  # another publisher with this name: its host and process
     days_unread: dict[str, str] = field(default_factory=dict)  # day → why its file cannot be read
+    cursors_unsaved: str = ""  # why its cursor file cannot be written: a restart would send ticks again
     checks_failed: int = 0  # symbols whose rows were not those that had been sent, and were sent again
 
 
