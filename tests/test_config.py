@@ -619,7 +619,7 @@ def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
 
 
 def test_variables_of_systemd_are_read() -> None:
-    """RUNTIME_DIRECTORY, STATE_DIRECTORY, NOTIFY_SOCKET and the watchdog time are read here; the watchdog of another process is not."""
+    """Directories, the socket and the watchdog time are read here; the watchdog of another process is not."""
     told = systemd_environment(
         {
             "RUNTIME_DIRECTORY": "/run/a:/run/b",

@@ -128,7 +128,7 @@ def settings_file(env_file: Path | None = None) -> Path | None:
 
 
 def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
-    """RUNTIME_DIRECTORY, STATE_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_USEC as set by systemd; a malformed value counts as missing."""
+    """What systemd set for this service; a malformed value counts as missing."""
     environ = os.environ if environ is None else environ
     # a unit may have several; ours has one
     runtime, state = (environ.get(name, "").partition(":")[0] for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import __version__, clock, log
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
-from hk_tick_collector.ops.live.record import replace_record, text_of
+from hk_tick_collector.ops.live.publish_state import write_publish_state
+from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.store.publish_cursors import PublishCursors
 
@@ -70,7 +71,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
             beat.cancel()
             figures.state = "stopped"
             with suppress(OSError):
-                replace_record(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
+                write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
             log.info("publish_stopped", published_rows=figures.published_rows, behind_rows=figures.behind_rows)
     if ended:  # else a disk hangs, and its thread still uses them
         days.close()
@@ -156,7 +157,7 @@ async def _beat(options: PublishOptions, figures: Figures, notifier: Notifier, c
 
 def _write(options: PublishOptions, figures: Figures, text: str) -> None:
     try:
-        replace_record(options.state_path, text, figures.pid)
+        write_publish_state(options.state_path, text, figures.pid)
     except OSError as error:
         log.warning("status_not_written", path=options.state_path, detail=error.strerror or error)
 

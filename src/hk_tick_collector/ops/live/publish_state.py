@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .atomic_file import replace_file
 from .record import read_record
 
 PUBLISH_NAME: Final = "publish.json"
@@ -63,6 +64,11 @@ class PublishState:
     checks_failed: int = 0  # symbols whose rows were not those that had been sent, and were sent again
 
 
+def write_publish_state(path: Path, text: str, pid: int) -> None:
+    """Replaces the file by a live state's text in one step. OSError on failure."""
+    replace_file(path, text, f".{path.name}.{pid}")
+
+
 def read_publish_state(path: Path) -> PublishState | None:
     """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
-    return read_record(path, PublishState)
+    return read_record(path, PublishState, restart="sudo systemctl restart hk-tick-publish")

@@ -1,10 +1,7 @@
-"""A live state as a small JSON file that its process replaces every second: a dataclass to text, and back.
+"""Records that one process replaces in a small JSON file and others read: a frozen or plain dataclass, checked by type.
 
-Enters: a dataclass whose fields are numbers, texts, lists and dictionaries of them. Leaves: one line of JSON; and from
-a file that any program may have written, the dataclass with checked values, or an error.
-
-Names carry rules: a field that ends with `_ms` is a moment (UTC epoch ms); a text that ends with `day` is empty or a
-day like `20261120`, because paths are made from it.
+Enters: a dataclass whose fields are numbers, texts, and lists and dicts of them. Leaves: its text, and the record back.
+A reader accepts a record of another version: unknown fields are passed over, missing ones take their default.
 """
 
 from __future__ import annotations
@@ -18,39 +15,34 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
 
-from .atomic_file import read_small, replace_file
+from .atomic_file import read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from _typeshed import DataclassInstance
-
-    Record = TypeVar("Record", bound=DataclassInstance)
-
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
+_DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
 _DAY: Final = re.compile(r"([0-9]{8})?")
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: later times are invalid
 
+_Record = TypeVar("_Record")
 
-def text_of(record: DataclassInstance) -> str:
-    """A live state as its file has it."""
+
+def text_of(record: Any) -> str:
+    """The record as its file has it."""
     return json.dumps(asdict(record), separators=(",", ":"))
 
 
-def replace_record(path: Path, text: str, pid: int) -> None:
-    """Replaces the file in one step: a reader sees the old or the new content, never a part. OSError on failure."""
-    replace_file(path, text, f".{path.name}.{pid}")
+def read_record(path: Path, kind: type[_Record], *, restart: str) -> _Record | None:
+    """The record in a file, None if there is no file. Raises StoreError if it cannot be read or understood.
 
-
-def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
-    record: Record | None = None
+    `restart` is what an operator does about a record that this version does not understand.
+    """
     try:
         raw = json.loads(read_small(path, _MOST_BYTES))
-        known = {spec.name: str(spec.type) for spec in fields(kind)}
+        known = {spec.name: str(spec.type) for spec in fields(kind)}  # type: ignore[arg-type]
         found = {key: value for key, value in raw.items() if key in known}
-        if all(_fits(key, value, known[key]) for key, value in found.items()):
-            record = kind(**found)
+        record = kind(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -60,7 +52,7 @@ def read_record(path: Path, kind: type[Record]) -> Record | None:
     except (ValueError, TypeError, AttributeError, RecursionError):
         record = None
     if record is None:
-        raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
+        raise StoreError(f"{path} is not the live state of this version", hint=restart)
     return record
 
 
@@ -80,7 +72,7 @@ def _is_number(value: object) -> bool:
     return type(value) is int and abs(value) < 2**63
 
 
-def _fits(name: str, value: Any, declared: str) -> bool:
+def _fits(name: str, value: object, declared: str) -> bool:
     """Whether a value is valid for a field of this name and type: later readers rely on this check."""
     kind, _, optional = declared.partition(" | ")
     if value is None:
@@ -100,4 +92,4 @@ def _fits(name: str, value: Any, declared: str) -> bool:
         case "bool":
             return isinstance(value, bool)
         case _:
-            return kind == "str" and _is_text(value) and (not name.endswith("day") or _DAY.fullmatch(value) is not None)
+            return kind == "str" and _is_text(value) and (name not in _DAYS or _DAY.fullmatch(str(value)) is not None)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .record import read_record, replace_record, text_of
-
-__all__ = ["RUNTIME_DIRECTORY", "STATUS_NAME", "LiveStatus", "StatusFile", "read_status", "text_of", "write_status"]
+from .atomic_file import replace_file
+from .record import read_record, text_of
 
 STATUS_NAME: Final = "status.json"
 RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # set by systemd, see the unit
@@ -195,13 +194,13 @@ class StatusFile:
     def write(self, text: str, pid: int) -> None:
         """Replaces the file by a live state's text, like `write_status`."""
         try:
-            replace_record(self.path, text, pid)
+            _replace(self.path, text, pid)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE) or self._reserve is None:
                 raise
             os.close(self._reserve)
             self._reserve = None
-            replace_record(self.path, text, pid)
+            _replace(self.path, text, pid)
         finally:
             if self._reserve is None:
                 self._reserve = _open_reserve()
@@ -216,9 +215,13 @@ def _open_reserve() -> int | None:
 
 def write_status(path: Path, status: LiveStatus) -> None:
     """Replaces the file in one step: a reader sees the old or the new content, never a part. OSError on failure."""
-    replace_record(path, text_of(status), status.pid)
+    _replace(path, text_of(status), status.pid)
+
+
+def _replace(path: Path, text: str, pid: int) -> None:
+    replace_file(path, text, f".{path.name}.{pid}")
 
 
 def read_status(path: Path) -> LiveStatus | None:
     """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
-    return read_record(path, LiveStatus)
+    return read_record(path, LiveStatus, restart="restart the service")
