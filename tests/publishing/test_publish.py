@@ -193,14 +193,34 @@ def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing:
 
 
 def test_a_damaged_cursor_file_costs_no_tick(publishing: Publishing) -> None:
-    """It is set aside, which is told, and all is sent again."""
+    """It is set aside, which is told, and all of the last days is sent again: those before the newest one too."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
     publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
-    assert publishing.once().process.poll() == 0
+    assert publishing.once("--since", day).process.poll() == 0
     cursors = publishing.root / ".publish.db"
     cursors.write_bytes(b"nonsense" * 1000)
     again = publishing.once()
     assert again.process.poll() == 0
     assert again.events("publish_cursors_damaged")[0].fields["renamed_to"] == ".publish.db.damaged"
     found = publishing.streamed()
-    assert len(found.rows(TODAY)) == 10
-    assert len(set(found.rows(TODAY))) == 5
+    assert (len(found.rows(day)), len(set(found.rows(day)))) == (4, 2)
+    assert (len(found.rows(TODAY)), len(set(found.rows(TODAY)))) == (10, 5)
+
+
+def test_a_day_of_before_the_first_start_is_sent_on_request_only(publishing: Publishing) -> None:
+    """A first start sends the day being written; started before any day exists, it sends each one that comes."""
+    day = day_of(1)
+    running = publishing.start()
+    running.wait_for_event("publish_connected")
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.wait_streamed(running, lambda found: len(found.rows(day)) == 2)
+    assert running.stop() == 0
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    publishing.collector.add(day, ticks("HK.00700", range(2, 4)))
+    assert publishing.once().process.poll() == 0
+    assert len(publishing.streamed().rows(day)) == 4
+    (publishing.root / ".publish.db").unlink()
+    assert publishing.once(INSTANCE_ID="host-2").process.poll() == 0
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)

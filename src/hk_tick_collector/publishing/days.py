@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SUMS: Final = ("", "lunch", "close", "sealed")  # in this order
 _SUMS_AT_MS: Final = {"lunch": (12 * 60 + 5) * 60_000, "close": (16 * 60 + 15) * 60_000}  # after midnight in Hong Kong
+_STREAM_DAYS: Final = 7  # for which a stream keeps messages
+_ANY_DAY: Final = "00000000"
 _REFUSED_S: Final = 60.0
 _KEPT_DAYS: Final = 60  # what was sent of older days is forgotten, and they are not sent again
 
@@ -56,7 +58,10 @@ class Days:
             self._cursors.clear()
             self._entries.clear()
             known = {}
-        oldest = market.day_name(market.day_number(now_ms) - _KEPT_DAYS)
+        today = market.day_number(now_ms)
+        oldest = market.day_name(today - _KEPT_DAYS)
+        if self._cursors.set_aside and not known:  # nobody knows what was sent: all that a stream keeps is sent again
+            known = {"since": market.day_name(today - _STREAM_DAYS)}
         first = since or known.get("since") or self._first_day()
         self._meta = {**known, "source": source, "since": first if since else max(first, oldest)}
         self._cursors.drop_before(oldest)
@@ -207,8 +212,8 @@ class Days:
 
     def _first_day(self) -> str:
         """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
-        newest = max(list_days(self._data_root), default="")
-        if newest:
+        newest = max(list_days(self._data_root), default=_ANY_DAY)
+        if newest != _ANY_DAY:
             with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
                 if reader.is_sealed():
                     return market.day_name(market.parse_day(newest) + 1)

@@ -59,7 +59,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     began = await background.run(lambda: days.begin(options.source, options.since, started_ms))
     if began:
         log.warning("publish_source_renamed", detail=began)
-    since = days.noted("since") or "any"
+    since = days.noted("since")
     log.info("publish_started", source=options.source, since=since, data_root=options.data_root)
     ours = Publisher.this(options.source, started_ms, secrets.token_hex(4))
     session = Session(options, days, background, figures, ours, clock_ms)
