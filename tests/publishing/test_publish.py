@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.bigday import make_big_day
+from tests.descriptors import descriptors, resident_kib
 from tests.publishing.conftest import SOURCE, day_of, ticks
 
 from hk_tick_collector.jetstream.engine import store
@@ -95,12 +97,42 @@ def test_an_engine_that_is_away_is_waited_for(publishing: Publishing) -> None:
     running.wait_for(lambda: "no NATS server at" in running.state()["fault"])
     assert running.state()["server"] == ""
     assert running.state()["away_since_ms"]
+    assert not [name for name in descriptors(running.process.pid).values() if f"{TODAY}.db" in name]
     publishing.collector.add(TODAY, ticks("HK.00981", range(3000)))
     publishing.servers.start(0)
     found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) >= 3010)
     assert len(set(found.rows(TODAY))) == 3010
     assert running.events("publish_lost_data") == []
     assert running.stop(signal.SIGINT) == 0
+
+
+def test_a_slow_engine_slows_the_reading_and_nothing_else(publishing: Publishing) -> None:
+    """The server stops in the middle of a day: the process holds one chunk, not the day, and goes on afterwards."""
+    path = publishing.root / f"{TODAY}.db"
+    stored = make_big_day(path, 150_000)
+    running = publishing.start()
+    running.wait_for(lambda: running.state().get("published_rows", 0) > 0)
+    before_kib = resident_kib(running.process.pid)
+    publishing.servers.pause(0)
+    running.wait_for(lambda: running.state()["away_since_ms"])
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+    publishing.servers.resume(0)
+    running.wait_for(lambda: running.state()["behind_rows"] == 0 and running.state()["published_rows"] >= stored)
+    assert len({row[:2] for row in publishing.streamed().rows(TODAY)}) == stored
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+
+
+def test_another_name_begins_with_all_days_that_a_stream_keeps(publishing: Publishing) -> None:
+    """INSTANCE_ID was changed: readers see a new source, which sends everything again, and the log says so."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    assert publishing.once("--since", day).process.poll() == 0
+    again = publishing.once(INSTANCE_ID="host-2")
+    assert again.process.poll() == 0
+    assert f"not {SOURCE}" in again.events("publish_source_renamed")[0].fields["detail"]
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)
 
 
 def test_it_waits_for_the_engine_from_the_start(publishing: Publishing) -> None:

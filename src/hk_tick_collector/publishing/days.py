@@ -57,19 +57,18 @@ class Days:
             told = f"the source is now {source}, not {known['source']}"
             self._cursors.clear()
             self._entries.clear()
-            known = {}
         today = market.day_number(now_ms)
         oldest = market.day_name(today - _KEPT_DAYS)
-        if self._cursors.set_aside and not known:  # nobody knows what was sent: all that a stream keeps is sent again
-            known = {"since": market.day_name(today - _STREAM_DAYS)}
+        if told or (self._cursors.set_aside and not known):  # all that a stream keeps is sent again
+            known = {"since": max(known.get("since", ""), market.day_name(today - _STREAM_DAYS))}
         first = since or known.get("since") or self._first_day()
         self._meta = {**known, "source": source, "since": first if since else max(first, oldest)}
         self._cursors.drop_before(oldest)
         self._write("", lambda: None)
         return told
 
-    def close(self) -> None:
-        """Closes all files."""
+    def close_files(self) -> None:
+        """Closes all day files; they are opened again as soon as they are looked at."""
         for outbox in self._outboxes.values():
             outbox.close()
 

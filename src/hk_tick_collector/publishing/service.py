@@ -74,7 +74,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
                 write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
             log.info("publish_stopped", published_rows=figures.published_rows, behind_rows=figures.behind_rows)
     if ended:  # else a disk hangs, and its thread still uses them
-        days.close()
+        days.close_files()
         cursors.close()
     return 0
 

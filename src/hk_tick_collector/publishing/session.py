@@ -90,6 +90,7 @@ class Session:
             if self._asking is not None:
                 self._asking.cancel()
                 self._asking = None
+            self._background.post(self._days.close_files)  # an open file cannot be sealed, and this may last
 
     async def _pause(self, connection: Connection, stop: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(connection.lost.wait())]
