@@ -26,9 +26,9 @@ from .requests import read_requests
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hk_tick_collector.background import Background
     from hk_tick_collector.jetstream.connect import Connection
 
-    from .background import Background
     from .days import Days
     from .figures import Figures
     from .options import PublishOptions
@@ -75,6 +75,7 @@ class Session:
         Raises StreamAwayError when the connection is lost, StreamError when the engine refuses us, NameTakenError.
         """
         self._figures.connected(connection, await ensure_stream(connection))
+        log.info("publish_connected", server=connection.url, version=self._figures.server_version)
         await answer_for(connection, self._ours)
         self._see(await other_publisher(connection, self._ours))
         self._next_watch_s = 0.0
