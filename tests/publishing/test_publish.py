@@ -169,6 +169,35 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
     running.wait_for(lambda: running.state()["requests"] == 2)
 
 
+def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
+    """The store is deleted after the day was finished: its sums are published again, so readers ask for what they lack.
+
+    A day that they ask for is sent again although it was finished, also when the publisher is killed meanwhile.
+    """
+    day = day_of(2)
+    publishing.collector.add(day, ticks("HK.00700", range(2500)))
+    publishing.collector.seal(day)
+    running = publishing.start("--since", day)
+    running.wait_for_event("publish_day_done")
+    publishing.servers.kill_all()
+    publishing.servers.delete_store(0)
+    publishing.servers.start_all()
+    found = publishing.wait_streamed(running, lambda found: found.sums)
+    assert (found.sums[-1].day, found.sums[-1].sealed, found.sums[-1].sums["HK.00700"][0]) == (day, True, 2500)
+    assert found.rows(day) == []
+
+    async def request(connection: Connection) -> None:
+        await store(connection, again_subject(SOURCE), encode_again(AgainMessage(SOURCE, day, ())), "reader.1")
+
+    publishing.ask(request)
+    running.wait_for_event("publish_again")
+    running.process.kill()
+    running.process.wait(60)
+    again = publishing.start("--since", day_of())
+    found = publishing.wait_streamed(again, lambda found: len(found.sums) == 2)
+    assert len(set(found.rows(day))) == 2500
+
+
 def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:
     """Its inode is another one: nothing of it counts as sent."""
     publishing.collector.add(TODAY, ticks("HK.00700", range(5)))

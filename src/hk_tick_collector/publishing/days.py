@@ -75,8 +75,9 @@ class Days:
     def open_new(self) -> None:
         """Adds the days that are there and not finished, and takes note of files that were replaced or removed."""
         for day in list_days(self._data_root):
-            if day < self._meta["since"]:
-                continue
+            entry = self._entries.get(day)
+            if day < self._meta["since"] and (entry is None or entry.done):
+                continue  # else a reader asked for it
             try:
                 self._check(day)
             except FileNotFoundError:
@@ -193,11 +194,15 @@ class Days:
             self._begin_anew(wanted.day)
         return before - _rows(outbox)
 
-    def lost(self) -> list[str]:
-        """The engine lost what it had acknowledged: the days being sent are sent anew. Returns the finished days."""
+    def lost(self, now_ms: int) -> list[str]:
+        """The engine lost what it had acknowledged: the days being sent are sent anew.
+
+        Returns the finished days of which a stream may hold ticks: readers compare sums, and ask for what differs.
+        """
         for day in self._outboxes:
             self._begin_anew(day)
-        return [day for day, entry in self._entries.items() if entry.done]
+        oldest = market.day_name(market.day_number(now_ms) - _STREAM_DAYS)
+        return [day for day, entry in self._entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
         """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +77,9 @@ class Session:
         """
         self._figures.connected(connection, await ensure_stream(connection))
         log.info("publish_connected", server=connection.url, version=self._figures.server_version)
-        await answer_for(connection, self._ours)
+        await answer_for(connection, self._options.source, lambda: self._ours)
         self._see(await other_publisher(connection, self._ours))
+        self._ours = replace(self._ours, publishes=True)
         self._next_watch_s = 0.0
         try:
             while not stop.is_set():
@@ -214,7 +216,7 @@ class Session:
 
     def _lost(self, anchor: Anchor) -> list[str]:
         """In the background thread: what was sent has to be sent again. Returns the finished days."""
-        finished = self._days.lost()
+        finished = self._days.lost(self._clock_ms())
         self._days.note({"anchor": "", "again_seq": "0"})
         self._sums_wanted.update(self._days.newest_first())
         return finished
