@@ -30,6 +30,7 @@ RANKS = {
     "stats": 1,
     "planning": 1,
     "tcp_connect": 1,
+    "background": 1,
     "gaps": 2,
     "opend": 2,
     "store": 2,
