@@ -40,6 +40,8 @@ RANKS = {
     "quality": 5,
     "collect": 4,
     "simulator": 4,
+    "jetstream": 2,
+    "merging": 5,
     "web": 6,
     "cli": 7,
     "__main__": 8,
