@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INSTALLED_ENV_FILE: Final = Path("/opt/futu_tick_downloader/.env")
 
+_USER_OF_URL: Final = re.compile(r"//[^/,\s]*@")  # a name and a password in an address where none belongs
 _BY_NAME: Final = {setting.name: setting for setting in DEFINITIONS}
 _OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_")
 # Names with our prefixes that are used by other programs: systemd sets the first two, SQLite and its shell read the
@@ -228,7 +229,7 @@ def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> Usag
 def _shown(setting: Setting, text: str) -> str:
     if setting.about.secret:
         return "***"
-    return printable(text, 60)
+    return printable(_USER_OF_URL.sub("//***@", text), 60)
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _WINDOW_ROWS: Final = 128  # of each collector and symbol
 _SYMBOLS_MOST: Final = 128  # compared at a time
-_JUDGED_EVERY_ROWS: Final = 64
-_AGREED_TIMES: Final = 3  # after that another symbol is compared
+_JUDGED_EVERY_ROWS: Final = 128
+_AGREED_TIMES: Final = 2  # after that another symbol is compared
 _DISAGREED_TIMES: Final = 2
 _EDGE_MS: Final = 1000  # the time of one tick may differ by less between a push and an answer
 _LEAST_ROWS: Final = 32
