@@ -113,7 +113,8 @@ class Agreement:
                 compared.disagreed += 1
                 if compared.disagreed < _DISAGREED_TIMES:
                     continue
-                return Disagreement(symbol, (one, other), verdict.compared, verdict.same, verdict.why)
+                first, second = sorted((one, other))
+                return Disagreement(symbol, (first, second), verdict.compared, verdict.same, verdict.why)
             compared.disagreed = 0
             compared.agreed += 1
             self.agreed += 1
