@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import UsageError
-
-from .optional import need
+from hk_tick_collector.frames.extras import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +39,7 @@ class Credentials:
 
     def sign(self, challenge: str) -> bytes:
         """The signature of the server's challenge, in base64."""
-        ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519")
+        ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", "stream")
         signature: bytes = ed25519.Ed25519PrivateKey.from_private_bytes(self._seed).sign(challenge.encode())
         return base64.b64encode(signature)
 
@@ -87,7 +86,7 @@ def _seed_of(text: str) -> bytes | None:
 
 
 def _public_key(seed: bytes) -> str:
-    ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519")
+    ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", "stream")
     key: bytes = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     data = bytes([_USER]) + key
     return base64.b32encode(data + binascii.crc_hqx(data, 0).to_bytes(2, "little")).decode().rstrip("=")
