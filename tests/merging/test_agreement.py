@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.merging.agreement import Disagreement
     from hk_tick_collector.model import TickRow
 
-SECOND_MS = 1000
-
 
 def feed(agreement: Agreement, a: Sequence[TickRow], b: Sequence[TickRow], *, step: int = 20) -> Disagreement | None:
     """Both collectors live, in small messages by turns."""
@@ -33,10 +31,7 @@ def feed(agreement: Agreement, a: Sequence[TickRow], b: Sequence[TickRow], *, st
 
 def renumbered(rows: Iterable[TickRow], number: Callable[[int], int]) -> list[TickRow]:
     """The same trades, numbered by a collector's own OpenD."""
-    return [
-        tuple(Tick(*row)._replace(seq=row[2] // 1000 << 32 | number(row[1] & 0xFFFFFFFF)))  # type: ignore[misc]
-        for row in rows
-    ]
+    return [Tick(*row)._replace(seq=row[2] // 1000 << 32 | number(row[1] & 0xFFFFFFFF)) for row in rows]
 
 
 def test_equal_sequences_agree() -> None:
@@ -104,22 +99,22 @@ def test_private_numbers_are_found_within_a_few_hundred_ticks(number: Callable[[
 def test_the_same_key_for_another_trade_is_found() -> None:
     """Sequences look alike, but they number other trades."""
     whole = ticks(range(1, 1001))
-    other = [tuple(Tick(*row)._replace(volume=row[4] + 100)) for row in whole]
-    found = feed(Agreement(), whole, other)  # type: ignore[arg-type]
+    other: list[TickRow] = [Tick(*row)._replace(volume=row[4] + 100) for row in whole]
+    found = feed(Agreement(), whole, other)
     assert found is not None
     assert (found.same, found.why) == (0, "counters_clash")
 
 
 def test_numbers_without_a_counter_are_compared_by_their_seconds() -> None:
     """Sequences that are just numbers: equal ones agree, and others in the same seconds do not."""
-    whole = [
-        tuple(Tick(*row)._replace(seq=7_000_000 + 13 * (row[1] & 0xFFFFFFFF))) for row in ticks(range(1, 801))
+    whole: list[TickRow] = [
+        Tick(*row)._replace(seq=7_000_000 + 13 * (row[1] & 0xFFFFFFFF)) for row in ticks(range(1, 801))
     ]
     agreement = Agreement()
-    assert feed(agreement, whole, whole) is None  # type: ignore[arg-type]
+    assert feed(agreement, whole, whole) is None
     assert agreement.agreed > 0
-    other = [tuple(Tick(*row)._replace(seq=row[1] + 5)) for row in whole]
-    found = feed(Agreement(), whole, other)  # type: ignore[arg-type]
+    other: list[TickRow] = [Tick(*row)._replace(seq=row[1] + 5) for row in whole]
+    found = feed(Agreement(), whole, other)
     assert found is not None
     assert found.why == "nothing_in_common"
 
@@ -129,4 +124,4 @@ def test_memory_is_bounded() -> None:
     agreement = Agreement()
     for source in ("a", "b"):
         agreement.see([Part(DAY, source, [tick(1, f"HK.{number:05d}") for number in range(10_000)])])
-    assert len(agreement._compared) <= 128
+    assert len(agreement.compared) <= 128

@@ -10,7 +10,7 @@ from tests.merging.feeds import DAY, NOW_MS, at, part, tick, ticks
 
 from hk_tick_collector import market
 from hk_tick_collector.merging.days import MergedDays
-from hk_tick_collector.merging.parts import CAUSE_NO_SOURCE, Part, StartOver
+from hk_tick_collector.merging.parts import CAUSE_NO_SOURCE, Part, StartOverError
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import StoreOptions, seal
 from hk_tick_collector.store.merged_rows import MergedReader
@@ -114,7 +114,7 @@ def test_any_order_and_repetition_gives_the_same_file(tmp_path: Path) -> None:
 
 
 def test_the_same_key_with_other_content_is_kept_beside(days: MergedDays) -> None:
-    """The first stays in `ticks`; the other one is in `conflicts`, whole and with its source, also if it comes twice."""
+    """The first stays in `ticks`; the other one is in `conflicts`, whole and with its source, once."""
     store(days, [part("a", range(1, 11))], 1)
     other = Tick(*tick(5))._replace(volume=999, price=1.0)
     (stored,) = store(days, [Part(DAY, "b", [tuple(other), *ticks([11])])], 2)  # type: ignore[list-item]
@@ -137,7 +137,7 @@ def test_the_source_of_a_conflict_is_right_among_equal_rows(days: MergedDays) ->
 def test_the_position_is_committed_with_the_ticks(days: MergedDays, root: Path) -> None:
     """A merge that is killed after any commit reads on exactly where its file ends."""
     store(days, [part("a", range(1, 11))], 7)
-    assert open_days(root).positions() == {DAY: at(7)}
+    assert open_days(root).positions().unsealed == {DAY: at(7)}
 
 
 def test_a_failed_commit_may_be_repeated(days: MergedDays) -> None:
@@ -163,7 +163,7 @@ def test_gaps_are_known_after_a_restart(days: MergedDays, root: Path) -> None:
         assert [(gap.status, gap.missing) for gap in found.gaps()] == [("healed", 0)]
         assert found.gaps()[0].id in found.witnesses()
     again.close_all(at(2))
-    assert open_days(root).positions() == {DAY: at(2)}
+    assert open_days(root).positions().unsealed == {DAY: at(2)}
 
 
 def test_a_restart_that_reads_everything_again_changes_nothing(days: MergedDays, root: Path) -> None:
@@ -183,7 +183,7 @@ def test_days_are_files_of_their_own(days: MergedDays) -> None:
     """Ticks of two days in one batch go to two files, each with the position."""
     store(days, [part("a", range(1, 4)), part("a", range(1, 3), day=DAY + 1)], 9)
     days.close_all(None)
-    assert days.positions() == {DAY: at(9), DAY + 1: at(9)}
+    assert days.positions().unsealed == {DAY: at(9), DAY + 1: at(9)}
     with reader(days, DAY + 1) as found:
         assert len(list(found.ticks_by_key())) == 2
 
@@ -201,7 +201,7 @@ def test_a_file_that_was_removed_is_noticed(days: MergedDays) -> None:
     """Another program removed the day file: the stream must be read again from the position of what is there."""
     store(days, [part("a", range(1, 11))], 1)
     days.path(DAY).rename(days.path(DAY).with_suffix(".moved"))
-    with pytest.raises(StartOver):
+    with pytest.raises(StartOverError):
         store(days, [part("a", [11])], 2)
 
 

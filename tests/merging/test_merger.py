@@ -11,7 +11,7 @@ from tests.merging.test_agreement import renumbered
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.merging.merger import DISAGREEMENT_NAME, Merger
-from hk_tick_collector.merging.parts import Part, StartOver
+from hk_tick_collector.merging.parts import Part, StartOverError
 from hk_tick_collector.store.dayfile import StoreOptions
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import path_of
@@ -30,13 +30,18 @@ def store(merger: Merger, parts: Sequence[Part], stream_seq: int) -> None:
         step.commit()
 
 
+def store_each(merger: Merger, parts: Sequence[Part], first_seq: int = 1) -> None:
+    for number, each in enumerate(parts):
+        store(merger, [each], first_seq + number)
+
+
 def test_an_empty_directory_begins_at_the_start_of_the_stream(tmp_path: Path) -> None:
     """Nothing is known, so everything is read."""
     assert merger(tmp_path).resume() is None
 
 
 def test_the_lowest_position_of_unsealed_days_counts(tmp_path: Path) -> None:
-    """A file that was restored from a copy, or a commit that a kill prevented, is caught up; the union is idempotent."""
+    """A file that was restored from a copy, or a commit that a kill prevented, is caught up."""
     one = merger(tmp_path)
     store(one, [part("a", range(1, 5))], 3)
     store(one, [part("a", range(1, 5), day=DAY + 1)], 8)
@@ -80,9 +85,8 @@ def disagree(root: Path) -> list[Part]:
     for start in range(0, 600, 20):
         parts += [Part(DAY, "a", whole[start : start + 20]), Part(DAY, "b", other[start : start + 20])]
     one = merger(root)
-    with pytest.raises(StartOver):
-        for number, each in enumerate(parts):
-            store(one, [each], number + 1)
+    with pytest.raises(StartOverError):
+        store_each(one, parts)
     return parts
 
 
@@ -91,8 +95,7 @@ def test_a_disagreement_gives_a_file_per_collector_and_a_union_of_one(tmp_path: 
     parts = disagree(tmp_path)
     again = merger(tmp_path)
     assert again.resume() is None
-    for number, each in enumerate(parts):
-        store(again, [each], number + 1)
+    store_each(again, parts)
     again.close(None)
     with MergedReader(path_of(tmp_path, "20261120")) as union:
         assert [row.seq for row in union.ticks_by_key()] == [row[1] for row in ticks(range(1, 601))]

@@ -7,7 +7,6 @@ sequence when it is gone, is silent or left a message out.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import deque
@@ -57,10 +56,10 @@ class OrderedReader:
     def __init__(self, connection: Connection, next_seq: int, subjects: Sequence[str] = ()) -> None:
         self.next_seq = max(next_seq, 1)
         self.consumers = 0  # how many were made
+        self.name = ""  # of the consumer in use
         self._connection = connection
         self._subjects = tuple(subjects)
         self._subscription: Subscription | None = None
-        self._name = ""
         self._consumer_seq = 0
         self._asked = 0  # messages asked for that are not here yet
         self._heard_s = 0.0
@@ -102,7 +101,7 @@ class OrderedReader:
         await self._pull(subscription)
         try:
             message = await subscription.next_msg(timeout=min(wait_s, _BEAT_S))
-        except (errors.TimeoutError, asyncio.TimeoutError):
+        except (TimeoutError, errors.TimeoutError):
             if time.monotonic() - self._heard_s > _SILENT_S:
                 await self._forget()
             return
@@ -148,10 +147,8 @@ class OrderedReader:
         }
         if self._subjects:
             config["filter_subjects"] = list(self._subjects)
-        answer = await ask(
-            self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config}
-        )
-        self._name = str(answer.get("name", ""))
+        answer = await ask(self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
+        self.name = str(answer.get("name", ""))
         self.consumers += 1
         self._consumer_seq = self._asked = 0
         self._subscription = await client.subscribe(client.new_inbox())
@@ -162,7 +159,7 @@ class OrderedReader:
         if self._asked > _PULLED // 2:
             return
         body = {"batch": _PULLED, "expires": int(_EXPIRES_S * _NS), "idle_heartbeat": int(_BEAT_S * _NS)}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._name}"
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self.name}"
         await self._connection.client.publish(subject, json.dumps(body).encode(), reply=subscription.subject)
         self._asked += _PULLED
 
@@ -175,4 +172,4 @@ class OrderedReader:
             with suppress(Exception):
                 await subscription.unsubscribe()
             with suppress(StreamAwayError, RefusedError):
-                await ask(self._connection, f"CONSUMER.DELETE.{STREAM}.{self._name}")
+                await ask(self._connection, f"CONSUMER.DELETE.{STREAM}.{self.name}")

@@ -71,14 +71,14 @@ class Agreement:
     def __init__(self) -> None:
         self.agreed = 0  # how often two collectors were found to agree
         self._first: dict[str, str] = {}  # symbol → the collector that sent it first
-        self._compared: dict[str, _Compared] = {}
+        self.compared: dict[str, _Compared] = {}  # the symbols that are compared now
         self._done: set[str] = set()  # symbols that agreed often enough
 
     def see(self, parts: Iterable[Part]) -> Disagreement | None:
         """Adds ticks in the order of the stream. Returns the disagreement that they show, if any."""
         for part in parts:
             for row in part.rows:
-                compared = self._compared.get(row[0])
+                compared = self.compared.get(row[0])
                 if compared is None:
                     compared = self._begin(row[0], part.source)
                     if compared is None:
@@ -88,9 +88,9 @@ class Agreement:
                     window = compared.windows[part.source] = deque(maxlen=_WINDOW_ROWS)
                 window.append(row)
                 compared.new_rows += 1
-        due = [symbol for symbol, each in self._compared.items() if each.new_rows >= _JUDGED_EVERY_ROWS]
+        due = [symbol for symbol, each in self.compared.items() if each.new_rows >= _JUDGED_EVERY_ROWS]
         for symbol in due:
-            found = self._judge(symbol, self._compared[symbol])
+            found = self._judge(symbol, self.compared[symbol])
             if found is not None:
                 return found
         return None
@@ -99,9 +99,9 @@ class Agreement:
         """The windows of a symbol, if a second collector sends it and there is room."""
         if self._first.setdefault(symbol, source) == source:
             return None
-        if symbol in self._done or len(self._compared) >= _SYMBOLS_MOST:
+        if symbol in self._done or len(self.compared) >= _SYMBOLS_MOST:
             return None
-        return self._compared.setdefault(symbol, _Compared())
+        return self.compared.setdefault(symbol, _Compared())
 
     def _judge(self, symbol: str, compared: _Compared) -> Disagreement | None:
         compared.new_rows = 0
@@ -119,7 +119,7 @@ class Agreement:
             compared.agreed += 1
             self.agreed += 1
         if compared.agreed >= _AGREED_TIMES:
-            del self._compared[symbol]
+            del self.compared[symbol]
             self._done.add(symbol)
             if len(self._done) >= len(self._first):
                 self._done.clear()

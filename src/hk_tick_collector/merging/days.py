@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.loading.load import is_over, load
-from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError
+from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError, StoreError
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_ELSEWHERE,
@@ -31,7 +31,7 @@ from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witnes
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SOURCE, SOURCE_OPEN, Position, StartOver
+from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SOURCE, SOURCE_OPEN, Position, StartOverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,6 +66,24 @@ class Stored:
     late: tuple[TickRow, ...] = ()
 
 
+class Positions(NamedTuple):
+    """The positions in day files, by day."""
+
+    unsealed: dict[int, Position | None]
+    sealed: dict[int, Position | None]
+
+    def lowest(self) -> Position | None:
+        """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
+
+        Where all days are sealed, what they have needs no reading.
+        """
+        if None in self.unsealed.values():
+            return None
+        if self.unsealed:
+            return min(position for position in self.unsealed.values() if position is not None)
+        return max((position for position in self.sealed.values() if position is not None), default=None)
+
+
 class MergedDays:
     """The day files of `root`, open for writing; created when ticks of a day arrive.
 
@@ -89,9 +107,12 @@ class MergedDays:
     ) -> list[Prepared]:
         """The transactions that store `parts`, one for each day. All of the stream up to `position` is then stored.
 
-        `chosen` has, by day, symbols whose collector was chosen by these parts. Raises the errors of DayReader, before anything is changed: then call it again.
+        `chosen` has, by day, symbols whose collector was chosen by these parts. Raises StartOverError
+        and the errors of DayFile, before anything is known of the parts: then call it again.
         """
         for day in {part.day for part in parts}:
+            with suppress(SealedDayError):
+                self._file(day)  # checks it before it is read
             self._tracker.open(day)
         for part in parts:
             self._tracker.see(self._unseen(part.rows))
@@ -135,7 +156,7 @@ class MergedDays:
         return found
 
     def commit(self, prepared: Prepared) -> Stored:
-        """Commits one transaction; again, if it failed before. Raises StartOver and the errors of DayFile."""
+        """Commits one transaction; again, if it failed before. Raises StartOverError and the errors of DayFile."""
         batch = prepared.batch
         try:
             file = self._file(prepared.day)
@@ -154,7 +175,7 @@ class MergedDays:
     def note_sealed(self, day: int, source: str, at_ms: int) -> None:
         """Records that the collector's own file of a day is sealed and that all its ticks are here.
 
-        Raises StartOver and the errors of DayFile.
+        Raises StartOverError and the errors of DayFile.
         """
         try:
             file = self._file(day)
@@ -177,19 +198,21 @@ class MergedDays:
         """Where the file of a day is, or would be."""
         return path_of(self.root, market.day_name(day))
 
-    def positions(self) -> dict[int, Position | None]:
-        """The position in the file of each day that is not sealed; of all days, if all are. Raises as DayReader."""
-        found: dict[int, Position | None] = {}
-        ended: dict[int, Position | None] = {}
+    def positions(self) -> Positions:
+        """The position in the file of each day, None where a file has none or cannot be read now."""
+        found = Positions({}, {})
         for name in list_days(self.root):
-            with DayReader(path_of(self.root, name)) as reader:
-                meta = reader.meta()
-            into = ended if "sealed_ms" in meta else found
-            into[market.parse_day(name)] = Position.parse(meta.get(META_POSITION))
-        return found or ended
+            try:
+                with DayReader(path_of(self.root, name)) as reader:
+                    meta = reader.meta()
+            except StoreError:
+                meta = {}
+            of = found.sealed if "sealed_ms" in meta else found.unsealed
+            of[market.parse_day(name)] = Position.parse(meta.get(META_POSITION))
+        return found
 
     def sources(self, day: int) -> dict[str, str]:
-        """The collectors that sent ticks of a day, each `open`, or when its own file was sealed. Raises as DayReader."""
+        """The collectors that sent ticks of a day: `open`, or when its own file was sealed. Raises as DayReader."""
         if day not in self._sources:
             with DayReader(self.path(day)) as reader:
                 self._sources[day] = _sources_in(reader)
@@ -239,7 +262,7 @@ class MergedDays:
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._abandon(day)
-            raise StartOver(f"{file.path.name} was removed or replaced while it was written")
+            raise StartOverError(f"{file.path.name} was removed or replaced while it was written")
         if file is None:
             path = self.path(day)
             try:
@@ -247,7 +270,7 @@ class MergedDays:
             except DamagedFileError as error:
                 aside = set_aside(path, self._now_ms())
                 log.error("day_set_aside", day=path.stem, path=aside, detail=error)
-                raise StartOver(f"{path.name} is damaged: it was renamed to {aside.name}") from error
+                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}") from error
             with DayReader(path) as reader:
                 self._sources[day] = _sources_in(reader)
             while len(self._files) >= _MOST_FILES:

@@ -17,11 +17,11 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.disk import sync_directory
 from hk_tick_collector.store.merged_rows import Chosen, MergedReader
 from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
 from .days import MergedDays
-from .parts import META_SOURCE, Position, StartOver
+from .parts import META_SOURCE, Position, StartOverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +46,7 @@ class Step(NamedTuple):
     is_union: bool
 
     def commit(self) -> Stored:
-        """Commits it. Raises StartOver and the errors of DayFile; then call it again."""
+        """Commits it. Raises StartOverError and the errors of DayFile; then call it again."""
         return self.days.commit(self.prepared)
 
 
@@ -60,7 +60,7 @@ class Merger:
         self.root = root
         self.disagreement = read_disagreement(root)
         self.agreement = Agreement()
-        self._make = lambda directory: MergedDays(directory, options, version, now_ms)
+        self._make: Callable[[Path], MergedDays] = lambda directory: MergedDays(directory, options, version, now_ms)
         self._now_ms = now_ms
         self.union = self._make(root)
         self._own: dict[str, MergedDays] = {}  # of each collector
@@ -71,18 +71,14 @@ class Merger:
     def resume(self) -> Position | None:
         """The position from which the stream must be read: what follows it may not be stored. None: from its start.
 
-        Raises the errors of DayReader.
+        Raises StoreError if the directory cannot be listed.
         """
-        positions = self.union.positions()
-        if not positions or None in positions.values():
-            return None
-        known = [position for position in positions.values() if position is not None]
-        return min(known) if self._has_open_days() else max(known)
+        return self.union.positions().lowest()
 
     def prepare(self, parts: Sequence[Part], position: Position) -> Iterator[Step]:
         """The transactions that store `parts`; all of the stream up to `position` is then stored.
 
-        Raises StartOver when the collectors are found to disagree, and the errors of DayReader.
+        Raises StartOverError, also when the collectors are found to disagree, and the errors of DayFile.
         """
         if self.disagreement is None:
             found = self.agreement.see(parts)
@@ -103,13 +99,6 @@ class Merger:
         """Closes every file."""
         for days in self.all_days():
             days.close_all(position)
-
-    def _has_open_days(self) -> bool:
-        for name in list_days(self.root):
-            with DayReader(path_of(self.root, name)) as reader:
-                if not reader.is_sealed():
-                    return True
-        return False
 
     # --- collectors that number their ticks differently ---
 
@@ -164,7 +153,7 @@ class Merger:
         )
         self.union.close_all(None)
         write_disagreement(self.root, found, self._now_ms())
-        raise StartOver(f"{' and '.join(found.sources)} number the ticks of {found.symbol} differently")
+        raise StartOverError(f"{' and '.join(found.sources)} number the ticks of {found.symbol} differently")
 
     def _set_mixed_aside(self) -> None:
         """Renames the files of the union that have ticks of several collectors and are not sealed."""

@@ -40,5 +40,5 @@ class Position(NamedTuple):
         return f"{self.stream_seq} {self.msg_id}"
 
 
-class StartOver(CollectorError):
+class StartOverError(CollectorError):
     """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again."""

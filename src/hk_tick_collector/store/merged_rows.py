@@ -87,13 +87,13 @@ class MergedReader(DayReader):
         """The source that healed a gap, by the id of the gap."""
         if not self._db.table_exists("main", TABLE_WITNESSES):
             return {}
-        return dict(self._rows(f"SELECT gap_id, source FROM {TABLE_WITNESSES}"))  # type: ignore[arg-type] # noqa: S608
+        return dict(self._rows(f"SELECT gap_id, source FROM {TABLE_WITNESSES}"))  # noqa: S608
 
     def chosen(self) -> dict[str, str]:
         """The source of each symbol's ticks; empty where the sources are merged."""
         if not self._db.table_exists("main", TABLE_CHOSEN):
             return {}
-        return dict(self._rows(f"SELECT symbol, source FROM {TABLE_CHOSEN}"))  # type: ignore[arg-type] # noqa: S608
+        return dict(self._rows(f"SELECT symbol, source FROM {TABLE_CHOSEN}"))  # noqa: S608
 
     def seq_sum(self, symbol: str) -> SeqSum:
         """Number and sum of the sequences of a symbol. Reads all keys of the symbol.
@@ -110,7 +110,7 @@ class MergedReader(DayReader):
 
     def patterned_surplus(self) -> dict[str, int]:
         """Symbols with more ticks than their sequence shows, and by how many. Reads only counters."""
-        return dict(self._rows("SELECT symbol, rows - expected FROM symbols WHERE rows > expected"))  # type: ignore[arg-type]
+        return dict(self._rows("SELECT symbol, rows - expected FROM symbols WHERE rows > expected"))
 
 
 _CONFLICTS: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE_CONFLICTS} (
