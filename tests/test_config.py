@@ -619,12 +619,17 @@ def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
 
 
 def test_variables_of_systemd_are_read() -> None:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog time are read here; the watchdog of another process is not."""
+    """Directories, the socket and the watchdog time are read here; the watchdog of another process is not."""
     told = systemd_environment(
-        {"RUNTIME_DIRECTORY": "/run/a:/run/b", "NOTIFY_SOCKET": "@n", "WATCHDOG_USEC": "30000000"}
+        {
+            "RUNTIME_DIRECTORY": "/run/a:/run/b",
+            "STATE_DIRECTORY": "/var/lib/a",
+            "NOTIFY_SOCKET": "@n",
+            "WATCHDOG_USEC": "30000000",
+        }
     )
-    assert told == (Path("/run/a"), "@n", 30_000_000)
-    assert systemd_environment({}) == (None, None, None)
+    assert told == (Path("/run/a"), Path("/var/lib/a"), "@n", 30_000_000)
+    assert systemd_environment({}) == (None, None, None, None)
     assert systemd_environment({"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}).watchdog_usec is None
 
 

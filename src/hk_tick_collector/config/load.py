@@ -69,6 +69,7 @@ class Systemd(NamedTuple):
     """The values that systemd passes to a service in its environment; None if systemd did not start us."""
 
     runtime_directory: Path | None
+    state_directory: Path | None
     notify_socket: str | None
     watchdog_usec: int | None
 
@@ -127,13 +128,15 @@ def settings_file(env_file: Path | None = None) -> Path | None:
 
 
 def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_USEC as set by systemd; a malformed value counts as missing."""
+    """What systemd set for this service; a malformed value counts as missing."""
     environ = os.environ if environ is None else environ
-    directory = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]  # a unit may have several; ours has one
+    # a unit may have several; ours has one
+    runtime, state = (environ.get(name, "").partition(":")[0] for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"))
     watchdog = environ.get("WATCHDOG_USEC", "")
     ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return Systemd(
-        Path(directory) if directory.startswith("/") else None,
+        Path(runtime) if runtime.startswith("/") else None,
+        Path(state) if state.startswith("/") else None,
         environ.get("NOTIFY_SOCKET") or None,
         int(watchdog) if ours and watchdog.isascii() and watchdog.isdigit() and int(watchdog) > 0 else None,
     )
