@@ -18,7 +18,7 @@ from hk_tick_collector.jetstream.streams import ensure_stream
 from hk_tick_collector.jetstream.subjects import sums_subject, ticks_subject
 from hk_tick_collector.merging.committing import Committing, make_merger
 from hk_tick_collector.merging.service import MergeService
-from hk_tick_collector.ops.live.merge_status import MergeStatus
+from hk_tick_collector.ops.live.merge_state import MergeState
 from hk_tick_collector.store.dayfile import StoreOptions
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import path_of
@@ -103,9 +103,9 @@ async def publisher(servers: NatsServers, source: str, generation: str = "g") ->
 @asynccontextmanager
 async def merging(
     servers: NatsServers, root: Path, clock: Callable[[], int] = now_ms
-) -> AsyncIterator[tuple[MergeService, MergeStatus]]:
+) -> AsyncIterator[tuple[MergeService, MergeState]]:
     """A merge into `root` that runs inside the block."""
-    status = MergeStatus(0, clock(), 1, "test", "test", "running", str(root))
+    status = MergeState(0, clock(), 1, "test", "test", "running", str(root))
     make = make_merger(root, StoreOptions(synchronous="OFF"), "test", clock)
     service = MergeService(
         Servers(servers.urls, "merge"), lambda stopping: Committing(make, root, status, stopping, clock), status, clock

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
-from tests.merging.feeds import DAY, NOW_MS, ticks
+from tests.merging.feeds import DAY, ticks
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector import market
 from hk_tick_collector.jetstream import engine
-from hk_tick_collector.merging.days import MergedDays
-from hk_tick_collector.store.dayfile import StoreOptions
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import path_of
 
@@ -47,7 +45,7 @@ def test_two_publishers_become_one_day(servers: NatsServers, root: Path) -> None
             await until(lambda: status.stored == 1000)
             assert (status.received, status.duplicate, status.conflicts, status.behind) == (1400, 400, 0, 0)
             assert set(status.sources) == {"a", "b"}
-            assert status.connected
+            assert status.server == servers.url
         assert stored(root) == ticks(range(1, 1001))
 
     play(run)
@@ -92,7 +90,7 @@ def test_a_rolled_back_engine_is_noticed_and_read_again(servers: NatsServers, ro
             again = await publisher(servers, "a", "later")
             await again.send(ticks(range(401, 451)))
             await until(lambda: status.stored == 450, "the merge waits behind the shorter stream")
-            assert status.lost_noticed == 1
+            assert status.losses == 1
         assert stored(root) == ticks(range(1, 451))
 
     play(run)
@@ -113,7 +111,7 @@ def test_a_deleted_stream_is_noticed(servers: NatsServers, root: Path) -> None:
             again = await publisher(servers, "a", "later")
             await again.send(ticks(range(151, 201)))
             await until(lambda: status.stored == 200)
-            assert status.lost_noticed == 1
+            assert status.losses == 1
         assert stored(root) == ticks(range(1, 201))
 
     play(run)
@@ -171,7 +169,7 @@ def test_messages_that_expired_are_asked_for(servers: NatsServers, root: Path) -
         await engine.ask(a.connection, "STREAM.UPDATE.HK_TICKS", {**config, "max_msgs": -1})
         async with merging(servers, root) as (_, status):
             await until(lambda: status.asked_again == 1)
-            assert (status.expired, status.lost_noticed) == (1, 0)
+            assert (status.expired, status.losses) == (1, 0)
             (request,) = await a.again()
             assert (request.source, request.day, request.symbols) == ("a", DAY_NAME, ())
 
@@ -189,7 +187,7 @@ def test_messages_that_are_wrong_are_refused_and_told(servers: NatsServers, root
             await engine.store(a.connection, f"hk.ticks.{DAY_NAME}.a", b"\xff\xff", "cut")
             await a.send(ticks(range(11, 21)))
             await until(lambda: status.stored == 10)
-            assert (status.wrong_name, status.refused) == (1, 2)
+            assert (status.wrong_name, status.refused_messages) == (1, 2)
             assert "names the collector b" in status.wrong_name_last
         assert stored(root) == ticks(range(11, 21))
 
@@ -259,24 +257,28 @@ def test_a_damaged_file_is_set_aside_and_made_anew(servers: NatsServers, root: P
     play(run)
 
 
-def test_a_disk_that_is_full_stops_nothing_for_good(servers: NatsServers, root: Path) -> None:
-    """While the file cannot be written the merge waits with what it has, says so, and goes on."""
+def refuse_writes(path: Path) -> None:
+    """Puts a directory where the day file should be."""
+    path.unlink()
+    path.mkdir()
+
+
+def test_a_file_that_cannot_be_written_stops_nothing_for_good(servers: NatsServers, root: Path) -> None:
+    """The merge waits with what it has, says so, and goes on; meanwhile the ticks are in the stream."""
+    path = path_of(root, DAY_NAME)
 
     async def run() -> None:
         a = await publisher(servers, "a")
         async with merging(servers, root) as (_, status):
             await a.send(ticks(range(1, 11)))
             await until(lambda: status.stored == 10)
-        days = MergedDays(root, StoreOptions(), "test", lambda: NOW_MS)
-        path_of(root, DAY_NAME).unlink()
-        path_of(root, DAY_NAME).mkdir()  # stands for what a disk refuses: the file cannot be opened
+        refuse_writes(path)
         async with merging(servers, root) as (_, status):
             await until(lambda: status.trouble != "")
             assert status.trouble_since_ms is not None
-            path_of(root, DAY_NAME).rmdir()
+            path.rmdir()
             await until(lambda: status.stored == 10)
             assert status.trouble == ""
-        days.close_all(None)
         assert stored(root) == ticks(range(1, 11))
 
     play(run)

@@ -1,6 +1,6 @@
 """Commits parts, and repeats that until the disk lets it; seals finished days. Only one thread uses this module.
 
-Enters: parts with their position, sums, the time. Leaves: committed day files, and what happened in `MergeStatus`.
+Enters: parts with their position, sums, the time. Leaves: committed day files, and what happened in `MergeState`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.jetstream.message import SumsMessage
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.ops.live.merge_status import MergeStatus
+    from hk_tick_collector.ops.live.merge_state import MergeState
     from hk_tick_collector.store.dayfile import StoreOptions
 
     from .days import MergedDays, Stored
@@ -51,7 +51,7 @@ class Committing:
     """The day files of a merge. `stopping` ends every wait. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(
-        self, make: Callable[[], Merger], root: Path, status: MergeStatus, stopping: Event, now_ms: Callable[[], int]
+        self, make: Callable[[], Merger], root: Path, status: MergeState, stopping: Event, now_ms: Callable[[], int]
     ) -> None:
         self._make = make
         self._root = root

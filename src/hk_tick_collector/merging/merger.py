@@ -21,7 +21,7 @@ from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
 from .days import MergedDays
-from .parts import META_SOURCE, Position, StartOverError
+from .parts import META_SOURCE, DisagreementError, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -153,7 +153,7 @@ class Merger:
         )
         self.union.close_all(None)
         write_disagreement(self.root, found, self._now_ms())
-        raise StartOverError(f"{' and '.join(found.sources)} number the ticks of {found.symbol} differently")
+        raise DisagreementError(f"{' and '.join(found.sources)} number the ticks of {found.symbol} differently")
 
     def _set_mixed_aside(self) -> None:
         """Renames the files of the union that have ticks of several collectors and are not sealed."""

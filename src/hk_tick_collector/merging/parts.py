@@ -41,4 +41,15 @@ class Position(NamedTuple):
 
 
 class StartOverError(CollectorError):
-    """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again."""
+    """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again.
+
+    `is_damage`: a file was damaged or removed.
+    """
+
+    is_damage = True
+
+
+class DisagreementError(StartOverError):
+    """Collectors number their ticks differently."""
+
+    is_damage = False

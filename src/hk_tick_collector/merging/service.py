@@ -16,7 +16,6 @@ import asyncio
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
@@ -33,6 +32,7 @@ from hk_tick_collector.jetstream.subjects import again_subject
 
 from .committing import Committing, GaveUpError
 from .incoming import Refused, read
+from .notes import Notes
 from .parts import SOURCE_OPEN, Part, Position, StartOverError
 from .requests import Requests
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.connect import Connection, Servers
     from hk_tick_collector.jetstream.reading import StreamMessage
     from hk_tick_collector.jetstream.streams import StreamState
-    from hk_tick_collector.ops.live.merge_status import MergeStatus
+    from hk_tick_collector.ops.live.merge_state import MergeState
 
 _BATCH_MESSAGES: Final = 32  # of one transaction: at most 32,000 ticks
 _WAIT_S: Final = 0.5
@@ -50,8 +50,8 @@ _ANCHOR_EVERY_S: Final = 4.0
 _UPKEEP_EVERY_S: Final = 2.0
 _ASK_OPEN_EVERY_S: Final = 6 * 3600.0
 _RECONNECT_S: Final = (0.2, 0.5, 1.0, 2.0)
-_REFUSED_S: Final = 10.0
-_LOG_EVERY_S: Final = 60.0
+_REFUSED_S: Final = 5.0
+_STEADY_S: Final = 10.0  # a connection that lasted longer was a good one
 
 _T = TypeVar("_T")
 
@@ -60,7 +60,7 @@ class MergeService:
     """One run of `merge`. `run` returns after `stop`."""
 
     def __init__(
-        self, servers: Servers, make: Callable[[Event], Committing], status: MergeStatus, now_ms: Callable[[], int]
+        self, servers: Servers, make: Callable[[Event], Committing], status: MergeState, now_ms: Callable[[], int]
     ) -> None:
         self._servers = servers
         self._status = status
@@ -72,7 +72,7 @@ class MergeService:
         self._position: Position | None = None  # the last message that was read; what it brought is committed
         self._upkeep_s = self._anchor_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
-        self._faults = log.Repeated(_LOG_EVERY_S)
+        self._notes = Notes(status, now_ms)
 
     def stop(self) -> None:
         """Ends `run` soon: what is not committed stays in the stream."""
@@ -86,8 +86,7 @@ class MergeService:
                 try:
                     await self._follow()
                 except StartOverError as why:
-                    log.warning("merge_starts_over", detail=why)
-                    self._note_damage(why)
+                    self._notes.started_over(why)
         except GaveUpError:
             pass
         finally:
@@ -108,13 +107,11 @@ class MergeService:
                 try:
                     await self._read(connection)
                 finally:
-                    self._note_link(connected=False)
                     await connection.close()
             except StreamError as error:
-                attempt = 1 if time.monotonic() - started_s > 10 else attempt + 1
-                is_refused = not isinstance(error, StreamAwayError)
-                self._note_link(connected=False, error=error, is_refused=is_refused)
-                wait_s = _REFUSED_S if is_refused else _RECONNECT_S[min(attempt, len(_RECONNECT_S)) - 1]
+                attempt = 1 if time.monotonic() - started_s > _STEADY_S else attempt + 1
+                self._notes.away(error)
+                wait_s = _REFUSED_S if self._status.refused else _RECONNECT_S[min(attempt, len(_RECONNECT_S)) - 1]
                 await self._pause(wait_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     async def _pause(self, wait_s: float) -> None:
@@ -127,7 +124,7 @@ class MergeService:
     async def _read(self, connection: Connection) -> None:
         state = await self._state(connection)
         start = await self._start(connection, state)
-        self._note_link(connected=True, address=connection.url)
+        self._notes.connected(connection, self._position)
         reader = OrderedReader(connection, start)
         expected = max(start, state.first_seq)
         try:
@@ -139,7 +136,7 @@ class MergeService:
                     expected = messages[-1].seq + 1
                     await self._merge(messages)
                 else:
-                    self._note_behind(0)
+                    self._notes.behind(0)
                 await self._send_requests(connection)
                 if time.monotonic() - self._anchor_s > _ANCHOR_EVERY_S:
                     state = await self._state(connection)
@@ -155,11 +152,7 @@ class MergeService:
         state = await stream_state(connection)
         if state is None:
             raise StreamAwayError("there is no stream HK_TICKS yet: publish creates it")
-        status = self._status
-        status.stream_first_seq, status.stream_last_seq = state.first_seq, state.last_seq
-        status.stream_bytes, status.stream_max_bytes = state.bytes, state.max_bytes
-        status.stream_max_age_s, status.stream_replicas = state.max_age_s, state.replicas
-        status.servers_current, status.stream_differences = state.servers_current, list(state.differences)
+        self._notes.stream(state)
         return state
 
     # --- what the engine lost ---
@@ -183,11 +176,7 @@ class MergeService:
             if position.stream_seq + 1 < state.first_seq:
                 await self._note_expired(position.stream_seq + 1, state.first_seq - 1)
             return True
-        status = self._status
-        status.lost_noticed += 1
-        status.lost_noticed_ms = self._now_ms()
-        status.lost_detail = f"message {position.stream_seq} is gone, the stream ends at {state.last_seq}"
-        log.error("stream_data_lost", position=position.stream_seq, last=state.last_seq, first=state.first_seq)
+        self._notes.lost(position, state)
         self._position = None
         return False
 
@@ -197,19 +186,12 @@ class MergeService:
         if state.first_seq > expected:
             await self._note_expired(expected, min(state.first_seq, messages[0].seq) - 1)
             return
-        there = {message.seq for message in messages}
-        missing = messages[-1].seq - expected + 1 - len(there)
-        status = self._status
-        status.lost_noticed += 1
-        status.lost_noticed_ms = self._now_ms()
-        status.lost_detail = f"{missing} messages between {expected} and {messages[-1].seq} are gone"
-        log.error("stream_messages_missing", first=expected, last=messages[-1].seq, missing=missing)
+        last = messages[-1].seq
+        self._notes.missing(expected, last, last - expected + 1 - len(messages))
         await self._ask_all()
 
     async def _note_expired(self, first: int, last: int) -> None:
-        self._status.expired += 1
-        self._status.expired_ms = self._now_ms()
-        log.error("stream_messages_expired", first=first, last=last)
+        self._notes.expired(first, last)
         await self._ask_all()
 
     async def _ask_all(self) -> None:
@@ -234,12 +216,12 @@ class MergeService:
                 sums.append(content)
                 self._status.sources[content.source] = now_ms
             elif isinstance(content, Refused):
-                self._note_refused(content, message.seq, now_ms)
+                self._notes.refused(content, message.seq)
         if parts:
             await self._in_thread(self._committing.merge, parts, position)
         self._position = position
         self._status.position = position.stream_seq
-        self._note_behind(last.pending)
+        self._notes.behind(last.pending)
         for each in sums:
             await self._compare(each)
 
@@ -289,46 +271,3 @@ class MergeService:
                 if state == SOURCE_OPEN and now_s - self._asked_open_s.get((source, day), -1e9) > _ASK_OPEN_EVERY_S:
                     self._asked_open_s[source, day] = now_s
                     self._requests.want(source, day)
-
-    # --- notes ---
-
-    def _note_link(
-        self, *, connected: bool, address: str = "", error: StreamError | None = None, is_refused: bool = False
-    ) -> None:
-        status = self._status
-        if status.connected != connected or status.link_since_ms is None:
-            status.connected, status.link_since_ms = connected, self._now_ms()
-            if connected:
-                log.info("stream_connected", server=address, position=self._position and self._position.stream_seq)
-            elif error is None and not self._stopping.is_set():
-                log.warning("stream_disconnected", server=status.address)
-        status.is_refused = is_refused
-        if connected:
-            status.address, status.link_reason, status.link_hint = address, "", ""
-        elif error is not None:
-            status.link_reason, status.link_hint = str(error), error.hint
-            repeats = self._faults.allow(time.monotonic())
-            if repeats is not None:
-                log.warning("stream_unreachable", detail=error, hint=error.hint, repeats=repeats)
-
-    def _note_behind(self, messages: int) -> None:
-        status = self._status
-        status.behind = messages
-        if messages < _BATCH_MESSAGES:
-            status.behind_since_ms = None
-        elif status.behind_since_ms is None:
-            status.behind_since_ms = self._now_ms()
-
-    def _note_refused(self, refused: Refused, stream_seq: int, now_ms: int) -> None:
-        status, text = self._status, f"message {stream_seq} on {refused.subject}: {refused.why}"
-        if refused.is_other_source:
-            status.wrong_name += 1
-            status.wrong_name_ms, status.wrong_name_last = now_ms, text
-        else:
-            status.refused += 1
-            status.refused_ms, status.refused_last = now_ms, text
-        log.error("message_refused", stream_seq=stream_seq, subject=refused.subject, detail=refused.why)
-
-    def _note_damage(self, why: StartOverError) -> None:
-        with suppress(ValueError):
-            self._status.damaged_files = [*self._status.damaged_files, str(why)][-20:]

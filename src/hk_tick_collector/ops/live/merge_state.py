@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .atomic_file import replace_file
 from .record import read_record
 
-MERGE_STATUS_NAME: Final = "merge.json"
-MERGE_RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-merge")  # set by systemd, see the unit hk-tick-merge
+MERGE_NAME: Final = "merge.json"
+MERGE_DIRECTORY: Final = Path("/run/hk-tick-merge")  # set by systemd, see the unit hk-tick-merge
 
 
 @dataclass(slots=True)
-class MergeStatus:
+class MergeState:
     """All data for `status`, findings and metrics of a merge. Times are UTC epoch ms, None if unknown.
 
     The merge changes it as things happen; others get it from the file.
@@ -29,19 +30,19 @@ class MergeStatus:
     data_root: str  # the directory of the merged day files
 
     # the engine
-    address: str = ""  # of the server in use, or all of STREAM_URL
-    connected: bool = False
-    link_since_ms: int | None = None  # since when it is connected, or is not
-    link_reason: str = ""  # why it is not connected, and what to do
-    link_hint: str = ""
-    is_refused: bool = False  # it will not pass by itself: version, credentials, certificates, settings of the stream
+    server: str = ""  # the one it is connected to; empty: none
+    server_version: str = ""
+    away_since_ms: int | None = None  # since when nothing can be read
+    fault: str = ""  # why, in one line, and what to do
+    fault_hint: str = ""
+    refused: bool = False  # the engine answers and refuses us: an operator has to act
     stream_first_seq: int = 0
     stream_last_seq: int = 0
     stream_bytes: int = 0
-    stream_max_bytes: int = 0  # -1: no limit
+    stream_max_bytes: int = -1  # -1: no limit
     stream_max_age_s: float = 0.0
     stream_replicas: int = 0
-    servers_current: int = 0  # servers that hold all of the stream
+    stream_servers: int = 0  # servers that hold all of the stream
     stream_differences: list[str] = field(default_factory=list)  # settings of the stream that differ from ours
 
     # the flow of data
@@ -69,15 +70,15 @@ class MergeStatus:
     trouble_detail: str = ""
     trouble_day: str = ""
     trouble_since_ms: int | None = None
-    refused: int = 0  # messages that are not what they should be, and the last one
-    refused_ms: int | None = None
-    refused_last: str = ""
+    refused_messages: int = 0  # that are not what they should be, and the last one
+    refused_message_ms: int | None = None
+    refused_message: str = ""
     wrong_name: int = 0  # messages that name another collector than the one that may send them
     wrong_name_ms: int | None = None
     wrong_name_last: str = ""
-    lost_noticed: int = 0  # how often the engine was found to have lost messages
-    lost_noticed_ms: int | None = None
-    lost_detail: str = ""
+    losses: int = 0  # how often the engine was found to have lost messages
+    loss_ms: int | None = None
+    loss_detail: str = ""
     expired: int = 0  # how often the stream dropped messages before they were read
     expired_ms: int | None = None
     asked_again: int = 0  # requests to collectors to send ticks again
@@ -89,6 +90,11 @@ class MergeStatus:
     disk_free_mb: int | None = None
 
 
-def read_merge_status(path: Path) -> MergeStatus | None:
+def write_merge_state(path: Path, text: str, pid: int) -> None:
+    """Replaces the file by a live state's text in one step. OSError on failure."""
+    replace_file(path, text, f".{path.name}.{pid}")
+
+
+def read_merge_state(path: Path) -> MergeState | None:
     """The live state of a merge, None if there is no file. Raises StoreError if it cannot be read or understood."""
-    return read_record(path, MergeStatus, restart="restart hk-tick-merge")
+    return read_record(path, MergeState, restart="sudo systemctl restart hk-tick-merge")
