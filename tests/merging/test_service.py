@@ -230,6 +230,11 @@ def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServ
     play(run)
 
 
+def names_set_aside(root: Path) -> list[str]:
+    """The names of damaged files."""
+    return [path.name for path in root.glob("*.damaged-*")]
+
+
 def damage(path: Path) -> None:
     """Overwrites some pages of a file."""
     data = bytearray(path.read_bytes())
@@ -252,7 +257,7 @@ def test_a_damaged_file_is_set_aside_and_made_anew(servers: NatsServers, root: P
             await until(lambda: status.stored == 2010)
             assert len(status.damaged_files) == 1
         assert stored(root) == ticks(range(1, 2011))
-        assert len(list(root.glob("*.damaged-*"))) == 1
+        assert len(names_set_aside(root)) == 1
 
     play(run)
 
@@ -261,6 +266,11 @@ def refuse_writes(path: Path) -> None:
     """Puts a directory where the day file should be."""
     path.unlink()
     path.mkdir()
+
+
+def allow_writes(path: Path) -> None:
+    """Takes it away again."""
+    path.rmdir()
 
 
 def test_a_file_that_cannot_be_written_stops_nothing_for_good(servers: NatsServers, root: Path) -> None:
@@ -276,7 +286,7 @@ def test_a_file_that_cannot_be_written_stops_nothing_for_good(servers: NatsServe
         async with merging(servers, root) as (_, status):
             await until(lambda: status.trouble != "")
             assert status.trouble_since_ms is not None
-            path.rmdir()
+            allow_writes(path)
             await until(lambda: status.stored == 10)
             assert status.trouble == ""
         assert stored(root) == ticks(range(1, 11))
