@@ -68,7 +68,7 @@ class Trial:
 
     def stored(self) -> set[TickRow]:
         with closing(apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-            return set(db.execute("SELECT * FROM ticks"))  # type: ignore[arg-type]
+            return set(db.execute("SELECT * FROM ticks"))
 
 
 @pytest.fixture

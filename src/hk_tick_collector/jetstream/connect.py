@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 
 LEAST_VERSION: Final = (2, 10, 23)
 _CONNECT_S: Final = 4.0  # for one server
+_ATTEMPTS: Final = 3  # a server that refuses us closes at once, and its reason may be lost on the way
 _CLOSE_S: Final = 2.0
 _PING_S: Final = 5  # a server that answers no ping for two of these is lost
 _CREDS_HINT: Final = "check STREAM_CREDS, and the authorization of the servers"
 _TLS_HINT: Final = "check the certificates of the servers and STREAM_CA"
+
+
+class _CutOffError(StreamAwayError):
+    """The server ended the connection while it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class Connection:
     version: tuple[int, int, int]
     client: Client
     lost: asyncio.Event = field(default_factory=asyncio.Event)
-    refusal: str = ""  # the last permission that the server refused
+    refused: dict[str, asyncio.Future[str]] = field(default_factory=dict)  # subject → how the server refuses it
     failure: Exception | None = None  # of the attempt to reach the server
 
     async def request(
@@ -82,25 +87,27 @@ class Connection:
         """The answer to a request. StreamAwayError without one in time, StreamError if the server forbids it."""
         from nats import errors
 
-        self.refusal = ""
+        refused = self.refused.setdefault(subject.lower(), asyncio.get_running_loop().create_future())
         asked = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout_s, headers=headers))
         ended = asyncio.ensure_future(self.lost.wait())
         try:
-            await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asked, ended, refused), return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_CREDS_HINT)
             if not asked.done():
                 raise StreamAwayError(f"the connection to {self.url} is lost")
             return asked.result()
         except errors.NoRespondersError:
             raise StreamAwayError(f"nobody answers {subject}: JetStream is off, or the stream has no leader") from None
         except TimeoutError:  # that of nats-py is one too
-            if self.refusal:
-                raise StreamError(f"{self.url} refuses {subject} ({self.refusal})", hint=_CREDS_HINT) from None
             raise StreamAwayError(f"{self.url} did not answer {subject} within {timeout_s:g} s") from None
         except (errors.Error, OSError) as error:
             raise StreamAwayError(f"the connection to {self.url} failed ({plain(error)})") from None
         finally:
             asked.cancel()
             ended.cancel()
+            if refused.done():  # the permissions may be changed while we are connected
+                self.refused.pop(subject.lower(), None)
 
     async def close(self) -> None:
         """Closes the connection; a server that does not respond is not waited for."""
@@ -120,14 +127,19 @@ async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str
     tls = servers.tls_context() if servers.urls[0].startswith("tls:") else None
     faults: list[StreamError] = []
     for url in (order or _shuffled)(servers.urls):
-        try:
-            return await _connect_to(url, servers.name, credentials, tls)
-        except StreamError as fault:
-            faults.append(fault)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await _connect_to(url, servers.name, credentials, tls)
+            except _CutOffError as fault:
+                if attempt == _ATTEMPTS - 1:
+                    faults.append(fault)
+            except StreamError as fault:
+                faults.append(fault)
+                break
     refused = [fault for fault in faults if not isinstance(fault, StreamAwayError)]
     if refused:
         raise refused[0]
-    raise StreamAwayError("; ".join(map(str, faults)), hint="systemctl status hk-nats")
+    raise StreamAwayError("; ".join(map(str, faults)), hint=faults[0].hint or "systemctl status hk-nats")
 
 
 def _shuffled(urls: Sequence[str]) -> list[str]:
@@ -168,8 +180,11 @@ def _options(
     async def failed(error: Exception) -> None:
         if isinstance(error, OSError):
             connection.failure = error
-        if "permissions violation" in str(error).lower():
-            connection.refusal = plain(error).removeprefix("nats: ")
+        text = plain(error).removeprefix("nats: ").lower()
+        if "permissions violation" in text:
+            for subject, refused in connection.refused.items():
+                if f'"{subject}"' in text and not refused.done():
+                    refused.set_result(text)
 
     options: dict[str, Any] = {
         "servers": [connection.url],
@@ -204,6 +219,8 @@ def _fault(url: str, error: Exception) -> StreamError:
         return StreamError(f"the certificate of {url} is not accepted ({_tls_words(error)})", hint=_TLS_HINT)
     if "authorization" in words.lower() or "authentication" in words.lower():
         return StreamError(f"{url} refuses us ({words})", hint=_CREDS_HINT)
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return _CutOffError(f"{url} ends the connection at once: see its log", hint=_CREDS_HINT)
     if isinstance(error, TimeoutError):
         words = f"no answer within {_CONNECT_S:g} s"
     elif isinstance(error, OSError):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import CollectorError, SealedEarlyError, StoreError
+from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.store.day_connection import list_days, path_of
 from hk_tick_collector.store.outbox_reader import OutboxReader
 from hk_tick_collector.store.publish_cursors import DayEntry
@@ -278,8 +278,7 @@ class Days:
         text = error.one_line() if isinstance(error, CollectorError) else f"{getattr(error, 'strerror', '') or error}"
         if self.unread.get(day) != text:
             self.unread[day] = text
-            level = log.info if isinstance(error, SealedEarlyError) else log.warning
-            level("publish_day_unread", day=day, detail=text)
+            log.warning("publish_day_unread", day=day, detail=text)
 
 
 def _rows(outbox: Outbox) -> int:

@@ -13,7 +13,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
     ),
     "merge_summary": fine("the figures of the last interval", "最近一段時間的數字"),
     "merge_connected": fine(
-        "a NATS server is there; the stream is read from position= on", "已連上 NATS 伺服器；由 `position=` 起讀取 stream"
+        "a NATS server is there; the stream is read from position= on",
+        "已連上 NATS 伺服器；由 `position=` 起讀取 stream",
     ),
     "merge_disconnected": entry(
         "the connection to the NATS server is lost; merge connects again and goes on where it ended",
@@ -28,8 +29,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
         "按 `reason=` 處理；在各伺服器執行 `systemctl status hk-nats`",
     ),
     "merge_data_lost": entry(
-        "the last message that was read is not in the stream any more: the servers lost acknowledged messages. The stream"
-        " is read again from its start, and publishers send again what they find lost",
+        "the last message that was read is not in the stream any more: the servers lost acknowledged messages. It is"
+        " read again from its start, and publishers send again what they find lost",
         "最後讀取的訊息已不在 stream：伺服器遺失了已確認的訊息。會由頭重新讀取，發布者亦會重發",
         "check on each server that sync_interval is always, and its disk; see docs/cluster.md",
         "確認各伺服器的 `sync_interval` 為 `always` 並檢查磁碟；見 docs/cluster.md",
@@ -53,8 +54,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
         "按 `detail=` 處理；檢查誰可用該 subject 發布",
     ),
     "merge_starts_over": entry(
-        "day files are not what merge took them for: one is damaged or was removed, or the collectors disagree. The stream"
-        " is read again as far as that is necessary",
+        "day files are not what merge took them for: one is damaged or was removed, or the collectors disagree. The"
+        " stream is read again as far as that is necessary",
         "日檔與 `merge` 所知不符：已損壞、被移除，或收集器編號不同。會按需要重新讀取 stream",
         "see detail=",
         "按 `detail=` 處理",
@@ -73,8 +74,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
     ),
     "again_requested": fine("a collector is asked to send ticks of a day again", "已要求收集器重發某日的 tick"),
     "sequences_disagree": entry(
-        "two collectors number the same ticks differently: from now on each has day files of its own, and the union takes"
-        " each symbol from one of them",
+        "two collectors number the same ticks differently: from now on each has day files of its own, and the union"
+        " takes each symbol from one of them",
         "兩個收集器對相同的 tick 編號不同：此後各有日檔，合併日檔的每個代號只取自其中一個",
         "see docs/cluster.md",
         "見 docs/cluster.md",

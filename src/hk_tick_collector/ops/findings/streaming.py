@@ -95,6 +95,12 @@ STREAM_NOT_REPORTING: Final = FindingSpec(
         "{process} 已 {age_s:,} 秒沒有更新狀態：已被終止或卡住",
     ),
     remedy=Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
+    variants={
+        "unit": Says(
+            Words("{process} does not run: its unit is {state}", "{process} 沒有執行：其 unit 狀態為 {state}"),
+            Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
+        )
+    },
     meaning=Words(
         "publish or merge has ended without being stopped, or is stuck", "`publish` 或 `merge` 意外結束或卡住"
     ),
