@@ -334,7 +334,7 @@ PUBLISH_CURSORS: Final = FindingSpec(
 def _of_files(state: MergeState, min_free_mb: int) -> Iterator[Finding]:
     """The merged day files and their disk."""
     if state.trouble:
-        yield MERGE_WAITS.found(
+        yield MERGE_NOT_WRITTEN.found(
             Severity.CRITICAL,
             day=state.trouble_day or "?",
             cause=state.trouble,
@@ -351,8 +351,8 @@ def _of_files(state: MergeState, min_free_mb: int) -> Iterator[Finding]:
         yield MERGE_DISK.found(severity, free_mb=state.disk_free_mb, limit_mb=min_free_mb, root=state.data_root)
 
 
-MERGE_WAITS: Final = FindingSpec(
-    code="merge_waits",
+MERGE_NOT_WRITTEN: Final = FindingSpec(
+    code="merge_not_written",
     text=Words(
         "merge cannot write {day} ({cause}): {error}; it tries again, and the stream keeps what follows",
         "`merge` 不能寫入 {day}（{cause}）：{error}；會重試，其後的訊息保留在 stream",
@@ -398,7 +398,7 @@ MERGE_DISK: Final = FindingSpec(
     meaning=Words("the disk of the merged day files is nearly full", "合併日檔的磁碟將滿"),
     do=Words("move old days, or enlarge the disk", "搬走較早的日檔，或擴充磁碟"),
     alert=PATIENT,
-    causes=("merge_waits",),
+    causes=("merge_not_written",),
 )
 
 
