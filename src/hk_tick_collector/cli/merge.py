@@ -15,9 +15,10 @@ from hk_tick_collector.frames.extras import need
 from hk_tick_collector.signals import give_back
 
 from ._options import EnvFile  # noqa: TC001 - typer reads the annotations
+from ._refused_settings import destinations
 
 if TYPE_CHECKING:
-    from hk_tick_collector.config import Settings
+    from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.merging.serving import MergeOptions
 
 
@@ -38,7 +39,7 @@ def merge(
     need("nats", "stream")
     need("cryptography", "stream")
     loaded = load_settings(env_file)
-    options = _options(loaded.settings, to)
+    options = _options(loaded, to)
     log.configure(loaded.settings.log_level)
     for warning in loaded.warnings:
         log.warning("setting", detail=warning)
@@ -54,11 +55,12 @@ def merge(
         log.flush()
 
 
-def _options(settings: Settings, to: Path | None) -> MergeOptions:
+def _options(loaded: Loaded, to: Path | None) -> MergeOptions:
     from hk_tick_collector.jetstream.connect import Servers
     from hk_tick_collector.merging.serving import MergeOptions
     from hk_tick_collector.store.dayfile import StoreOptions
 
+    settings = loaded.settings
     root = _root(settings, to)
     servers = Servers(settings.stream_url, f"merge {settings.instance_id}", settings.stream_creds, settings.stream_ca)
     servers.check()
@@ -74,6 +76,10 @@ def _options(settings: Settings, to: Path | None) -> MergeOptions:
         instance=settings.instance_id,
         state_path=merge_state_path(root),
         notify_socket=systemd.notify_socket,
+        destinations=destinations(loaded),
+        lang=settings.operator_lang,
+        metrics_addr=settings.metrics_addr,
+        disk_min_free_mb=settings.disk_min_free_mb,
     )
 
 

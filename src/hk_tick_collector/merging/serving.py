@@ -8,14 +8,19 @@ import shutil
 import signal
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, log, market
 from hk_tick_collector.clock import now_ms
+from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
+from hk_tick_collector.ops.findings.streaming import check_merge
+from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.ops.live.merge_state import MergeState, write_merge_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
+from hk_tick_collector.ops.metrics.server import process_metrics
+from hk_tick_collector.ops.metrics.streams import Streams
 from hk_tick_collector.store.collector_lock import OwnerLock
 
 from .committing import Committing, make_merger
@@ -25,11 +30,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.jetstream.connect import Servers
+    from hk_tick_collector.ops.alerts.destination import Destination
     from hk_tick_collector.store.dayfile import StoreOptions
 
+ALERTS_NAME: Final = ".alerts-merge.json"
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _UMASK: Final = 0o027
 _BEAT_S: Final = 1.0
+_ALERTS_S: Final = 1.0  # how long a stop waits for messages
 _STOP_S: Final = 20.0  # for the transaction that is being committed, and for closing the files
 
 
@@ -43,6 +51,10 @@ class MergeOptions:
     instance: str
     state_path: Path  # of merge.json
     notify_socket: str | None = None
+    destinations: tuple[Destination, ...] = ()
+    lang: str = ENGLISH
+    metrics_addr: tuple[str, int] | None = None
+    disk_min_free_mb: int = 0
     summary_s: float = 60.0  # between two lines of the log with the figures
 
 
@@ -78,7 +90,10 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
         notifier.ready()
         working = asyncio.create_task(service.run())
         stopping = asyncio.create_task(stop.wait())
-        beat = asyncio.create_task(_beat(options, state, notifier))
+        alerts = ProcessAlerts(options.destinations, options.root / ALERTS_NAME, options.root, options.lang, now_ms)
+        alerts.start(f"{options.instance} merge")
+        metrics = process_metrics(options.metrics_addr, lambda: Streams(merge=replace(state)), options.disk_min_free_mb)
+        beat = asyncio.create_task(_beat(options, state, notifier, alerts))
         try:
             await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
             state.state = "stopping"
@@ -90,12 +105,15 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
         finally:
             stopping.cancel()
             beat.cancel()
+            if metrics is not None:
+                metrics.stop()
+            await asyncio.to_thread(alerts.stop, time.monotonic() + _ALERTS_S)
             state.state = "stopped"
             _write(options.state_path, state)
             log.info("merge_stopped", position=state.position, behind=state.behind, in_time=working.done())
 
 
-async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier) -> None:
+async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts) -> None:
     """Each second: merge.json and systemd; now and then a line in the log."""
     summary_s, before = time.monotonic() + options.summary_s, 0
     while True:
@@ -103,6 +121,8 @@ async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier) ->
         notifier.status(_status_line(state))
         state.disk_free_mb = await asyncio.to_thread(_free_mb, options.root)
         await asyncio.to_thread(_write, options.state_path, state)
+        findings = check_merge(state, state.written_ms, options.disk_min_free_mb)
+        await asyncio.to_thread(alerts.update, findings)
         if time.monotonic() >= summary_s:
             summary_s += options.summary_s
             log.info(
