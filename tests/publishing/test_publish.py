@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.bigday import make_big_day
+from tests.descriptors import descriptors, resident_kib
 from tests.publishing.conftest import SOURCE, day_of, ticks
 
 from hk_tick_collector.jetstream.engine import store
@@ -95,12 +97,42 @@ def test_an_engine_that_is_away_is_waited_for(publishing: Publishing) -> None:
     running.wait_for(lambda: "no NATS server at" in running.state()["fault"])
     assert running.state()["server"] == ""
     assert running.state()["away_since_ms"]
+    assert not [name for name in descriptors(running.process.pid).values() if f"{TODAY}.db" in name]
     publishing.collector.add(TODAY, ticks("HK.00981", range(3000)))
     publishing.servers.start(0)
     found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) >= 3010)
     assert len(set(found.rows(TODAY))) == 3010
     assert running.events("publish_lost_data") == []
     assert running.stop(signal.SIGINT) == 0
+
+
+def test_a_slow_engine_slows_the_reading_and_nothing_else(publishing: Publishing) -> None:
+    """The server stops in the middle of a day: the process holds one chunk, not the day, and goes on afterwards."""
+    path = publishing.root / f"{TODAY}.db"
+    stored = make_big_day(path, 150_000)
+    running = publishing.start()
+    running.wait_for(lambda: running.state().get("published_rows", 0) > 0)
+    before_kib = resident_kib(running.process.pid)
+    publishing.servers.pause(0)
+    running.wait_for(lambda: running.state()["away_since_ms"])
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+    publishing.servers.resume(0)
+    running.wait_for(lambda: running.state()["behind_rows"] == 0 and running.state()["published_rows"] >= stored)
+    assert len({row[:2] for row in publishing.streamed().rows(TODAY)}) == stored
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+
+
+def test_another_name_begins_with_all_days_that_a_stream_keeps(publishing: Publishing) -> None:
+    """INSTANCE_ID was changed: readers see a new source, which sends everything again, and the log says so."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    assert publishing.once("--since", day).process.poll() == 0
+    again = publishing.once(INSTANCE_ID="host-2")
+    assert again.process.poll() == 0
+    assert f"not {SOURCE}" in again.events("publish_source_renamed")[0].fields["detail"]
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)
 
 
 def test_it_waits_for_the_engine_from_the_start(publishing: Publishing) -> None:
@@ -135,6 +167,35 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
         "not a request",
     }
     running.wait_for(lambda: running.state()["requests"] == 2)
+
+
+def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
+    """The store is deleted after the day was finished: its sums are published again, so readers ask for what they lack.
+
+    A day that they ask for is sent again although it was finished, also when the publisher is killed meanwhile.
+    """
+    day = day_of(2)
+    publishing.collector.add(day, ticks("HK.00700", range(2500)))
+    publishing.collector.seal(day)
+    running = publishing.start("--since", day)
+    running.wait_for_event("publish_day_done")
+    publishing.servers.kill_all()
+    publishing.servers.delete_store(0)
+    publishing.servers.start_all()
+    found = publishing.wait_streamed(running, lambda found: found.sums)
+    assert (found.sums[-1].day, found.sums[-1].sealed, found.sums[-1].sums["HK.00700"][0]) == (day, True, 2500)
+    assert found.rows(day) == []
+
+    async def request(connection: Connection) -> None:
+        await store(connection, again_subject(SOURCE), encode_again(AgainMessage(SOURCE, day, ())), "reader.1")
+
+    publishing.ask(request)
+    running.wait_for_event("publish_again")
+    running.process.kill()
+    running.process.wait(60)
+    again = publishing.start("--since", day_of())
+    found = publishing.wait_streamed(again, lambda found: len(found.sums) == 2)
+    assert len(set(found.rows(day))) == 2500
 
 
 def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:
@@ -193,14 +254,34 @@ def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing:
 
 
 def test_a_damaged_cursor_file_costs_no_tick(publishing: Publishing) -> None:
-    """It is set aside, which is told, and all is sent again."""
+    """It is set aside, which is told, and all of the last days is sent again: those before the newest one too."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
     publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
-    assert publishing.once().process.poll() == 0
+    assert publishing.once("--since", day).process.poll() == 0
     cursors = publishing.root / ".publish.db"
     cursors.write_bytes(b"nonsense" * 1000)
     again = publishing.once()
     assert again.process.poll() == 0
     assert again.events("publish_cursors_damaged")[0].fields["renamed_to"] == ".publish.db.damaged"
     found = publishing.streamed()
-    assert len(found.rows(TODAY)) == 10
-    assert len(set(found.rows(TODAY))) == 5
+    assert (len(found.rows(day)), len(set(found.rows(day)))) == (4, 2)
+    assert (len(found.rows(TODAY)), len(set(found.rows(TODAY)))) == (10, 5)
+
+
+def test_a_day_of_before_the_first_start_is_sent_on_request_only(publishing: Publishing) -> None:
+    """A first start sends the day being written; started before any day exists, it sends each one that comes."""
+    day = day_of(1)
+    running = publishing.start()
+    running.wait_for_event("publish_connected")
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.wait_streamed(running, lambda found: len(found.rows(day)) == 2)
+    assert running.stop() == 0
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    publishing.collector.add(day, ticks("HK.00700", range(2, 4)))
+    assert publishing.once().process.poll() == 0
+    assert len(publishing.streamed().rows(day)) == 4
+    (publishing.root / ".publish.db").unlink()
+    assert publishing.once(INSTANCE_ID="host-2").process.poll() == 0
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)

@@ -41,7 +41,7 @@ def publish(
     It reads the day files and changes nothing in them. What the servers lose is noticed and sent again. The name of
     this source is INSTANCE_ID: each host needs its own. Needs the extra `stream`.
 
-    Example: STREAM_URL=nats://127.0.0.1:4222 INSTANCE_ID=host-1 hk-tick-collector publish
+    Example: STREAM_URL=nats://127.0.0.1:4222 hk-tick-collector publish
     """
     need("nats", "stream")
     need("cryptography", "stream")

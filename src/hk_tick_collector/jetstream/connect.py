@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LEAST_VERSION: Final = (2, 10, 23)
 _CONNECT_S: Final = 4.0  # for one server
 _ATTEMPTS: Final = 3  # a server that refuses us closes at once, and its reason may be lost on the way
-_CLOSE_S: Final = 2.0
+_CLOSE_S: Final = 1.0
 _PING_S: Final = 5  # a server that answers no ping for two of these is lost
 _CREDS_HINT: Final = "check STREAM_CREDS, and the authorization of the servers"
 _TLS_HINT: Final = "check the certificates of the servers and STREAM_CA"

@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 
 SUMS: Final = ("", "lunch", "close", "sealed")  # in this order
 _SUMS_AT_MS: Final = {"lunch": (12 * 60 + 5) * 60_000, "close": (16 * 60 + 15) * 60_000}  # after midnight in Hong Kong
-_REFUSED_S: Final = 60.0
+_STREAM_DAYS: Final = 7  # for which a stream keeps messages
+_ANY_DAY: Final = "00000000"
+_UNREAD_S: Final = 1.0  # until a file that could not be read is tried again
+_REFUSED_S: Final = 60.0  # until ticks that cannot be sent are tried again
 _KEPT_DAYS: Final = 60  # what was sent of older days is forgotten, and they are not sent again
 
 
 class Days:
-    """The days below `data_root`. `unread` has, by day, why its file cannot be read."""
+    """The days below `data_root`. `unread` has, by day, why its file cannot be read; for an empty day, why none can."""
 
     def __init__(self, data_root: Path, cursors: PublishCursors) -> None:
         self.unread: dict[str, str] = {}
@@ -43,7 +46,7 @@ class Days:
         self._cursors = cursors
         self._meta: dict[str, str] = {}
         self._unsaved_days: set[str] = set()
-        self._refused_until_s: dict[str, float] = {}
+        self._waits_until_s: dict[str, float] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._entries = {entry.day: entry for entry in cursors.days()}
 
@@ -55,24 +58,33 @@ class Days:
             told = f"the source is now {source}, not {known['source']}"
             self._cursors.clear()
             self._entries.clear()
-            known = {}
-        oldest = market.day_name(market.day_number(now_ms) - _KEPT_DAYS)
+        today = market.day_number(now_ms)
+        oldest = market.day_name(today - _KEPT_DAYS)
+        if told or (self._cursors.set_aside and not known):  # all that a stream keeps is sent again
+            known = {"since": max(known.get("since", ""), market.day_name(today - _STREAM_DAYS))}
         first = since or known.get("since") or self._first_day()
         self._meta = {**known, "source": source, "since": first if since else max(first, oldest)}
         self._cursors.drop_before(oldest)
         self._write("", lambda: None)
         return told
 
-    def close(self) -> None:
-        """Closes all files."""
+    def close_files(self) -> None:
+        """Closes all day files; they are opened again as soon as they are looked at."""
         for outbox in self._outboxes.values():
             outbox.close()
 
     def open_new(self) -> None:
         """Adds the days that are there and not finished, and takes note of files that were replaced or removed."""
-        for day in list_days(self._data_root):
-            if day < self._meta["since"]:
-                continue
+        try:
+            found = list_days(self._data_root)
+        except StoreError as error:
+            self._note_unread("", error)
+            return
+        self.unread.pop("", None)
+        for day in found:
+            entry = self._entries.get(day)
+            if day < self._meta["since"] and (entry is None or entry.done):
+                continue  # else a reader asked for it
             try:
                 self._check(day)
             except FileNotFoundError:
@@ -93,7 +105,7 @@ class Days:
     def take(self, day: str) -> Chunk | None:
         """The next ticks of a day; None if there are none, or its file cannot be read."""
         outbox = self._outboxes.get(day)
-        if outbox is None or time.monotonic() < self._refused_until_s.get(day, 0.0):
+        if outbox is None or time.monotonic() < self._waits_until_s.get(day, 0.0):
             return None
         try:
             chunk = outbox.take()
@@ -102,6 +114,7 @@ class Days:
         except (OSError, StoreError) as error:
             outbox.close()
             self._note_unread(day, error)
+            self._waits_until_s[day] = time.monotonic() + _UNREAD_S
             return None
         if self.unread.pop(day, ""):
             log.info("publish_day_read", day=day)
@@ -110,7 +123,7 @@ class Days:
     def refuse(self, day: str, error: CollectorError) -> None:
         """Ticks of a day cannot be sent, because the collector did not write them: it is tried again later."""
         self._note_unread(day, error)
-        self._refused_until_s[day] = time.monotonic() + _REFUSED_S
+        self._waits_until_s[day] = time.monotonic() + _REFUSED_S
 
     def is_sent(self, day: str) -> bool:
         """Whether all that is stored of a day was sent, when its file was last read."""
@@ -189,11 +202,15 @@ class Days:
             self._begin_anew(wanted.day)
         return before - _rows(outbox)
 
-    def lost(self) -> list[str]:
-        """The engine lost what it had acknowledged: the days being sent are sent anew. Returns the finished days."""
+    def lost(self, now_ms: int) -> list[str]:
+        """The engine lost what it had acknowledged: the days being sent are sent anew.
+
+        Returns the finished days of which a stream may hold ticks: readers compare sums, and ask for what differs.
+        """
         for day in self._outboxes:
             self._begin_anew(day)
-        return [day for day, entry in self._entries.items() if entry.done]
+        oldest = market.day_name(market.day_number(now_ms) - _STREAM_DAYS)
+        return [day for day, entry in self._entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
         """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""
@@ -207,8 +224,8 @@ class Days:
 
     def _first_day(self) -> str:
         """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
-        newest = max(list_days(self._data_root), default="")
-        if newest:
+        newest = max(list_days(self._data_root), default=_ANY_DAY)
+        if newest != _ANY_DAY:
             with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
                 if reader.is_sealed():
                     return market.day_name(market.parse_day(newest) + 1)
@@ -278,7 +295,7 @@ class Days:
         text = error.one_line() if isinstance(error, CollectorError) else f"{getattr(error, 'strerror', '') or error}"
         if self.unread.get(day) != text:
             self.unread[day] = text
-            log.warning("publish_day_unread", day=day, detail=text)
+            log.warning("publish_day_unread", day=day or "any", detail=text)
 
 
 def _rows(outbox: Outbox) -> int:

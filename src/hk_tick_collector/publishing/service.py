@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, log
+from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
 from hk_tick_collector.ops.live.publish_state import write_publish_state
@@ -23,7 +24,6 @@ from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.store.publish_cursors import PublishCursors
 
-from .background import Background
 from .days import Days
 from .figures import Figures
 from .presence import NameTakenError, Publisher
@@ -59,7 +59,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     began = await background.run(lambda: days.begin(options.source, options.since, started_ms))
     if began:
         log.warning("publish_source_renamed", detail=began)
-    since = days.noted("since") or "any"
+    since = days.noted("since")
     log.info("publish_started", source=options.source, since=since, data_root=options.data_root)
     ours = Publisher.this(options.source, started_ms, secrets.token_hex(4))
     session = Session(options, days, background, figures, ours, clock_ms)
@@ -74,7 +74,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
                 write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
             log.info("publish_stopped", published_rows=figures.published_rows, behind_rows=figures.behind_rows)
     if ended:  # else a disk hangs, and its thread still uses them
-        days.close()
+        days.close_files()
         cursors.close()
     return 0
 
@@ -111,7 +111,6 @@ async def _connections(
         connection: Connection | None = None
         try:
             connection = await connect(options.servers)
-            log.info("publish_connected", server=connection.url, version=".".join(map(str, connection.version)))
             await session.run(connection, stop)
         except NameTakenError:
             raise

@@ -36,6 +36,10 @@ class Background:
         self._work.put(in_thread)
         return await done
 
+    def post(self, work: Callable[[], None]) -> None:
+        """Has `work`, which raises nothing, done after all that was asked for before. Nobody waits for it."""
+        self._work.put(work)
+
     @staticmethod
     def _deliver(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], deliver: Callable[[], None]) -> None:
         def unless_cancelled() -> None:
