@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from hk_tick_collector import log, market
+from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import connect
@@ -67,7 +68,7 @@ class MergeService:
         self._now_ms = now_ms
         self._stopping = Event()
         self._committing = make(self._stopping)
-        self._thread = ThreadPoolExecutor(1, "merge")
+        self._files = Background("files")
         self._requests = Requests()
         self._position: Position | None = None  # the last message that was read; what it brought is committed
         self._upkeep_s = self._anchor_s = 0.0
@@ -79,7 +80,7 @@ class MergeService:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Merges until `stop`. The caller writes the status meanwhile."""
+        """Merges until `stop`, then closes the files. The caller writes the status meanwhile."""
         try:
             while not self._stopping.is_set():
                 self._position = await self._in_thread(self._committing.begin)
@@ -89,12 +90,11 @@ class MergeService:
                     self._notes.started_over(why)
         except GaveUpError:
             pass
-        finally:
-            await self._in_thread(self._committing.close, self._position)
-            self._thread.shutdown()
+        # Not after an error or a cancellation: the disk may hang. The files then keep their WAL, and nothing is lost.
+        await self._in_thread(self._committing.close, self._position)
 
     async def _in_thread(self, act: Callable[..., _T], *args: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, act, *args)
+        return await self._files.run(partial(act, *args))
 
     # --- the connection ---
 

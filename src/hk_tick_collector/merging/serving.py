@@ -102,6 +102,8 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
             await asyncio.wait((working,), timeout=_STOP_S)
             if working.done():
                 working.result()
+            else:
+                working.cancel()  # a disk hangs; what is not committed is in the stream
         finally:
             stopping.cancel()
             beat.cancel()
