@@ -32,8 +32,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
         "the last message that was read is not in the stream any more: the servers lost acknowledged messages. It is"
         " read again from its start, and publishers send again what they find lost",
         "最後讀取的訊息已不在 stream：伺服器遺失了已確認的訊息。會由頭重新讀取，發布者亦會重發",
-        "check on each server that sync_interval is always, and its disk; see docs/cluster.md",
-        "確認各伺服器的 `sync_interval` 為 `always` 並檢查磁碟；見 docs/cluster.md",
+        "check on each server that sync_interval is always, and its disk; see docs/merge.md",
+        "確認各伺服器的 `sync_interval` 為 `always` 並檢查磁碟；見 docs/merge.md",
     ),
     "merge_messages_missing": entry(
         "messages in the middle of the stream are gone; the collectors are asked to send again",
@@ -44,8 +44,8 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
     "merge_messages_expired": entry(
         "the stream dropped messages, by its age or size, before merge had read them; the collectors are asked again",
         "stream 因期限或大小移除了 `merge` 尚未讀取的訊息；已要求收集器重發",
-        "raise max_age or max_bytes of the stream; see docs/cluster.md",
-        "提高 stream 的 `max_age` 或 `max_bytes`；見 docs/cluster.md",
+        "raise max_age or max_bytes of the stream; see docs/merge.md",
+        "提高 stream 的 `max_age` 或 `max_bytes`；見 docs/merge.md",
     ),
     "message_refused": entry(
         "a message of the stream is wrong and is not merged: another collector's name, another day, cut bytes",
@@ -77,7 +77,7 @@ MERGE_EVENTS: Final[dict[str, Entry]] = {
         "two collectors number the same ticks differently: from now on each has day files of its own, and the union"
         " takes each symbol from one of them",
         "兩個收集器對相同的 tick 編號不同：此後各有日檔，合併日檔的每個代號只取自其中一個",
-        "see docs/cluster.md",
-        "見 docs/cluster.md",
+        "see docs/merge.md",
+        "見 docs/merge.md",
     ),
 }

@@ -150,8 +150,8 @@ STREAM_AWAY: Final = FindingSpec(
         "沒有可用的 NATS 伺服器；收集不受影響，日檔仍在便沒有遺失",
     ),
     do=Words(
-        "check the servers: systemctl status hk-nats on each; see docs/cluster.md",
-        "檢查各伺服器：`systemctl status hk-nats`；見 docs/cluster.md",
+        "check the servers: systemctl status hk-nats on each; see docs/publish.md",
+        "檢查各伺服器：`systemctl status hk-nats`；見 docs/publish.md",
     ),
     alert=PATIENT,
     causes=("stream_behind", "stream_source_silent"),
@@ -186,7 +186,7 @@ STREAM_SETTINGS: Final = FindingSpec(
     code="stream_settings",
     text=Words("the stream HK_TICKS was changed: {settings}", "stream HK_TICKS 的設定曾被更改：{settings}"),
     remedy=Remedy(
-        "", "nats stream edit HK_TICKS; see docs/cluster.md", "`nats stream edit HK_TICKS`；見 docs/cluster.md"
+        "", "nats stream edit HK_TICKS; see docs/publish.md", "`nats stream edit HK_TICKS`；見 docs/publish.md"
     ),
     meaning=Words(
         "settings of the stream differ from those that publish gives it; no tick is lost by that",
@@ -422,7 +422,7 @@ MERGE_EXPIRED: Final = FindingSpec(
         "the stream dropped messages before merge had read them ({times}); the collectors are asked to send again",
         "stream 在 `merge` 讀取前已移除訊息（{times}）；已要求收集器重新發布",
     ),
-    remedy=Remedy("", "see docs/cluster.md", "見 docs/cluster.md"),
+    remedy=Remedy("", "see docs/merge.md", "見 docs/merge.md"),
     meaning=Words(
         "merge was away for longer than the stream keeps its messages", "`merge` 中斷的時間長於 stream 的保留時間"
     ),
@@ -452,7 +452,7 @@ MERGE_REFUSED: Final = FindingSpec(
     ),
     remedy=Remedy("sudo journalctl -u hk-tick-merge --no-pager | grep message_refused | tail"),
     meaning=Words("a message is cut off, or has values that no collector sends", "訊息不完整，或有收集器不會發出的值"),
-    do=Words("check who may publish on hk.ticks; see docs/cluster.md", "檢查誰可發布到 hk.ticks；見 docs/cluster.md"),
+    do=Words("check who may publish on hk.ticks; see docs/merge.md", "檢查誰可發布到 hk.ticks；見 docs/merge.md"),
     alert=SOON,
 )
 
@@ -495,8 +495,8 @@ SEQUENCE_DISAGREES: Final = FindingSpec(
         "兩個 OpenD 的序號不同，不能互補缺口",
     ),
     do=Words(
-        "see docs/cluster.md; after the cause is gone remove sequences-disagree.json and restart merge",
-        "見 docs/cluster.md；原因消除後移除 sequences-disagree.json 並重啟 `merge`",
+        "see docs/merge.md; after the cause is gone remove sequences-disagree.json and restart merge",
+        "見 docs/merge.md；原因消除後移除 sequences-disagree.json 並重啟 `merge`",
     ),
     alert=Rule(hold_s=0, critical_s=0),
 )
