@@ -38,6 +38,7 @@ _LOG_EVERY_S: Final = 10.0
 _WHOLE_LINES: Final = 20  # rejected ticks that are logged whole, a minute
 _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
+_SEAL_EVERY_S: Final = 60.0
 _GIVE_UP_DAYS: Final = 7  # the age at which the stream has dropped a day: then it is sealed without its collectors
 
 _T = TypeVar("_T")
@@ -62,6 +63,7 @@ class Committing:
         self._delays: deque[tuple[int, int]] = deque(maxlen=20_000)  # when committed, delay in ms
         self._stored: deque[tuple[int, int]] = deque(maxlen=20_000)  # when committed, rows
         self._trouble = log.Repeated(_LOG_EVERY_S)
+        self._seal_s = 0.0  # when finished days are looked for next, monotonic
         self._whole: dict[str, tuple[float, int]] = {}  # cause of rejected ticks → since when, how many
 
     def begin(self) -> Position | None:
@@ -107,6 +109,7 @@ class Committing:
     def note_sealed(self, sums: SumsMessage) -> None:
         """Records that a collector's own file of a day is sealed, and that all its ticks are merged."""
         number = market.parse_day(sums.day)
+        self._seal_s = 0.0
         merger = self._opened()
         for days in dict.fromkeys((merger.union, merger.days_of(sums.source))):
             if days.path(number).exists():
@@ -126,12 +129,16 @@ class Committing:
         merger, now_ms = self._opened(), self._now_ms()
         today = market.day_number(now_ms)
         self._measure(now_ms)
+        is_due = time.monotonic() >= self._seal_s
+        if is_due:
+            self._seal_s = time.monotonic() + _SEAL_EVERY_S
         not_sealed: dict[str, str] = {}
         for days in merger.all_days():
             self._patiently(partial(days.close_idle, today, position))
-            if market.may_seal(today - 1, now_ms):
+            if is_due and market.may_seal(today - 1, now_ms):
                 self._seal_finished(days, today, position, not_sealed)
-        self._status.not_sealed = not_sealed
+        if is_due:
+            self._status.not_sealed = not_sealed
 
     def close(self, position: Position | None) -> None:
         """Closes every file."""

@@ -6,6 +6,7 @@ Nothing here waits or retries: a transaction that failed may be committed again,
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .parts import Part
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
+_IDLE_S: Final = 60.0
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
 # These causes say something that is true of the union too. The others name what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
@@ -97,6 +99,7 @@ class MergedDays:
         self._now_ms = now_ms
         self._run_id = f"merge-{now_ms()}"
         self._files: dict[int, DayFile] = {}  # in order of last use
+        self._used_s: dict[int, float] = {}  # when each was last used, monotonic
         self._sources: dict[int, dict[str, str]] = {}  # day → collectors known to its file, with what META_SOURCE has
         self._tracker = GapTracker(self._load, now_ms)
 
@@ -223,12 +226,14 @@ class MergedDays:
         return self._files[max(self._files)] if self._files else None
 
     def close_idle(self, today: int, position: Position | None) -> None:
-        """Closes the files of days before `today`, as plain files that hold the position; forgets what is known of
-        them. A tick of such a day opens its file again.
+        """Closes the files of days before `today` that are not used any more, as plain files that hold the position;
+        forgets what is known of them. A tick of such a day opens its file again, which reads all of it.
         """
-        for day in [day for day in self._files if day < today]:
+        now_s = time.monotonic()
+        idle = [day for day in self._files if day < today and now_s - self._used_s[day] > _IDLE_S]
+        for day in idle:
             self.close(day, position)
-        self._tracker.forget_days_before(today, self._now_ms() / 1000, self._now_ms() / 1000)
+        self._tracker.forget_days_before(min([today, *self._files]), now_s, now_s)
 
     def close(self, day: int, position: Position | None) -> None:
         """Closes the file of a day if it is open. Raises the errors of DayFile."""
@@ -276,7 +281,7 @@ class MergedDays:
             while len(self._files) >= _MOST_FILES:
                 self.close(next(iter(self._files)), None)
         self._files.pop(day, None)
-        self._files[day] = file
+        self._files[day], self._used_s[day] = file, time.monotonic()
         return file
 
     def _abandon(self, day: int) -> None:

@@ -44,14 +44,16 @@ class Incoming(NamedTuple):
 Content: TypeAlias = Part | SumsMessage | Refused | None
 
 
-def read(subject: str, data: bytes) -> Content:
-    """The content of a message. It never raises: what is wrong is returned."""
+def read(subject: str, data: bytes, now_ms: int) -> Content:
+    """The content of a message. It never raises: what is wrong is returned. `now_ms` is UTC epoch ms."""
     if not subject.startswith((_TICKS, _SUMS)):
         return None
     try:
         day, source = day_and_source(subject)
     except MessageError as error:
         return Refused(subject, "", str(error))
+    if market.parse_day(day) > market.day_number(now_ms) + 1:
+        return Refused(subject, source, "its day has not begun")
     try:
         if subject.startswith(_SUMS):
             sums = decode_sums(data)

@@ -177,7 +177,7 @@ def read_disagreement(root: Path) -> dict[str, object] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path} ({error})", hint="see docs/cluster.md") from error
+        raise StoreError(f"cannot read {path} ({error})", hint="see docs/merge.md") from error
     return found if isinstance(found, dict) else {}
 
 

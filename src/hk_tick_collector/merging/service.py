@@ -50,6 +50,7 @@ _WAIT_S: Final = 0.5
 _ANCHOR_EVERY_S: Final = 4.0
 _UPKEEP_EVERY_S: Final = 2.0
 _ASK_OPEN_EVERY_S: Final = 6 * 3600.0
+_LOOK_OPEN_EVERY_S: Final = 600.0
 _RECONNECT_S: Final = (0.2, 0.5, 1.0, 2.0)
 _REFUSED_S: Final = 5.0
 _STEADY_S: Final = 10.0  # a connection that lasted longer was a good one
@@ -71,7 +72,7 @@ class MergeService:
         self._files = Background("files")
         self._requests = Requests()
         self._position: Position | None = None  # the last message that was read; what it brought is committed
-        self._upkeep_s = self._anchor_s = 0.0
+        self._upkeep_s = self._anchor_s = self._ask_open_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
         self._notes = Notes(status, now_ms)
 
@@ -94,7 +95,11 @@ class MergeService:
         await self._in_thread(self._committing.close, self._position)
 
     async def _in_thread(self, act: Callable[..., _T], *args: Any) -> _T:
-        return await self._files.run(partial(act, *args))
+        self._status.files_since_ms = self._now_ms()
+        try:
+            return await self._files.run(partial(act, *args))
+        finally:
+            self._status.files_since_ms = None
 
     # --- the connection ---
 
@@ -208,7 +213,7 @@ class MergeService:
         parts: list[Part] = []
         sums: list[SumsMessage] = []
         for message in messages:
-            content = read(message.subject, message.data)
+            content = read(message.subject, message.data, self._now_ms())
             if isinstance(content, Part):
                 parts.append(content)
                 self._status.sources[content.source] = now_ms
@@ -265,6 +270,9 @@ class MergeService:
         if market.hkt(self._now_ms()).hour <= market.SEALING_HOUR:
             return
         now_s = time.monotonic()
+        if now_s < self._ask_open_s:
+            return
+        self._ask_open_s = now_s + _LOOK_OPEN_EVERY_S
         unsealed = await self._in_thread(self._committing.unsealed)
         for day in unsealed.keys() & self._status.not_sealed.keys():
             for source, state in unsealed[day].items():

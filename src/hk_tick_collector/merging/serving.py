@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, log, market
+from hk_tick_collector.background import Background
 from hk_tick_collector.clock import now_ms
+from hk_tick_collector.collect.reporting.free_space import FreeSpace
 from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 from hk_tick_collector.ops.findings.streaming import check_merge
 from hk_tick_collector.ops.findings.words import ENGLISH
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.jetstream.connect import Servers
     from hk_tick_collector.ops.alerts.destination import Destination
+    from hk_tick_collector.ops.findings.finding import Finding
     from hk_tick_collector.store.dayfile import StoreOptions
 
 ALERTS_NAME: Final = ".alerts-merge.json"
@@ -92,10 +95,16 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
         stopping = asyncio.create_task(stop.wait())
         alerts = ProcessAlerts(options.destinations, options.root / ALERTS_NAME, options.root, options.lang, now_ms)
         alerts.start(f"{options.instance} merge")
-        metrics = process_metrics(options.metrics_addr, lambda: Streams(merge=replace(state)), options.disk_min_free_mb)
+        metrics = process_metrics(
+            options.metrics_addr,
+            lambda: Streams(merge=replace(state, sources=dict(state.sources))),
+            options.disk_min_free_mb,
+        )
         beat = asyncio.create_task(_beat(options, state, notifier, alerts))
         try:
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((working, stopping, beat), return_when=asyncio.FIRST_COMPLETED)
+            if beat.done():
+                beat.result()  # a bug: without it nobody would know how it is
             state.state = "stopping"
             notifier.stopping(_STOP_S)
             service.stop()
@@ -111,20 +120,25 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
                 metrics.stop()
             await asyncio.to_thread(alerts.stop, time.monotonic() + _ALERTS_S)
             state.state = "stopped"
-            _write(options.state_path, state)
+            state.written_ms = now_ms()
+            _write(options.state_path, text_of(state), state.pid)
             log.info("merge_stopped", position=state.position, behind=state.behind, in_time=working.done())
 
 
 async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts) -> None:
     """Each second: merge.json and systemd; now and then a line in the log."""
     summary_s, before = time.monotonic() + options.summary_s, 0
+    background, space = Background("status"), FreeSpace(options.root)
+    telling: asyncio.Future[None] | None = None
     while True:
         notifier.alive()
         notifier.status(_status_line(state))
-        state.disk_free_mb = await asyncio.to_thread(_free_mb, options.root)
-        await asyncio.to_thread(_write, options.state_path, state)
-        findings = check_merge(state, state.written_ms, options.disk_min_free_mb)
-        await asyncio.to_thread(alerts.update, findings)
+        state.disk_free_mb = space.mb()
+        state.written_ms = now_ms()
+        if telling is None or telling.done():  # a hanging disk must not stop this
+            findings = check_merge(state, state.written_ms, options.disk_min_free_mb)
+            told = partial(_tell, options.state_path, text_of(state), state.pid, alerts, findings)
+            telling = asyncio.ensure_future(background.run(told))
         if time.monotonic() >= summary_s:
             summary_s += options.summary_s
             log.info(
@@ -141,17 +155,14 @@ async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, al
         await asyncio.sleep(_BEAT_S)
 
 
-def _write(path: Path, state: MergeState) -> None:
-    state.written_ms = now_ms()
+def _tell(path: Path, text: str, pid: int, alerts: ProcessAlerts, findings: list[Finding]) -> None:
+    _write(path, text, pid)
+    alerts.update(findings)
+
+
+def _write(path: Path, text: str, pid: int) -> None:
     with suppress(OSError):  # the reader then finds an old file, and says since when
-        write_merge_state(path, text_of(state), state.pid)
-
-
-def _free_mb(path: Path) -> int | None:
-    try:
-        return shutil.disk_usage(path).free // 2**20
-    except OSError:
-        return None
+        write_merge_state(path, text, pid)
 
 
 def _status_line(state: MergeState) -> str:

@@ -97,6 +97,7 @@ TROUBLE: Final = {"trouble": "disk_full", "trouble_day": "20261120", "trouble_si
     ("changes", "code", "severity"),
     [
         (TROUBLE, "merge_not_written", Severity.CRITICAL),
+        ({"files_since_ms": NOW_MS - 200_000}, "merge_disk_hangs", Severity.CRITICAL),
         ({"damaged_files": ["20261120.db is damaged"]}, "merge_day_replaced", Severity.WARNING),
         ({"not_sealed": {"20261119": "waits for b"}}, "merge_not_sealed", Severity.WARNING),
         ({"disk_free_mb": 900}, "merge_disk_low", Severity.WARNING),

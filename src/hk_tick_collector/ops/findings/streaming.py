@@ -30,6 +30,7 @@ _BEHIND_MS: Final = 60_000
 _SHORT_S: Final = 2 * 86_400.0  # a stream that keeps less does not outlast a weekend without a merge
 _FULL: Final = 0.95  # of its limit: then it drops messages before their age
 _SOURCE_SILENT_MS: Final = 10 * 60_000
+_HANGS_MS: Final = 120_000  # the check of a large file before it is sealed takes half a minute
 _NAMED: Final = 3
 
 
@@ -341,6 +342,9 @@ def _of_files(state: MergeState, min_free_mb: int) -> Iterator[Finding]:
             error=state.trouble_detail,
             since_ms=state.trouble_since_ms,
         )
+    elif state.files_since_ms is not None and state.written_ms - state.files_since_ms > _HANGS_MS:
+        seconds = (state.written_ms - state.files_since_ms) // 1000
+        yield MERGE_HANGS.found(Severity.CRITICAL, root=state.data_root, seconds=seconds, since_ms=state.files_since_ms)
     if state.damaged_files:
         yield MERGE_DAMAGED.found(Severity.WARNING, what=state.damaged_files[-1])
     if waits := list(state.not_sealed.items()):
@@ -360,6 +364,18 @@ MERGE_NOT_WRITTEN: Final = FindingSpec(
     remedy=Remedy("df -h; sudo journalctl -u hk-tick-merge -n 30 --no-pager"),
     meaning=Words("a merged day file cannot be written", "合併的日檔不能寫入"),
     do=Words("correct the cause that is named; it then goes on by itself", "處理所述原因；其後自行繼續"),
+    alert=Rule(hold_s=30, critical_s=0),
+    causes=("stream_behind",),
+)
+MERGE_HANGS: Final = FindingSpec(
+    code="merge_disk_hangs",
+    text=Words(
+        "merge has waited {seconds:,} s for files in {root}: the disk does not respond",
+        "`merge` 已等候 {root} 的檔案 {seconds:,} 秒：磁碟沒有回應",
+    ),
+    remedy=Remedy("sudo dmesg | tail"),
+    meaning=Words("a read or write of the merged files does not end", "合併日檔的讀寫沒有完成"),
+    do=Words("check the disk; what follows stays in the stream", "檢查磁碟；其後的訊息保留在 stream"),
     alert=Rule(hold_s=30, critical_s=0),
     causes=("stream_behind",),
 )

@@ -70,6 +70,7 @@ class MergeState:
     trouble_detail: str = ""
     trouble_day: str = ""
     trouble_since_ms: int | None = None
+    files_since_ms: int | None = None  # since when a read or write of files has been under way
     refused_messages: int = 0  # that are not what they should be, and the last one
     refused_message_ms: int | None = None
     refused_message: str = ""
