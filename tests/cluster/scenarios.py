@@ -316,7 +316,11 @@ def _user(name: str, public: str) -> str:
     own += [f"{api}.INFO.HK_TICKS", f"{api}.CREATE.HK_TICKS", f"{api}.MSG.GET.HK_TICKS"]
     publish, subscribe = (own, ["_INBOX.>", f"hk.name.{name}"])
     if name == MERGER:
-        publish, subscribe = ["hk.again.*", "$JS.API.>", "$JS.FC.>"], ["_INBOX.>"]
+        consumer = [
+            f"$JS.API.CONSUMER.{name}" for name in ("CREATE.HK_TICKS", "MSG.NEXT.HK_TICKS.*", "DELETE.HK_TICKS.*")
+        ]
+        publish = ["hk.again.*", f"{api}.INFO.HK_TICKS", f"{api}.MSG.GET.HK_TICKS", *consumer]
+        subscribe = ["_INBOX.>"]
     return (
         f"{{ nkey: {public}, permissions: {{ publish: {json.dumps(publish)}, subscribe: {json.dumps(subscribe)} }} }}"
     )
