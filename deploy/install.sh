@@ -73,8 +73,8 @@ $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
   --wheelhouse DIR  takes Python packages (and *.deb, if any) from DIR instead of the network;
                     'make wheelhouse' creates it on a host with a network
   --role ROLES      what this host does: collector (the default), merge (the union of several hosts), nats (a server
-                    of JetStream between them), or several: collector,nats; docs/cluster.md; they come to those that
-                    the host has. Nothing of merge and nats runs until its unit is enabled
+                    of JetStream between them), or several: collector,nats; docs/cluster.md; an upgrade keeps
+                    them unless this says others. Nothing of merge and nats runs until its unit is enabled
   --extras EXTRAS   also installs the packages for archive, export and bars (data, 230 MB), for an archive in an
                     object store (lake, 380 MB), for publish, merge and tail (stream, 15 MB), or for the page (web,
                     5 MB), or for several: data,web; they come to those that are installed, which an upgrade keeps
@@ -362,16 +362,20 @@ lock_files() {
     [ -n "$EXTRAS" ] || has_role nats || printf 'requirements/runtime.txt\n'
 }
 
-# What the host did until now, and what --role says.
+# What --role says, else what the host did until now. A role ends only when its unit is off: its program is removed.
 choose_roles() {
     local each had= wanted
     [ ! -f $CURRENT/.roles ] || ! is_roots $CURRENT/.roles || had=$(<$CURRENT/.roles)
-    [ -n "$had" ] || [ ! -L $CURRENT ] || had=collector # installed before there were roles
-    wanted=,$had,$GIVEN_ROLES,
-    [ -n "$had$GIVEN_ROLES" ] || wanted=,collector,
+    wanted=,${GIVEN_ROLES:-${had:-collector}},
     ROLES=
     for each in collector merge nats; do
         [[ $wanted != *,$each,* ]] || ROLES=${ROLES:+$ROLES,}$each
+    done
+    for each in merge nats; do
+        [[ ,$had, == *,$each,* ]] && ! has_role $each || continue
+        [ $each = nats ] && each=hk-nats || each=hk-tick-merge
+        ! systemctl is-enabled --quiet $each 2>/dev/null ||
+            require "--role $GIVEN_ROLES ends a role whose unit is enabled: sudo systemctl disable --now $each"
     done
 }
 
