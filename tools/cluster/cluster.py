@@ -77,6 +77,8 @@ class Cluster:
             name: CollectorHost(name, addresses[name], directory / name, node(name), markets.get(name, market))
             for name in layout.sources
         }
+        others = set(layout.servers) - {*layout.sources, MERGER}
+        self.only_servers = {name: Host(name, addresses[name], directory / name, node(name)) for name in sorted(others)}
         self.merger = MergeHost(MERGER, addresses[MERGER], directory / MERGER, node(MERGER), self.urls)
         for source in self.sources.values():
             source.publish.environ["STREAM_URL"] = ",".join(self.urls)
@@ -86,7 +88,7 @@ class Cluster:
     @property
     def hosts(self) -> dict[str, Host]:
         """All hosts by name."""
-        return {**self.sources, MERGER: self.merger}
+        return {**self.sources, **self.only_servers, MERGER: self.merger}
 
     @property
     def nodes(self) -> list[Node]:
