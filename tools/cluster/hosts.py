@@ -142,7 +142,8 @@ class CollectorHost(Host):
         }
         quiet = ["--env-file", os.devnull]
         self.collector = Process("run", [*PROGRAM, "run", *quiet], self.settings, directory / "run.log")
-        self.publish = Process("publish", [*PROGRAM, "publish", *quiet], self.settings, directory / "publish.log")
+        publish = [*PROGRAM, "publish", "--since", plan.day, *quiet]  # which is before today
+        self.publish = Process("publish", publish, self.settings, directory / "publish.log")
 
     def processes(self) -> list[Process]:
         """What dies with the host; its OpenD is told to be away, because the exchange behind it goes on."""
