@@ -33,7 +33,9 @@ def test_kills_at_random_moments_lose_no_tick(begin: Begin, seed: int) -> None:
     and after the back-fill nothing of the day is missing.
     """
     print(f"seed {seed}")
-    trial = begin("--wait", symbols="40", rate=150)  # on a loaded machine OpenD's window must outlive some kills
+    trial = begin(
+        "--wait", "--within-window", symbols="40", rate=150
+    )  # on a loaded machine OpenD's window must outlive some kills
     killer = Killer(trial, random.Random(seed), SQLITE_WAL_AUTOCHECKPOINT="50")
     started_s = time.monotonic()
     for _ in range(KILLS):
