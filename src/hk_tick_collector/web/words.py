@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hk_tick_collector.ops.findings.market_silence import STATES
 from hk_tick_collector.ops.findings.words import Words, same
 
 WORDS: Final[dict[str, Words]] = {
@@ -114,15 +115,7 @@ WORDS: Final[dict[str, Words]] = {
     "gaps": Words("Gaps", "缺口"),
     "gaps_open": Words("{count} open, {missing} ticks missing", "{count} 個未補，欠 {missing} 筆 tick"),
     "gaps_none": Words("none open", "沒有未補缺口"),
-    "market_none": Words("none", "沒有"),
-    "market_auction": Words("pre-open auction", "開市前競價"),
-    "market_waiting_open": Words("before the open", "等待開市"),
-    "market_morning": Words("morning session", "早市"),
-    "market_rest": Words("lunch", "午間休市"),
-    "market_afternoon": Words("afternoon session", "午市"),
-    "market_closed": Words("closed", "已收市"),
-    "market_closing_auction": Words("closing auction", "收市競價"),
-    "market_unknown": Words("not told by OpenD", "OpenD 未有回報"),
+    **{f"market_{state}": words for state, words in STATES.items()},
     # the busiest symbols
     "busiest": Words("Busiest symbols", "最活躍股票"),
     "ticks_minute": Words("ticks, last minute", "最近一分鐘筆數"),

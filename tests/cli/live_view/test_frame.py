@@ -20,6 +20,7 @@ from tests.cli.live_view.scenes import (
     texts,
     tick,
 )
+from tests.live_state import live_state
 
 from hk_tick_collector.cli.live_view.cells import width_of
 from hk_tick_collector.cli.live_view.choice import ORDERS, Page
@@ -145,6 +146,14 @@ def test_a_finding_says_since_when() -> None:
     said = " ".join(" ".join(texts(whole_frame(shown, 100, 5))).split())
     assert "CRITICAL since 11:29:51: 98,765 gaps" in said
     assert "WARNING seen since 11:30:00: lag of 98.7 s" in said
+
+
+@pytest.mark.parametrize("state", ["auction", "waiting_open", "morning", "rest", "afternoon", "closed"])
+def test_the_market_state_is_in_the_operators_language(state: str) -> None:
+    """In English it is OpenD's state, as in the log; in Chinese no English word stands for it."""
+    live = live_state(market_state=state)
+    assert f"market {state}" in " ".join(texts(frame(scene("en", live=live), 200, 40)))
+    assert state not in " ".join(texts(frame(scene("zh-Hant", live=live), 200, 40)))
 
 
 def test_without_a_height_every_finding_and_a_number_of_symbols_is_there() -> None:

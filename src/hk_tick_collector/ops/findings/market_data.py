@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from . import remedies
 from .finding import Severity
-from .market_silence import LAG_WARN_S, UNTOLD, is_ahead, is_at_open, judged_lag_s, may_trade, newest_ms, shift_ms
+from .market_silence import (
+    LAG_WARN_S,
+    UNTOLD,
+    is_ahead,
+    is_at_open,
+    judged_lag_s,
+    may_trade,
+    newest_ms,
+    shift_ms,
+    state_words,
+)
 from .remedies import Remedy
 from .spec import IF_CRITICAL, PATIENT, FindingSpec, Rule, Says
 from .words import Words, times
@@ -55,7 +65,7 @@ def _silent(seen: Seen) -> Iterator[Finding]:
     silent = status.last_tick_ms is not None or status.received == 0
     # With waiting rows or trouble another finding gives the reason.
     if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:
-        state = Words(status.market_state, _SESSIONS.get(status.market_state, status.market_state))
+        state = state_words(status.market_state)
         spec = NO_TICK_AT_OPEN if is_at_open(status, now_ms) else NO_TICKS
         yield spec.found(severity, state=state, quiet_s=quiet_s, subscribed=status.subscribed)
     yield LAG.found(severity, "ahead" if is_ahead(status, now_ms) else "", behind_s=behind_s)
@@ -83,7 +93,6 @@ def _nothing_stored(seen: Seen) -> Iterator[Finding]:
         yield NO_TICKS_STORED.found(severity, behind_s=behind_s, why=why)
 
 
-_SESSIONS: Final = {"morning": "早市", "afternoon": "午市"}
 _BROKE: Final = Words(
     "the connection to OpenD broke {times} in the last 15 minutes, most recently: {reason}",
     "與 OpenD 的連線在最近 15 分鐘內中斷 {times}，最近一次：{reason}",
