@@ -63,8 +63,10 @@ def _silent(seen: Seen) -> Iterator[Finding]:
     arrived_ms = max(status.last_tick_ms or 0, status.trading_since_ms or 0)
     quiet_s = (now_ms - arrived_ms) / 1000 if arrived_ms else 0.0
     silent = status.last_tick_ms is not None or status.received == 0
-    # With waiting rows or trouble another finding gives the reason.
-    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:
+    # If the last ticks still wait to be stored, or with trouble, another finding gives the reason. Rows that came later
+    # are answers to the collector's own requests: they wait for a moment every few seconds, in a silent market too.
+    waits = status.waiting and status.exposed_s >= quiet_s
+    if silent and quiet_s > LAG_WARN_S and not waits and not status.trouble:
         state = state_words(status.market_state)
         spec = NO_TICK_AT_OPEN if is_at_open(status, now_ms) else NO_TICKS
         yield spec.found(severity, state=state, quiet_s=quiet_s, subscribed=status.subscribed)
