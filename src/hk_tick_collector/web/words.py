@@ -85,8 +85,8 @@ WORDS: Final[dict[str, Words]] = {
     "unknown": Words("unknown", "不明"),
     "not_trading": Words("no trading now", "現時沒有交易"),
     "hour_known": Words(
-        "The page has watched for {minutes} min; it does not know the time before ({time} HKT).",
-        "此頁已觀察 {minutes} 分鐘；之前（{time} HKT 前）的情況不明。",
+        "The page has watched since {time} HKT; what was before is not known.",
+        "此頁由 {time} HKT 起觀察；之前的情況不明。",
     ),
     "picture": Words("{name}, the last hour: {text}", "{name}，最近一小時：{text}"),
     # OpenD and the market
@@ -121,11 +121,11 @@ WORDS: Final[dict[str, Words]] = {
     "ticks_minute": Words("ticks, last minute", "最近一分鐘筆數"),
     "ticks_today": Words("ticks today", "今日筆數"),
     "ten_minutes": Words("last ten minutes", "最近十分鐘"),
-    "counted": Words("Counted by the page for {minutes} min.", "此頁已點算 {minutes} 分鐘。"),
+    "counted": Words("Counted by the page over the last {minutes} min.", "此頁點算最近 {minutes} 分鐘。"),
     "no_ticks": Words("No ticks in this time.", "此段時間沒有 tick。"),
     # findings
     "findings": Words("What is wrong now", "現有問題"),
-    "no_findings": Words("nothing", "沒有"),
+    "no_findings": Words("Nothing is wrong.", "沒有問題。"),
     "since": Words("since {time}", "由 {time} 起"),
     "today": Words("What was wrong today", "今日出現過的問題"),
     "from": Words("from", "由"),
@@ -133,7 +133,7 @@ WORDS: Final[dict[str, Words]] = {
     "what": Words("what", "事項"),
     "lasts": Words("now", "現在"),
     "today_known": Words("As far as the page has seen since {time} HKT.", "此頁由 {time} HKT 起所見。"),
-    "nothing_today": Words("Nothing in this time.", "此段時間沒有問題。"),
+    "nothing_today": Words("Nothing was wrong.", "沒有出現過問題。"),
     "more_today": Words("{count} older ones are not shown.", "另有 {count} 項較早的沒有顯示。"),
     # what `status` prints
     "details": Words("Everything that status prints", "status 的全部輸出"),
