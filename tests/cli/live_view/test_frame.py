@@ -72,9 +72,9 @@ def test_every_finding_and_its_command_are_whole_on_the_smallest_terminal(lang: 
             finding = Finding(spec.code, Severity.CRITICAL, text.en, command, zh=text.zh)
             shown = texts(frame(scene(lang, findings=[finding, *sample().findings]), 40, 10))
             assert re.match(r"CRITICAL( seen since |，)11:30:00", shown[1])
-            said = squeezed(shown[1:-1]).replace("\\", "")
+            said = squeezed(shown[1:-1])
             assert squeezed([finding.words.of(lang)[:20]]) in said, shown
-            assert squeezed([command]).replace("\\", "").replace("'", "") in said.replace("'", ""), shown
+            assert squeezed([command]).replace("'", "") in said.replace("'", ""), shown
 
 
 def test_a_text_too_long_for_the_screen_gives_way_to_its_command() -> None:

@@ -153,7 +153,7 @@ def test_no_pushes_at_all_are_told_from_a_few_that_stopped(make_status: MakeStat
     ):
         status = make_status(**{**silent, **changes})
         [found] = [each for each in check(status, NOW_MS, LIMITS) if each.code == "pushes_stopped"]
-        assert ("8 subscribed symbols and pushes none" in found.text) is is_all, changes
+        assert ("everything that is subscribed, 8 symbols, and pushes none" in found.text) is is_all, changes
         assert ("request_highest_quote_right" in found.remedy) is is_all, changes
 
 
@@ -167,7 +167,7 @@ def test_recent_events_are_named(make_status: MakeStatus) -> None:
     assert "once in the last 15 minutes, most recently: SHA-1 of 3011" in texts["bad_messages"]
     assert "2 unknown messages" in texts["messages_skipped"]
     assert "9999, no request" in texts["messages_skipped"]
-    assert "2 symbols in the last 15 minutes, HK.00005 first: they were subscribed again" in texts["pushes_stopped"]
+    assert "2 symbols in the last 15 minutes, HK.00005 first: subscribed again" in texts["pushes_stopped"]
     away = make_status(
         connected=False, link_since_ms=NOW_MS, link_reason="got HTTP", link_hint="check FUTU_PORT", **lately
     )

@@ -12,7 +12,7 @@ from . import remedies
 from .finding import Severity
 from .remedies import Remedy
 from .spec import PATIENT, SMALL, FindingSpec, Says
-from .words import Words, times
+from .words import Words, symbols, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def _stopped(seen: Seen) -> Iterator[Finding]:
     status = seen.status
     if status.pushes_stopped_lately:
         variant = "all" if _nothing_pushed(status, seen.now_ms) else ""
-        count, first = status.pushes_stopped_lately, status.pushes_stopped_first
+        count, first = symbols(status.pushes_stopped_lately), status.pushes_stopped_first
         yield PUSHES_STOPPED.found(Severity.WARNING, variant, count=count, first=first)
 
 
@@ -121,19 +121,18 @@ PUSHES_STOPPED: Final = FindingSpec(
     code="pushes_stopped",
     when=_stopped,
     text=Words(
-        "OpenD stopped pushing {count:,} symbols in the last 15 minutes, {first} first: they were subscribed again,"
-        " and the"
-        " missing ticks are backfilled; if it happens again, restart futu-opend after the close",
-        "OpenD 在最近 15 分鐘內曾停止推送 {count:,} 隻股票，首隻 {first}：已重新訂閱，缺漏正在補取；若再出現，"
+        "OpenD stopped pushing {count} in the last 15 minutes, {first} first: subscribed again, and the missing ticks"
+        " are backfilled; if it happens again, restart futu-opend after the close",
+        "OpenD 在最近 15 分鐘內曾停止推送 {count}，首隻 {first}：已重新訂閱，缺漏正在補取；若再出現，"
         "收市後重啟 futu-opend",
     ),
     remedy=Remedy(remedies.grep("pushes_stopped")),
     variants={
         "all": Says(
             Words(
-                "OpenD has new ticks of all {count:,} subscribed symbols and pushes none of them: they are requested"
-                " instead",
-                "OpenD 有全部 {count:,} 隻已訂閱股票的新 tick，但一筆也沒有推送：現改為逐次補取",
+                "OpenD has new ticks of everything that is subscribed, {count}, and pushes none of them: they are"
+                " requested instead",
+                "OpenD 有全部已訂閱股票（{count}）的新 tick，但一筆也沒有推送：現改為逐次補取",
             ),
             Remedy(
                 f"{remedies.OPEND_LOG}; {remedies.TAKE_BACK}",
