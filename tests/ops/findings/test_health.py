@@ -139,6 +139,20 @@ def test_past_or_normal_events_are_no_finding(make_status: MakeStatus, changes: 
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
+@pytest.mark.parametrize(
+    ("drift_s", "text", "zh"),
+    [
+        (129.6, "129.6 s ahead of OpenD's", "比 OpenD 快 129.6 秒"),
+        (-3600.0, "3,600.0 s behind OpenD's", "比 OpenD 慢 3,600.0 秒"),
+    ],
+)
+def test_a_wrong_clock_says_which_way(make_status: MakeStatus, drift_s: float, text: str, zh: str) -> None:
+    """A sign alone leaves open whose clock is ahead."""
+    [found] = [each for each in check(make_status(drift_s=drift_s), NOW_MS, LIMITS) if each.code == "clock_drift"]
+    assert text in found.text
+    assert zh in found.zh
+
+
 def test_no_pushes_at_all_are_told_from_a_few_that_stopped(make_status: MakeStatus) -> None:
     """All symbols subscribed, none pushed: the account's right is the likely cause, and the command takes it back."""
     silent = {"pushes_stopped_lately": 8, "pushes_stopped_first": "HK.00005", "symbols": 8, "subscribed": 8}

@@ -31,14 +31,23 @@ if TYPE_CHECKING:
 def _drift(seen: Seen) -> Iterator[Finding]:
     drift_s = seen.status.drift_s
     if drift_s is not None and abs(drift_s) > seen.limits.drift_warn_s:
-        yield CLOCK_DRIFT.found(Severity.WARNING, drift_s=drift_s)
+        yield CLOCK_DRIFT.found(Severity.WARNING, off_s=abs(drift_s), way=drift_way(drift_s))
+
+
+def drift_way(drift_s: float) -> Words:
+    """Which way this host's clock differs, for `{way}` of the text of `clock_drift`: ours minus OpenD's (s)."""
+    return Words("ahead of", "快") if drift_s > 0 else Words("behind", "慢")
 
 
 CLOCK_DRIFT: Final = FindingSpec(
     code="clock_drift",
     when=_drift,
-    text=Words("this host's clock is {drift_s:+.1f} s off OpenD's", "本機時鐘與 OpenD 相差 {drift_s:+.1f} 秒"),
-    remedy=Remedy("timedatectl status"),
+    text=Words("this host's clock is {off_s:,.1f} s {way} OpenD's", "本機時鐘比 OpenD {way} {off_s:,.1f} 秒"),
+    remedy=Remedy(
+        "timedatectl status; sudo systemctl restart systemd-timesyncd",
+        "the second command sets it, unless another program such as chrony does",
+        "第二個命令會校正，除非時鐘由 chrony 等其他程式校正",
+    ),
     meaning=Words(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",
         "本機時鐘與 OpenD 有偏差；tick 仍用交易所時間",
