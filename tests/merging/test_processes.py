@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -38,14 +39,18 @@ def collected(root: Path, batches: list[list[TickRow]]) -> None:
 
 
 @contextmanager
-def running(verb: list[str], settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A verb as a process, ended with SIGTERM."""
+def running(
+    verb: list[str], settings: dict[str, str], log: Path, most_bytes: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A verb as a process, ended with SIGTERM. It may not write a file longer than `most_bytes`."""
     environment = {**os.environ, "METRICS_ADDR": "", **settings}
     with log.open("ab") as written:
         process = subprocess.Popen(
             [sys.executable, "-m", "hk_tick_collector", *verb], env=environment, stdout=written, stderr=written
         )
         try:
+            if most_bytes is not None:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
             yield process
         finally:
             with suppress(ProcessLookupError):
@@ -111,4 +116,28 @@ def test_the_union_of_two_publishers_survives_sigkill(tmp_path: Path) -> None:
         assert [row.seq for row in reader.ticks_by_key()] == [row[1] for row in whole]
         assert reader.gaps(only_open=True) == []
         assert reader.miscounted() == []
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+    """While files may not grow, the merge says so and keeps its place; then it goes on, and nothing is missing."""
+    whole = ticks(range(1, 9001))
+    collected(tmp_path / "a", [whole])
+    root, log = tmp_path / "merged", tmp_path / "log"
+    with NatsServers(tmp_path / "nats") as servers:
+        of_a = {"STREAM_URL": servers.url, "DATA_ROOT": str(tmp_path / "a"), "INSTANCE_ID": "a"}
+        merging = {**of_a, "DATA_ROOT": str(tmp_path / "none"), "INSTANCE_ID": "m"}
+        with running(["publish", "--since", DAY_NAME, "--once"], of_a, log) as sender:
+            assert sender.wait() == 0
+        with running(["merge", "--to", str(root)], merging, log, most_bytes=200_000) as merger:
+            until(lambda: state_of(root / "merge.json").get("trouble") == "file_size_limit", log)
+            assert rows_in(root) < len(whole)
+            resource.prlimit(merger.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            until(lambda: rows_in(root) == len(whole), log)
+            until(lambda: state_of(root / "merge.json").get("trouble") == "", log)
+    with MergedReader(path_of(root, DAY_NAME)) as reader:
+        assert [row.seq for row in reader.ticks_by_key()] == [row[1] for row in whole]
+        assert reader.gaps() == []
+        run = reader.ledger()[-1]
+        assert run.received == run.stored + run.duplicate
     assert "Traceback" not in log.read_text()

@@ -15,7 +15,7 @@ def test_a_frozen_disk_is_named_and_the_collector_recovers(begin: Begin) -> None
     """`status` and the log say that the disk is frozen and how to unfreeze it, and never advise a restart: ticks wait
     in memory and are all stored afterwards.
     """
-    trial = begin("--wait", symbols="20", rate=200)
+    trial = begin("--wait", "--within-window", symbols="20", rate=200)
     trial.runtime = trial.directory / "run"
     trial.runtime.mkdir()
     with disk_of_its_own(trial.directory / "disk", size_mb=256) as disk:

@@ -67,6 +67,22 @@ def test_from_the_calendar_to_the_cause(serve: Callable[..., Web], tab: Callable
     expect(page.locator(".part-figures")).to_contain_text("2026-11-20, over")
 
 
+def test_a_day_that_is_not_there_shows_nothing_but_that(serve: Callable[..., Web], tab: Callable[..., Page]) -> None:
+    """No empty figures, no commands for a day without data; once the day is there the page shows it by itself."""
+    web = serve()
+    web.live()
+    leave_day(web.data_root / f"{FINE}.db")
+    page = tab(f"{web.url}/days/{WRONG}")
+    expect(page.locator(".part-notice")).to_contain_text(f"There is no day {WRONG}")
+    expect(page.locator(".part-notice")).not_to_contain_text("from before")
+    expect(page.locator("#export-title")).to_be_hidden()
+    expect(page.locator("#timeline-title")).to_be_hidden()
+    leave_day(web.data_root / f"{WRONG}.db", missing=300)
+    expect(page.locator("#export-title")).to_be_visible()
+    expect(page.locator("#timeline-title")).to_be_visible()
+    expect(page.locator(".part-notice")).to_be_empty()
+
+
 def test_languages_and_sizes(serve: Callable[..., Web], tab: Callable[..., Page]) -> None:
     """Both pages on a phone and a desk: nothing is wider than the screen, and no serious finding of axe."""
     web = serve()

@@ -37,7 +37,7 @@ _NOBODY: Final = 2**32 - 1  # a login uid that was never set
 _ACCEPTED: Final = Words("{to}  accepted in {took_s:.1f} s{answer}", "{to}  已接收，{took_s:.1f} 秒{answer}")
 _REFUSED: Final = Words("{to}  FAILED after {took_s:.1f} s: {answer}", "{to}  失敗，{took_s:.1f} 秒：{answer}")
 _ALL_ACCEPTED: Final = Words(
-    "a message was accepted by each of {count} destinations: look whether it has arrived",
+    "{count} of {count} destinations accepted the message: look whether it has arrived",
     "{count} 個目的地均已接收：請看訊息是否送達",
 )
 _SOME_REFUSED: Final = Words(

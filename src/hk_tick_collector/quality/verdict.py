@@ -5,7 +5,7 @@ of the certificate, and none of them is absolute: the meaning of the sequence is
 
     complete      nothing shows that a tick is missing
     gaps_known    ticks are missing, and it is known which and how many
-    not_provable  something may be missing of which nobody knows
+    not_provable  not proven complete: ticks may be missing of which there is no trace
 
 A rule that is met gives the day at least its standing. A day never stands better here than in its certificate. The
 first rule in the order of the table that has the highest severity makes the line.
@@ -37,6 +37,11 @@ COMPLETE: Final = "complete"
 GAPS_KNOWN: Final = "gaps_known"
 NOT_PROVABLE: Final = "not_provable"
 STANDINGS: Final = (COMPLETE, GAPS_KNOWN, NOT_PROVABLE)  # each is worse than the one before
+STANDING_WORDS: Final = {
+    COMPLETE: Words("nothing shows that a tick is missing", "沒有跡象顯示欠缺任何 tick"),
+    GAPS_KNOWN: Words("ticks are missing; which and how many is known", "欠缺部分 tick；欠哪些、欠多少均已知"),
+    NOT_PROVABLE: Words("not proven complete", "未能證實齊全"),
+}
 
 USABLE_SHARE: Final = 0.99  # of the ticks of a day; less is critical
 LEAST_UNPROVED: Final = 0.1  # of the symbols without any evidence; more is a warning

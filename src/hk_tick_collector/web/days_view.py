@@ -124,7 +124,8 @@ class DaysView:
                 failed_ms = 0
             except CollectorError as error:
                 failed_ms = failed_ms or clock.now_ms()
-                parts, pause_s = {"notice": self._failure(error, failed_ms, lang)}, _AGAIN_S
+                notice = self._failure(error, failed_ms, lang, is_old=bool(sent.keys() - {"notice"}))
+                parts, pause_s = {"notice": notice}, _AGAIN_S
             changed = {name: text for name, text in parts.items() if sent.get(name) != text}
             sent |= changed
             frame = {"about": {"time": f"{market.hkt(clock.now_ms()):%H:%M:%S}"}, "parts": changed}
@@ -209,7 +210,7 @@ class DaysView:
             self._rendered.popitem(last=False)
         return kept[1]
 
-    def _failure(self, error: CollectorError, since_ms: int, lang: str) -> str:
+    def _failure(self, error: CollectorError, since_ms: int, lang: str, *, is_old: bool) -> str:
         is_command = remedies.is_command(error.hint) or error.hint.startswith("sudo ")
         return self._pages.text(
             "symbol/failure.html",
@@ -218,6 +219,7 @@ class DaysView:
             error=error,
             is_command=is_command,
             since=f"{market.hkt(since_ms):%H:%M:%S}",
+            is_old=is_old,
         )
 
     def _text(self, name: str, lang: str, **values: Any) -> str:

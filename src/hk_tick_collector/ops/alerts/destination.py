@@ -156,8 +156,8 @@ def _open(name: str, place: int, url: str, seconds: float) -> Destination:
     if service is None:
         raise UsageError(
             f"{name}: URL {label} is not supported by Apprise",
-            hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C or"
-            " mailtos://USER:PASSWORD@HOST (docs/alerts.md)",
+            hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C,"
+            " mailtos://USER:PASSWORD@HOST, or jsons://HOST/PATH for a server of your own (docs/alerts.md)",
         )
     return Destination(label, url, service, seconds)
 

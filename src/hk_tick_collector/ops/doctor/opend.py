@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.opend import refusals
 from hk_tick_collector.ops.findings import remedies
-from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT
+from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT, drift_way
 from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
 
@@ -112,7 +112,7 @@ def _clock(answers: Answers, drift_warn_s: float) -> Check:
     drift_s = answers.drift_s
     if drift_s is None:
         return not_checked("OpenD's clock", Words("OpenD gave no time", "OpenD 沒有提供時間"))
-    text = CLOCK_DRIFT.text.filled(drift_s=drift_s)
+    text = CLOCK_DRIFT.text.filled(off_s=abs(drift_s), way=drift_way(drift_s))
     if abs(drift_s) > drift_warn_s:
         return warning("OpenD's clock", text, "timedatectl status; sudo systemctl restart systemd-timesyncd")
     return ok("OpenD's clock", text)

@@ -55,6 +55,11 @@ def times(count: int) -> Words:
     return Words("once" if count == 1 else f"{count:,} times", f"{count:,} 次")
 
 
+def symbols(count: int) -> Words:
+    """`1 symbol`, `4 symbols`."""
+    return Words("1 symbol" if count == 1 else f"{count:,} symbols", f"{count:,} 隻股票")
+
+
 def more(count: int) -> Words:
     """` (and 3 more)`, or empty for 0."""
     return Words(f" (and {count} more)", f"（另有 {count} 項）") if count > 0 else NO_WORDS
