@@ -58,7 +58,7 @@ class Trial:
         self._began_s = time.monotonic()
         place = directory / name
         place.mkdir(parents=True)
-        self.cluster = Cluster(place, market._replace(seed=seed), self.seed, layout)
+        self.cluster = Cluster(place, market._replace(seed=seed), layout)
         self.say(f"seed {seed}, {market.seconds:g} s of {market.rate:g} ticks/s")
 
     def __enter__(self) -> Self:

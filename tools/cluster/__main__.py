@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     market = Market(seconds=options.seconds, seed=number, rate=options.rate)
     print("hosts a, b: simulated OpenD, run, publish, nats-server; c: merge, nats-server")
     print(f"files: {options.directory}/; the same again: SEED={number}", flush=True)
-    with Cluster(directory, market, seed) as cluster:
+    with Cluster(directory, market) as cluster:
         whole = Show(cluster, options.seconds, seed).run()
     print("try:")
     print(f"  export DATA_ROOT={options.directory}/c/merged")

@@ -14,7 +14,6 @@ from .nodes import CLIENT_PORT, Node
 from .process import CAP_S, wait_until
 
 if TYPE_CHECKING:
-    import random
     from pathlib import Path
     from types import TracebackType
 
@@ -56,11 +55,11 @@ class Layout(NamedTuple):
 class Cluster:
     """A context manager: nothing runs any more when it is left."""
 
-    def __init__(self, directory: Path, market: Market, seed: random.Random, layout: Layout | None = None) -> None:
+    def __init__(self, directory: Path, market: Market, layout: Layout | None = None) -> None:
         self.directory = directory
         self.market = market = market._replace(day=market.day or last_weekday())
         self.layout = layout = layout or Layout()
-        network = layout.network or free_network(seed)
+        network = layout.network or free_network()
         addresses = {name: f"{network}.{number}" for number, name in enumerate((*SOURCES, MERGER), 1)}
         self.addresses = addresses
         self.servers = layout.servers

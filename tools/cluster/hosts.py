@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,7 +19,6 @@ from hk_tick_collector.store.query import DayReader, path_of
 from .process import Process, wait_until
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -240,14 +240,15 @@ def rows_of(root: Path, day: str) -> int:
         return 0
 
 
-def free_network(seed: random.Random) -> str:
+def free_network() -> str:
     """The first three bytes of addresses on loopback where nobody listens on our ports, for example `127.80.12`.
 
     The whole of 127.0.0.0/8 is on loopback, so every host has its own address and the usual ports. Outgoing connections
-    come from 127.0.0.1 and take none of them.
+    come from 127.0.0.1 and take none of them. Chance, not the seed of a trial: another one may run beside it.
     """
+    chance = random.SystemRandom()
     for _ in range(100):
-        network = f"127.{seed.randrange(64, 128)}.{seed.randrange(1, 255)}"
+        network = f"127.{chance.randrange(64, 128)}.{chance.randrange(1, 255)}"
         try:
             for last in (1, 2, 3):
                 with socket.create_server((f"{network}.{last}", 4222)):
