@@ -312,6 +312,7 @@ make_settings() {
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
         choose_language
         [ -z "$CHOSEN_LANG" ] || act sed -i "s/^#OPERATOR_LANG=.*/OPERATOR_LANG=$CHOSEN_LANG/" $ENV_FILE
+        has_role collector || act sed -i 's/^FUTU_SYMBOLS=/#&/' $ENV_FILE # without it `status` judges the union
         ! has_role merge || act sed -i "s|^#MERGE_ROOT=.*|MERGE_ROOT=$MERGED_DIR|" $ENV_FILE
     elif $FOREIGN; then
         say "settings $ENV_FILE: kept, with its owner and mode until it is taken over"

@@ -215,8 +215,16 @@ def test_the_operators_language_is_written_into_new_settings(
 @pytest.mark.parametrize(
     ("roles", "done_for", "not_done"),
     [
-        ("collector", ["enable --quiet --now hk-tick-collector-snapshot.timer"], ["hk-nats.conf", "HK-merged"]),
-        ("merge", ["-m 0750 /data/sqlite/HK-merged", "MERGE_ROOT=/data/sqlite/HK-merged"], ["--now hk-", "nats.conf"]),
+        (
+            "collector",
+            ["enable --quiet --now hk-tick-collector-snapshot.timer"],
+            ["hk-nats.conf", "HK-merged", "FUTU_SYMBOLS"],
+        ),
+        (
+            "merge",
+            ["-m 0750 /data/sqlite/HK-merged", "MERGE_ROOT=/data/sqlite/HK-merged", "FUTU_SYMBOLS=/#&/"],
+            ["--now hk-", "nats.conf"],
+        ),
         ("nats", ["useradd --system --gid hk-nats", "/etc/hk-nats/nats.conf"], ["--now hk-", "HK-merged"]),
     ],
 )
