@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.merging.feeds import DAY, NOW_MS, at, part, tick, ticks
 
-from hk_tick_collector import market
+from hk_tick_collector import cli, market
 from hk_tick_collector.merging.days import MergedDays
 from hk_tick_collector.merging.parts import CAUSE_NO_SOURCE, Part, StartOverError
 from hk_tick_collector.model import Tick
@@ -219,3 +220,17 @@ def test_a_merged_day_is_an_ordinary_day_file(days: MergedDays) -> None:
     days.close(DAY, at(1))
     assert seal(days.path(DAY), NOW_MS, StoreOptions())
     assert {path.name for path in days.root.iterdir()} == {f"{market.day_name(DAY)}.db"}
+
+
+def test_gaps_names_the_witness(
+    days: MergedDays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verb says who filled a gap of a merged day, in the table and as JSON."""
+    store(days, [part("a", [*range(1, 6), *range(9, 11), *range(13, 15)])], 1)
+    store(days, [part("host-2", range(6, 9))], 2)
+    monkeypatch.setenv("DATA_ROOT", str(days.root))
+    assert cli.main(["gaps", "--day", market.day_name(DAY)]) == 0
+    assert "no_source, host-2 had it" in capsys.readouterr().out
+    assert cli.main(["gaps", "--day", market.day_name(DAY), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["gaps"]
+    assert [(gap["status"], gap.get("witness")) for gap in found] == [("healed", "host-2"), ("open", None)]

@@ -155,7 +155,7 @@ def test_equal_sums_ask_for_nothing(servers: NatsServers, root: Path) -> None:
 
 
 def test_messages_that_expired_are_asked_for(servers: NatsServers, root: Path) -> None:
-    """The merge was away for longer than the stream keeps: what it did not read, it asks the collectors for."""
+    """The merge was away for longer than the stream keeps: it asks for what it did not read, and for days it missed."""
 
     async def run() -> None:
         a = await publisher(servers, "a")
@@ -167,11 +167,13 @@ def test_messages_that_expired_are_asked_for(servers: NatsServers, root: Path) -
         config = (await engine.info(a.connection))["config"]  # type: ignore[index]
         await engine.ask(a.connection, "STREAM.UPDATE.HK_TICKS", {**config, "max_msgs": 2})
         await engine.ask(a.connection, "STREAM.UPDATE.HK_TICKS", {**config, "max_msgs": -1})
-        async with merging(servers, root) as (_, status):
-            await until(lambda: status.asked_again == 1)
+        tuesday_ms = market.day_start_ms(DAY + 4) + 12 * 3_600_000
+        async with merging(servers, root, lambda: tuesday_ms) as (_, status):
+            await until(lambda: status.asked_again == 3)
             assert (status.expired, status.losses) == (1, 0)
-            (request,) = await a.again()
-            assert (request.source, request.day, request.symbols) == ("a", DAY_NAME, ())
+        requests = await a.again()
+        assert {(request.source, request.symbols) for request in requests} == {("a", ())}
+        assert sorted(request.day for request in requests) == [DAY_NAME, "20261123", "20261124"]
 
     play(run)
 
@@ -290,5 +292,25 @@ def test_a_file_that_cannot_be_written_stops_nothing_for_good(servers: NatsServe
             await until(lambda: status.stored == 10)
             assert status.trouble == ""
         assert stored(root) == ticks(range(1, 11))
+
+    play(run)
+
+
+def test_a_stream_made_anew_behind_a_connection_that_stays_is_noticed(servers: NatsServers, root: Path) -> None:
+    """Somebody removes the stream, and others refill it beyond our place before we ask for our last message."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await a.send(ticks(range(11, 21)))
+            await until(lambda: status.stored == 20)
+            await engine.ask(a.connection, "STREAM.DELETE.HK_TICKS")
+            b = await publisher(servers, "b")
+            for start in range(21, 71, 10):
+                await b.send(ticks(range(start, start + 10)))
+            await until(lambda: status.stored == 70, "what was sent below our place is not merged")
+            assert status.losses == 1
+        assert stored(root) == ticks(range(1, 71))
 
     play(run)

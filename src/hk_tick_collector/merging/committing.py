@@ -38,6 +38,7 @@ _LOG_EVERY_S: Final = 10.0
 _WHOLE_LINES: Final = 20  # rejected ticks that are logged whole, a minute
 _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
+_ASKED_DAYS: Final = 31  # collectors are asked for days that are not older
 _SEAL_EVERY_S: Final = 60.0
 _GIVE_UP_DAYS: Final = 7  # the age at which the stream has dropped a day: then it is sealed without its collectors
 
@@ -121,6 +122,27 @@ class Committing:
 
         def found() -> dict[str, dict[str, str]]:
             return {market.day_name(day): dict(union.sources(day)) for day in union.positions().unsealed}
+
+        return self._patiently(found)
+
+    def unread(self) -> tuple[list[str], set[str]]:
+        """The days of which messages may be missing, and the collectors that may have them. Raises GaveUpError.
+
+        They are the days that are not sealed, and the days after the newest one: this merge may have been away for all
+        of them.
+        """
+        union = self._opened().union
+
+        def found() -> tuple[list[str], set[str]]:
+            names = list_days(self._root)
+            days = list(union.positions().unsealed)
+            sources = {source for day in days for source in union.sources(day)}
+            if names:
+                newest, today = market.parse_day(names[-1]), market.day_number(self._now_ms())
+                sources |= union.sources(newest).keys()
+                after = range(max(newest + 1, today - _ASKED_DAYS), today + 1)
+                days += [day for day in after if market.is_weekday(day)]
+            return [market.day_name(day) for day in days], sources
 
         return self._patiently(found)
 

@@ -72,6 +72,7 @@ class MergeService:
         self._files = Background("files")
         self._requests = Requests()
         self._position: Position | None = None  # the last message that was read; what it brought is committed
+        self._expired_after: Position | None = None  # told once
         self._upkeep_s = self._anchor_s = self._ask_open_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
         self._notes = Notes(status, now_ms)
@@ -130,11 +131,20 @@ class MergeService:
         state = await self._state(connection)
         start = await self._start(connection, state)
         self._notes.connected(connection, self._position)
-        reader = OrderedReader(connection, start)
+        reader, consumers = OrderedReader(connection, start), 0
         expected = max(start, state.first_seq)
         try:
             while not self._stopping.is_set():
                 messages = await reader.read(_BATCH_MESSAGES, _WAIT_S)
+                is_new, consumers = reader.consumers != consumers, reader.consumers
+                if is_new or time.monotonic() - self._anchor_s > _ANCHOR_EVERY_S:
+                    # A consumer is of one stream. The one before may have been of a stream that was made anew since.
+                    state = await self._state(connection)
+                    if not await self._is_held(connection, state):
+                        await reader.close()
+                        reader, consumers = OrderedReader(connection, 1), 0
+                        expected = max(1, state.first_seq)
+                        continue
                 if messages:
                     if messages[0].seq > expected or messages[-1].seq - messages[0].seq >= len(messages):
                         await self._note_left_out(connection, expected, messages)
@@ -143,12 +153,6 @@ class MergeService:
                 else:
                     self._notes.behind(0)
                 await self._send_requests(connection)
-                if time.monotonic() - self._anchor_s > _ANCHOR_EVERY_S:
-                    state = await self._state(connection)
-                    if not await self._is_held(connection, state):
-                        await reader.close()
-                        reader = OrderedReader(connection, 1)
-                        expected = max(1, (await self._state(connection)).first_seq)
                 await self._upkeep()
         finally:
             await reader.close()
@@ -178,7 +182,8 @@ class MergeService:
         if held is Held.YES:
             return True
         if held is Held.EXPIRED:
-            if position.stream_seq + 1 < state.first_seq:
+            if position.stream_seq + 1 < state.first_seq and position != self._expired_after:
+                self._expired_after = position
                 await self._note_expired(position.stream_seq + 1, state.first_seq - 1)
             return True
         self._notes.lost(position, state)
@@ -200,10 +205,9 @@ class MergeService:
         await self._ask_all()
 
     async def _ask_all(self) -> None:
-        """Asks every known collector for every day that is not sealed."""
-        unsealed = await self._in_thread(self._committing.unsealed)
-        sources = {source for of_day in unsealed.values() for source in of_day} | set(self._status.sources)
-        self._requests.want_all(sources, unsealed)
+        """Asks every known collector for every day of which messages may be missing."""
+        days, sources = await self._in_thread(self._committing.unread)
+        self._requests.want_all(sources | self._status.sources.keys(), days)
 
     # --- messages ---
 
