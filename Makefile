@@ -91,7 +91,7 @@ bench: $(VENV)/.dev  ## every figure beside its limit, in sixteen minutes; leave
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
-	@$(if $(ARGS),,$(BIN)/python -X dev tests/reliability/soak.py --cluster)
+	@$(if $(ARGS),,tools/debian_packages.sh nftables libfaketime; $(BIN)/python -X dev tests/reliability/soak.py --cluster)
 
 comma := ,
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
