@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tools.cluster.hosts import Market
 
 _MARKET_S: Final = 240.0  # how much longer a market may take on a machine that does other work as well
-_SETTLE_S: Final = 120.0  # ends a trial whose union does not become whole; the engine may need half a minute to elect
+_SETTLE_S: Final = 300.0  # ends a trial whose union does not become whole; nothing is judged by it
 _PAUSE_S: Final = (0.5, 3.0)
 
 
