@@ -119,7 +119,7 @@ def test_a_mute_is_written_listed_and_ended(alerts: Verb) -> None:
     assert done.stdout.splitlines()[0].startswith("muted  opend_away until ")
     assert "the service does not run; it will read it at its start" in done.stdout
     assert "status, metrics and the log show muted findings as before" in done.stdout
-    assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m").returncode == 0
+    assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m", "all").returncode == 0
     assert [(each["code"], each["until_ms"] - each["from_ms"]) for each in alerts.mutes] == [
         ("opend_away", 7_200_000),
         ("all", 1_800_000),
@@ -130,9 +130,10 @@ def test_a_mute_is_written_listed_and_ended(alerts: Verb) -> None:
     assert json.loads(alerts("--json").stdout)["mutes"][0]["finding"] == "all"
     assert alerts("--unmute", "opend_away").returncode == 0
     assert [each["code"] for each in alerts.mutes] == ["all"]
-    done = alerts("--unmute")
-    assert done.stdout.splitlines()[0] == "nothing is muted"
-    assert alerts.mutes == []
+    for words in (["--unmute"], ["--unmute", "all"]):
+        assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m").returncode == 0
+        assert alerts(*words).stdout.splitlines()[0] == "nothing is muted"
+        assert alerts.mutes == []
 
 
 def test_what_is_open_and_when_it_was_sent(alerts: Verb) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.ops.findings import health
-from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
 
 from .digest import DigestClock, DigestFacts, digest
 from .failed_service import FAILURES_NAME, failures_locked, keep_failures, read_failures, runs_again
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .options import AlertOptions
 
 MEMORY_NAME: Final = ".alerts.json"
+_MOST_BYTES: Final = 2**20
 STOP_S: Final = 1.0  # how long a stop waits for queued messages
 _LOG_EVERY_S: Final = 60.0
 _RUNS_MS: Final = 60_000  # the service runs again once a run has lasted so long
@@ -202,7 +203,7 @@ class Alerter:
 def recall(path: Path) -> Memory:
     """The memory that an earlier run saved; empty if there is no valid file."""
     try:
-        return Memory.from_json(path.read_text("utf-8"))
+        return Memory.from_json(read_small(path, _MOST_BYTES).decode())
     except FileNotFoundError:
         return Memory({}, [])
     except (OSError, ValueError) as error:
