@@ -38,6 +38,9 @@ _WAITS_MS: Final = (0, 600_000, 1_800_000)  # before the first, the second, and 
 _QUIET_MS: Final = 3_600_000  # after so long without an end the next one is told at once
 _AS_OF: Final = Words("ended {how} at {at}{times}", "結束方式：{how}，時間 {at}{times}")
 _TIMES: Final = Words("; {count} ends since the last notice", "；上次通知之後共結束 {count} 次")
+_FAILED_AT: Final = Words(
+    "failed at {at}; its timer starts it again at its next time", "失敗時間 {at}；計時器到下次時間會再啟動"
+)
 _LOG: Final = Words("last log lines:", "最後的日誌：")
 _NEXT: Final = Words("next: {command}", "下一步：{command}")
 _BACK: Final = Words(
@@ -169,11 +172,23 @@ def notice(
     times = _TIMES.filled(count=count) if count > 1 else Words("", "")
     as_of = _AS_OF.filled(how=ending.words(), at=market.moment_text(failures.last_end_ms), times=times).of(lang)
     command = [_NEXT.filled(command=finding.remedy).of(lang)] if finding.remedy else []
-    told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
-    body = [finding.words.of(lang), as_of, *command, *([_LOG.of(lang), *told] if told else [])]
+    body = [finding.words.of(lang), as_of, *command, *_last_lines(log_lines, lang)]
     is_critical = finding.severity is Severity.CRITICAL or failures.notices > 0
     kind = Kind.CRITICAL if is_critical else Kind.WARNING
     return Message(kind, finding.code, title_of(instance, kind, finding.code, lang), "\n".join(body))
+
+
+def job_notice(finding: Finding, now_ms: int, log_lines: Sequence[str], instance: str, lang: str) -> Message:
+    """The message about a daily job that has failed: which, when, what to type, the last lines of its log."""
+    at, command = market.moment_text(now_ms), _NEXT.filled(command=finding.remedy).of(lang)
+    body = [finding.words.of(lang), _FAILED_AT.filled(at=at).of(lang), command, *_last_lines(log_lines, lang)]
+    title = title_of(instance, Kind.WARNING, finding.code, lang)
+    return Message(Kind.WARNING, finding.code, title, "\n".join(body))
+
+
+def _last_lines(log_lines: Sequence[str], lang: str) -> list[str]:
+    told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
+    return [_LOG.of(lang), *told] if told else []
 
 
 def trial(instance: str, lang: str) -> Message:
