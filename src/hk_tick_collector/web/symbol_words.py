@@ -58,7 +58,6 @@ SYMBOL_WORDS: Final[dict[str, Words]] = {
     "away_span": Words("no connection to OpenD", "沒有連接 OpenD"),
     "by": Words("Chart: ", "圖表："),
     "last_ticks": Words("Last ticks", "最新成交"),
-    "archived_ticks": Words("The ticks of an archived day are not listed here:", "已歸檔日子的 tick 不在此列出："),
     "time": Words("time", "時間"),
     "price_column": Words("price", "價格"),
     "shares": Words("shares", "股數"),
