@@ -136,7 +136,7 @@ def test_a_daily_job_that_fails_is_told_each_time(
 ) -> None:
     """A warning with its log and the command that starts it again; ends of the service are not touched by it."""
     there, unit, now_ms = receiver(), f"hk-tick-collector-{job}", time.time_ns() // 1_000_000
-    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{TIMES}", "OPERATOR_LANG=zh-Hant")
+    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{PATIENT}", "OPERATOR_LANG=zh-Hant")
     for _ in range(2):
         done = cli("alerts", "--failed", f"{unit}.service", "--env-file", str(path))
         assert done.returncode == 0, done.stderr
