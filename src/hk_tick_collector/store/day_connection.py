@@ -241,7 +241,8 @@ def _check_file(path: Path) -> None:
         days = list_days(path.parent) if path.parent.is_dir() else []
         raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
     except OSError as error:
-        raise StoreError(f"cannot access {path} ({error.strerror})", hint=_NO_RIGHT) from error
+        hint = _NO_RIGHT if isinstance(error, PermissionError) else f"ls -l {quote_word(str(path))}"
+        raise StoreError(f"cannot access {path} ({error.strerror})", hint=hint) from error
     if not stat.S_ISREG(mode):
         raise no_file_here(path, mode)
     demand_files_beside(path)

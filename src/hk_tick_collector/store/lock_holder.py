@@ -29,6 +29,8 @@ def day_holder(path: Path) -> Holder | None:
 
     It opens the file for reading for a moment and does not wait. Call it for a file that was just found locked.
     """
+    if not path.is_file():  # opening a FIFO would wait for another process
+        return None
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error:

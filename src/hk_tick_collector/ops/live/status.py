@@ -10,9 +10,8 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
@@ -25,6 +24,8 @@ _DAY: Final = re.compile(r"([0-9]{8})?")
 STATUS_NAME: Final = "status.json"
 RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # set by systemd, see the unit
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: later times are invalid
+_LONGEST_S: Final = _LATEST_MS // 1000  # no two clocks differ by more
+_TIMES: Final = frozenset({"alerts_muted", "alerts_failing"})  # their values are times, as are those of names in `_ms`
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,21 +273,28 @@ def _is_number(value: object) -> bool:
     return type(value) is int and abs(value) < 2**63
 
 
+def _is_time(value: object) -> bool:
+    """A time that has a date: UTC epoch ms before the year 2100."""
+    return type(value) is int and 0 <= value < _LATEST_MS
+
+
 def _fits(name: str, value: object, declared: str) -> bool:
     """Whether a value is valid for a field of this name and type: later readers rely on this check."""
     kind, _, optional = declared.partition(" | ")
     if value is None:
         return optional == "None"
+    is_whole = _is_time if name.endswith("_ms") or name in _TIMES else _is_number
     match kind:
         case "int":
-            return _is_number(value) and (not name.endswith("_ms") or 0 <= cast("int", value) < _LATEST_MS)
+            return is_whole(value)
         case "float":
-            return _is_number(value) or (type(value) is float and isfinite(value) and abs(value) < 2**63)
+            most = _LONGEST_S if name == "drift_s" else 2**63  # dates are made from a drift
+            return (_is_number(value) or type(value) is float) and -most < value < most  # type: ignore[operator]
         case "dict[str, str]" | "dict[str, int]":
-            is_good = _is_text if "str]" in kind else _is_number
+            is_good = _is_text if "str]" in kind else is_whole
             return isinstance(value, dict) and all(map(_is_text, value)) and all(map(is_good, value.values()))
         case "list[int]":
-            return isinstance(value, list) and all(map(_is_number, value))
+            return isinstance(value, list) and all(map(is_whole, value))
         case "list[str]":
             return isinstance(value, list) and all(map(_is_text, value))
         case "bool":
