@@ -16,13 +16,19 @@ from hk_tick_collector.errors import UsageError
 from .predecessor import became
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _MAX_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # systemd ignores other names
 _BLANKS: Final = " \t"  # the blanks for systemd; Python's strip() would also remove form feeds and non-breaking spaces
 _QUOTED: Final = re.compile(r"\"[^\"\\\x00-\x1f\x7f]*\"|'[^'\\\x00-\x1f\x7f]*'")  # systemd reads these the same way
+_MEANT: Final = re.compile(r"(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)")
 _NONCHARACTER: Final = re.compile("[\ufdd0-\ufdef]")
+
+
+class UnacceptedBytesError(UsageError):
+    """The file has bytes that systemd refuses or misreads."""
 
 
 class Variable(NamedTuple):
@@ -36,7 +42,8 @@ class Variable(NamedTuple):
 def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
     """The variables of a settings file in order, and an error with `path:line` for each line that is not accepted.
 
-    Raises UsageError for a file that cannot be read or is not a settings file.
+    Raises UsageError for a file that cannot be read or is not a settings file, UnacceptedBytesError for bytes that
+    make systemd misread it.
     """
     variables: dict[str, Variable] = {}
     faults: list[UsageError] = []
@@ -56,7 +63,29 @@ def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
     return list(variables.values()), faults
 
 
+def meant_variables(path: Path, accepted: Iterable[Variable]) -> list[Variable]:
+    """The accepted variables of a settings file, and those that its other lines probably mean.
+
+    They are only for telling the user what else is wrong in the file: nothing may be done with their values.
+    """
+    variables = {variable.name: variable for variable in accepted}
+    lines = _bytes(path).decode("utf-8-sig", "replace").replace("\0", "").split("\n")
+    for number, line in enumerate(lines, 1):
+        if match := _MEANT.fullmatch(line.strip()):
+            variables.setdefault(match["name"], Variable(match["name"], match["value"].strip("\"'"), number))
+    return list(variables.values())
+
+
 def _text(path: Path) -> str:
+    data = _bytes(path)
+    if unreadable := _fault_of_bytes(data):
+        position, fault, remedy = unreadable
+        line = data.count(b"\n", 0, position) + 1
+        raise UnacceptedBytesError(f"{path}:{line}: {fault}", hint=remedy)
+    return data.decode()
+
+
+def _bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a directory, not a settings file", hint="name the .env file itself")
@@ -69,11 +98,7 @@ def _text(path: Path) -> str:
         raise UsageError(f"cannot read settings file {path} ({error.strerror})", hint=hint) from error
     if len(data) > _MAX_BYTES:
         raise UsageError(f"{path} is larger than 1 MiB, so it is not a settings file", hint="name the .env file itself")
-    if unreadable := _fault_of_bytes(data):
-        position, fault, remedy = unreadable
-        line = data.count(b"\n", 0, position) + 1
-        raise UsageError(f"{path}:{line}: {fault}", hint=remedy)
-    return data.decode()
+    return data
 
 
 def _fault_of_bytes(data: bytes) -> tuple[int, str, str] | None:
