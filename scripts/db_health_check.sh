@@ -28,11 +28,6 @@ cleaner=$!
 trap 'code=$?; exec >&-; wait "$cleaner" 2>/dev/null; exit "$code"' EXIT
 
 LAG_WARN_S=60
-# The settings of the same names, if they are in the environment.
-LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300} LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
-DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
-[[ $LAG_CRITICAL_S =~ ^[1-9][0-9]*$ ]] || LAG_CRITICAL_S=300
-[[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
 LOCK_CRITICAL_S=60 # waiting this long for a lock is critical, as in `status`
@@ -85,21 +80,21 @@ quoted() { printf '%q' "$1"; }
 is_pid() { [[ $1 =~ ^[1-9][0-9]{0,9}$ ]]; }
 is_number() { [[ $1 =~ ^-?[0-9]{1,17}$ ]]; }
 
-# DATA_ROOT: from the environment, .env in this directory or the installed .env, else the default. Root reads only
+# setting NAME DEFAULT: from the environment, .env in this directory or the installed .env, else the default. Root reads only
 # the installed one.
-data_root() {
+setting() {
   local file line=""
-  [[ -n ${DATA_ROOT:-} ]] && { echo "$DATA_ROOT"; return; }
+  [[ -n ${!1:-} ]] && { echo "${!1}"; return; }
   for file in ./.env "$INSTALLED/.env"; do
     [[ $file == ./.env && $EUID -eq 0 && $PWD != "$INSTALLED" ]] && continue
     if [[ -r $file ]]; then
-      line=$(sed -n 's/^[[:space:]]*DATA_ROOT=//p' "$file" | tail -n 1)
+      line=$(sed -n "s/^[[:space:]]*$1=//p" "$file" | tail -n 1)
       line=${line%"${line##*[![:space:]]}"}
       [[ $line == \"*\" || $line == \'*\' ]] && line=${line:1:-1}
       break
     fi
   done
-  echo "${line:-/data/sqlite/HK}"
+  echo "${line:-$2}"
 }
 
 # Whether a collector holds the lock of this DATA_ROOT. It reads the kernel's list of locks, and takes no lock itself.
@@ -435,7 +430,7 @@ main() {
     found 1 "$dropped received ticks were dropped" "sudo journalctl -u hk-tick-collector --no-pager | grep ticks_dropped | tail"
   ((wal_bytes > WAL_LARGE_BYTES)) &&
     found 1 "the WAL has $((wal_bytes / 1048576)) MB: a reader holds it" "sudo lsof $(quoted "$path-wal")"
-  if ((free_mb < DISK_MIN_FREE_MB / 4)); then
+  if ((free_mb * 4 < DISK_MIN_FREE_MB)); then
     found 2 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
   elif ((free_mb < DISK_MIN_FREE_MB)); then
     found 1 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
@@ -556,7 +551,11 @@ command -v sqlite3 >/dev/null || finish 2 "there is no sqlite3 on this host" "su
 
 now_s=$(date +%s)
 today=$(at "$now_s" %Y%m%d)
-given=${1:-$(data_root)/$today.db}
+given=${1:-$(setting DATA_ROOT /data/sqlite/HK)/$today.db}
+LAG_CRITICAL_S=$(setting LAG_CRITICAL_SEC 300) LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
+DISK_MIN_FREE_MB=$(setting DISK_MIN_FREE_MB 2048)
+[[ $LAG_CRITICAL_S =~ ^[1-9][0-9]{0,9}$ ]] || LAG_CRITICAL_S=300
+[[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]{0,9}$ ]] || DISK_MIN_FREE_MB=2048
 path=$(realpath -ms -- "$given")
 directory=$(dirname "$path") name=$(basename "$path")
 [[ $name =~ ^([0-9]{8})(\.snapshot)?\.db$ ]] || usage "$given has not the name of a day file"
