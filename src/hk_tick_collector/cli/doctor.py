@@ -119,7 +119,7 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
         remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
         yield failure("settings", Words(str(no_symbols), "FUTU_SYMBOLS 沒有股票"), remedy)
     elif told := loaded.told(3):
-        yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
+        yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS, urgent=bool(loaded.bad_symbols))
     else:
         count = f"{len(settings.symbols):,}"
         text = Words(
@@ -207,6 +207,7 @@ def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
             drift_warn_s=drift_warn_s,
             today=day,
             reported=live.trouble if live and live.connected else None,
+            refused=live.refused if live and live.connected else None,
         )
     )
 

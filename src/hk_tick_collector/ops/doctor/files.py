@@ -306,9 +306,11 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     if space.f_files and not space.f_favail:
         return failure(name, Words("no inode is left", "inode 已用盡"), f"df -i {shlex.quote(str(data_root))}")
     if free // _MIB < min_free_mb:
-        worst = failure if free // _MIB < min_free_mb / 4 else warning
         limit = Words("{text}, DISK_MIN_FREE_MB is {limit_mb:,}", "{text}，DISK_MIN_FREE_MB 為 {limit_mb:,}")
-        return worst(name, limit.filled(text=text, limit_mb=min_free_mb), remedy)
+        text = limit.filled(text=text, limit_mb=min_free_mb)
+        if free // _MIB < min_free_mb / 4:
+            return failure(name, text, remedy)
+        return warning(name, text, remedy, urgent=True)
     if not largest:
         untold = Words(
             "{text}; no earlier day shows how much space a day takes", "{text}；沒有較早的日子可估計每日用量"
@@ -321,7 +323,7 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     days_left = (free - min_free_mb * _MIB) // largest
     words = enough.filled(text=text, count=len(days), largest_mb=max(1, largest // _MIB), left=days_left)
     if days_left < _RECENT_DAYS:
-        return (failure if days_left < 1 else warning)(name, words, remedy)
+        return failure(name, words, remedy) if days_left < 1 else warning(name, words, remedy, urgent=True)
     return ok(name, words)
 
 
