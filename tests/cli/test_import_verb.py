@@ -168,7 +168,7 @@ def test_rows_that_are_no_ticks_are_kept_apart(cli: Cli, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for told in (
         "5 of 15 rows imported",
-        "1 were already there",
+        "1 are duplicates of stored ticks",
         "2 without a sequence, in the table ticks_without_seq",
         "3 with values of another type",
         "1 of another day",
@@ -215,7 +215,7 @@ def test_a_day_of_ours_gets_the_missing_ticks(cli: Cli, root: Path) -> None:
     done = cli("import", str(old))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"4 of 7 rows added to {path}" in done.stdout
-    assert "2 were already there; 1 contradict" in done.stdout
+    assert "2 are duplicates of stored ticks; 1 contradict" in done.stdout
     assert ours(path) == [*theirs[:4], *mine]
     assert old.exists()
     assert f"{DAY}: no gap" in cli("gaps", "--day", DAY).stdout

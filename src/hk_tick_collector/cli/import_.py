@@ -163,7 +163,7 @@ def _line(path: Path, target: Path, kept: Path, result: Imported, took_s: float)
     verb = "added" if result.merged else "imported"
     parts = [f"{result.stored:,} of {result.rows:,} rows {verb} to {target}, checked row by row in {took_s:.1f} s"]
     if result.duplicate:
-        parts.append(f"{result.duplicate:,} were already there")
+        parts.append(f"{result.duplicate:,} are duplicates of stored ticks")
     parts += [f"{rows:,} {_WORDS.get(cause, cause)}" for cause, rows in sorted(result.beside.items())]
     if any(cause != predecessor.WITHOUT_SEQ for cause in result.beside):
         parts.append("rows that are not valid ticks are in the table rows_not_imported")

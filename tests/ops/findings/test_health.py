@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector.model import Reconciled
+from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.health import Limits, Severity, check, check_totals, lag_s, summary
 
 if TYPE_CHECKING:
@@ -137,6 +138,15 @@ def test_each_problem_gives_its_own_finding(
 def test_past_or_normal_events_are_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """A connection that is back, an event older than a quarter of an hour, a disk that is slow for a moment."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
+
+
+@pytest.mark.parametrize(("slow", "remedy"), [(0, ""), (2, ""), (3, remedies.SLOW_DISK)])
+def test_a_disk_that_was_frozen_needs_no_command(make_status: MakeStatus, slow: int, remedy: str) -> None:
+    """For a minute after the thaw: it was frozen, it writes again. A disk that is still slow has to be looked at."""
+    waits = {"disk_wait_max_s": 40.0, "disk_waits": 40 + slow, "disk_waits_frozen": 40}
+    (finding,) = check(make_status(**waits), NOW_MS, LIMITS)
+    assert (finding.code, finding.remedy) == ("writer_slow_disk", remedy)
+    assert ("was frozen" in finding.text, "曾被凍結" in finding.zh) == (not remedy, not remedy)
 
 
 def test_recent_events_are_named(make_status: MakeStatus) -> None:

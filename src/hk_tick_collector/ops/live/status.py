@@ -186,6 +186,7 @@ class LiveStatus:
     disk_wait_max_s: float = 0.0  # the longest such wait seen within the last minute
     disk_frozen: bool = False  # it waits for a frozen file system
     disk_waits: int = 0  # the number of seconds in which a wait was seen
+    disk_waits_frozen: int = 0  # of these, those in which the file system was frozen
     descriptors: int | None = None  # open descriptors; the limit itself if none is left
     descriptors_limit: int | None = None
 
