@@ -42,6 +42,7 @@ APPLICATION_ID=1212896323 # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
 INSTALLED=/opt/futu_tick_downloader
 START="sudo systemctl start hk-tick-collector"
+RESTART="sudo systemctl restart hk-tick-collector"
 JOURNAL="sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 LAST_LINES="sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
 TAKE_BACK="echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
@@ -206,15 +207,21 @@ how_to_start() {
   esac
 }
 
-# Which process holds the lock that the writer waits for, and how to end it: by its pid if the live state has it.
-holder() {
-  local pid=${live[writer_holder_pid]:-} command user
-  is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
-  user=$(stat -c %U "/proc/$pid" 2>/dev/null)
-  command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
+# process PID: its number, user and command in words.
+process() {
+  local command user
+  user=$(stat -c %U "/proc/$1" 2>/dev/null)
+  command=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline")
   command=${command%"${command##*[! ]}"}
   ((${#command} <= 80)) || command=${command:0:77}...
-  echo ", locked by pid $pid${user:+ ($user${command:+: $command})}; end that process; writing resumes by itself"
+  echo "pid $1${user:+ ($user${command:+: $command})}"
+}
+
+# Which process holds the lock that the writer waits for, and how to end it: by its pid if the live state has it.
+holder() {
+  local pid=${live[writer_holder_pid]:-}
+  is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
+  echo ", locked by $(process "$pid"); end that process; writing resumes by itself"
 }
 
 end_holder() {
@@ -285,6 +292,23 @@ collector_pid() {
   awk -v file=":$(stat -c %i "$directory/.collector.lock" 2>/dev/null)" '$2 == "FLOCK" && index($6, file) { print $5 }' /proc/locks
 }
 
+# Another process that has the file open: the holder of a lock that SQLite takes; nothing if there is none.
+opened_by() {
+  awk -v shm=":$(stat -c %i "$path-shm" 2>/dev/null || echo none):" -v file=":$(stat -c %i "$path"):" -v own="$asked" \
+    '$2 == "POSIX" && $5 != own && (index($6 ":", shm) || index($6 ":", file)) { print $5; exit }' /proc/locks
+}
+
+# The verdict for a file of the predecessor: the same words as `status`.
+finish_predecessors() {
+  local pid import
+  import="sudo hk-tick-collector import $(quoted "$path")"
+  pid=$(opened_by)
+  is_pid "$pid" || finish 1 "$path is a day file of the predecessor" "$import"
+  grep -qsx "0::/system.slice/hk-tick-collector.service" "/proc/$pid/cgroup" &&
+    finish 1 "$path is a day file of the predecessor, open in $(process "$pid")" "$RESTART; $import"
+  finish 1 "$path is a day file of the predecessor, open in $(process "$pid")" "sudo kill -TERM $pid; $import"
+}
+
 # Whether a thread of a process waits inside the kernel, as for a disk that does not answer.
 disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/stat; }
 
@@ -299,12 +323,13 @@ finish_hanging() {
 
 # Reads the answer of `ask` into `answer`. It never waits for the end of that process: a process that waits for a disk inside
 # the kernel cannot be killed. Work is limited in CPU time, a wait for the disk or a lock in seconds.
+asked=0 # the process of `ask`
 await_answer() {
-  local line asked pid state code switches="" before="" waits=0
-  exec {asked}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
-  pid=$!
+  local line answering pid state code switches="" before="" waits=0
+  exec {answering}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
+  pid=$! asked=$!
   while true; do
-    IFS= read -r -t "$LOOK_S" -u "$asked" line
+    IFS= read -r -t "$LOOK_S" -u "$answering" line
     code=$? answer+=$line
     ((code)) || { answer+=$'\n' waits=0; continue; }
     ((code > 128)) || break
@@ -324,7 +349,7 @@ await_answer() {
         "sudo dmesg | tail; sudo fuser -v $(quoted "$path")*"
     fi
   done
-  exec {asked}<&-
+  exec {answering}<&-
   answer=${answer%$'\n'}
 }
 
@@ -397,8 +422,7 @@ main() {
   local key rest
   while IFS='|' read -r key rest; do row[${key:-none}]=$rest; done <<<"$answer"
   if [[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]]; then
-    [[ ${row[predecessor]:-} == 1 ]] &&
-      finish 1 "$path is a day file of the predecessor" "sudo hk-tick-collector import $(quoted "$path")"
+    [[ ${row[predecessor]:-} == 1 ]] && finish_predecessors
     finish 2 "$path is another program's database" "$(move_away)"
   fi
   [[ -v row[done] ]] || {

@@ -83,6 +83,7 @@ _OF_STATS: Final = (
     "not_sealed",
     "predecessor_days",
     "predecessor_files",
+    "predecessor_remedies",
     "stalls",
     "gaps_open",
     "gaps_missing",

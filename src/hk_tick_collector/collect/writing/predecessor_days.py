@@ -90,6 +90,7 @@ class PredecessorDays:
         self._stats = stats
         self._on_imported = on_imported
         self._files: dict[str, str] = {}  # name of a waiting file → why it is not imported yet
+        self._remedies: dict[str, str] = {}  # and the command for it, if it is not `import`
         self._again_s: dict[Path, float] = {}
         self._log_limits: dict[tuple[Path, str], log.Repeated] = {}
 
@@ -103,7 +104,9 @@ class PredecessorDays:
             await self._drop_imported_days()
             there = {path.name for path in waiting}
             self._files = {name: why for name, why in self._files.items() if name in there}
+            self._remedies = {name: command for name, command in self._remedies.items() if name in there}
             self._stats.predecessor_files = dict(self._files)
+            self._stats.predecessor_remedies = dict(self._remedies)
             for path in waiting:
                 if time.monotonic() >= self._again_s.get(path, 0.0):
                     await self._try(path)
@@ -128,7 +131,7 @@ class PredecessorDays:
         except DISK_ERRORS as error:
             self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
             hint = error.hint if isinstance(error, StoreError) else ""
-            self._note(path, str(error))
+            self._note(path, str(error), hint if isinstance(error, _OpenError) else "")
             told = self._log_limits.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
@@ -139,14 +142,16 @@ class PredecessorDays:
         finally:
             self._begin("", 0)
 
-    def _note(self, path: Path, why: str) -> None:
+    def _note(self, path: Path, why: str, command: str = "") -> None:
         self._files[path.name] = why
+        self._remedies[path.name] = command
+        self._stats.predecessor_remedies = dict(self._remedies)
         self._stats.predecessor_files = dict(self._files)
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, checks that all are stored, and gives the file its final name."""
-        if holder := await in_thread(foreign.held_by, path):
-            raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
+        if holder := await in_thread(foreign.opener, path):
+            raise _OpenError(f"it is open in {holder.words()}", hint=await in_thread(holder.end_command, path))
         self._note(path, "")
         source = await in_thread(Source, path)
         with source:

@@ -18,7 +18,7 @@ from hk_tick_collector.ops.findings.day_files import predecessor_days
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store import rights, schema
 from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
-from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
+from hk_tick_collector.store.foreign import import_steps, list_waiting, move_command
 from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import Holder, holders
 from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
@@ -172,12 +172,13 @@ def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) 
                 "{path} is locked by {holder}: no collector can start", "{path} 被 {holder} 鎖住：收集器不能啟動"
             )
             text = text.filled(path=path, holder=others[0].words())
-            return failure(name, text, _end(others[0], path))
+            return failure(name, text, others[0].end_command(path))
     path = path_of(data_root, today)
     holder = _lasting_holder(path)
-    if holder and not holder.is_collector:
+    # A file of the predecessor is renamed at the start of the service, whoever has it open.
+    if holder and not holder.is_collector and not _is_predecessors(path):
         text = Words("{path} is locked by {holder}: nothing can be stored", "{path} 被 {holder} 鎖住：不能儲存")
-        return failure(name, text.filled(path=path, holder=holder.words()), _end(holder, path))
+        return failure(name, text.filled(path=path, holder=holder.words()), holder.end_command(path))
     return ok(name, Words("no lock is known that prevents the service from writing", "沒有發現妨礙服務寫入的程序"))
 
 
@@ -189,12 +190,6 @@ def _lasting_holder(path: Path) -> Holder | None:
     time.sleep(_MOMENT_S)
     again = day_holder(path)
     return again if again and again.pid == holder.pid else None
-
-
-def _end(holder: Holder, path: Path) -> str:
-    if holder.pid > 0:
-        return f"sudo kill -TERM {holder.pid}"
-    return f"sudo fuser -v {shlex.quote(str(path))}*"
 
 
 def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> Check:
@@ -404,11 +399,12 @@ def check_predecessor(data_root: Path) -> Check:
     except StoreError as error:
         return not_checked(name, str(error), error.hint)
     if days:
-        return warning(name, predecessor_days(days, data_root).words, import_command(data_root))
+        steps = import_steps(data_root, [path_of(data_root, day) for day in days])
+        return warning(name, predecessor_days(days, data_root, steps).words, steps)
     if waiting:
         first = _first_of([path.name for path in waiting])
         text = Words(f"{first.en} was renamed and is not imported", f"{first.zh} 已改名保留，但未匯入")
-        return warning(name, text, import_command(data_root))
+        return warning(name, text, import_steps(data_root, waiting))
     return ok(name, Words("no day file of another collector", "沒有其他收集器的日檔"))
 
 

@@ -100,6 +100,7 @@ class LiveStatus:
     not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not
     predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file was written by the predecessor
     predecessor_files: dict[str, str] = field(default_factory=dict)  # renamed file → why it is not imported yet
+    predecessor_remedies: dict[str, str] = field(default_factory=dict)  # and the command, if it is not `import`
     importing: str = ""  # the file being imported: its rows, how many are imported, and how many are checked
     importing_rows: int = 0
     importing_done: int = 0
