@@ -113,7 +113,7 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
     is_frozen = how == "frozen"
     text = FROZEN_DISK if is_frozen else SILENT_DISK
     hint = remedies.for_frozen_disk(place) if is_frozen else remedies.DISK_MESSAGES
-    error = DiskHangsError(text.en.format(place=place), hint=hint)
+    error = DiskHangsError(text.en.format(place=place), hint=hint, zh=text.zh.format(place=place))
     error.place, error.is_frozen = place, is_frozen
     return error
 
@@ -232,9 +232,10 @@ def _locked(path: Path) -> BusyFileError:
     """The error for a lock that lasts: it names the file and the process, if the kernel shows them."""
     found = closed_by([path] if path.suffix == ".db" else sorted(path.glob("*.db")))
     if found is None:
-        return BusyFileError(f"{path} stays locked", hint=remedies.for_lock(str(path)))
+        return BusyFileError(f"{path} stays locked", zh=f"{path} 一直被鎖住", hint=remedies.for_lock(str(path)))
     file, holder = found
-    return BusyFileError(f"{file} stays locked by {holder.words()}", hint=holder.end_command(file))
+    zh = f"{file} 一直被 {holder.words()} 鎖住"
+    return BusyFileError(f"{file} stays locked by {holder.words()}", hint=holder.end_command(file), zh=zh)
 
 
 def _raise_if_holder_waits_for_disk(path: Path) -> None:

@@ -104,7 +104,7 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
     errors += refusals(loaded, leave_out=tuple(wrong)).values()
     if not wrong & {"DATA_ROOT", "SPOOL_DIR"} and (stopped := blocked(loaded.settings)):
-        errors.append(UsageError(stopped[0], hint=stopped[1]))
+        errors.append(UsageError(stopped[0].en, hint=stopped[1]))
     odd = [*loaded.warnings, *loaded.bad_symbols]
     try:
         check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)

@@ -56,12 +56,19 @@ class Loaded(NamedTuple):
     env_file: Path | None  # the file that was read
     predecessor: Predecessor = Predecessor()  # settings of the predecessor in the file or environment
     bad_symbols: tuple[str, ...] = ()  # invalid entries of FUTU_SYMBOLS, each with its place
+    bad_symbols_zh: tuple[str, ...] = ()  # the same in Chinese
 
     def told(self, most: int = 20) -> tuple[str, ...]:
         """The warnings and the bad symbols, one line each; at most `most` bad symbols and the number of the others."""
         more = len(self.bad_symbols) - most
         others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
         return (*self.warnings, *self.bad_symbols[:most], *others)
+
+    def told_zh(self, most: int = 20) -> tuple[str, ...]:
+        """The same in Chinese, except for the warnings."""
+        more = len(self.bad_symbols) - most
+        others = (f"另有 {more} 隻無效的股票：hk-tick-collector config --check",) if more > 0 else ()
+        return (*self.warnings, *self.bad_symbols_zh[:most], *others)
 
 
 class Systemd(NamedTuple):
@@ -168,7 +175,8 @@ def _loaded(settings: Settings, given: _Given, notes: Notes) -> Loaded:
     of_predecessor = predecessor(given.former, ours, alerts_in_force=bool(settings.alert_urls))
     origin = origins["FUTU_SYMBOLS"]
     bad = tuple(f"{entry.place or f'FUTU_SYMBOLS (from {origin})'}: {entry.words()}" for entry in notes.bad_symbols)
-    return Loaded(settings, origins, tuple(notes.warnings), given.path, of_predecessor, bad)
+    bad_zh = tuple(f"{entry.place or f'FUTU_SYMBOLS（{origin}）'}：{entry.words_zh()}" for entry in notes.bad_symbols)
+    return Loaded(settings, origins, tuple(notes.warnings), given.path, of_predecessor, bad, bad_zh)
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
@@ -226,7 +234,14 @@ def _unknown(name: str, where: str) -> list[UsageError]:
     if name in _OTHERS or not name.startswith(_OUR_PREFIXES):
         return []
     nearest = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0)[0]
-    return [UsageError(f"unknown setting {name} (from {where})", hint=f"the nearest that exists is {nearest}")]
+    return [
+        UsageError(
+            f"unknown setting {name} (from {where})",
+            hint=f"the nearest that exists is {nearest}",
+            zh=f"不明的設定 {name}（{where}）",
+            hint_zh=f"最接近的是 {nearest}",
+        )
+    ]
 
 
 def _not_a_setting(name: str, where: str) -> list[str]:
@@ -253,7 +268,13 @@ def _together(faults: list[UsageError], path: Path | None) -> UsageError:
     if len(faults) == 1:
         return faults[0]
     told = "; ".join(f"{fault}: {fault.hint}" for fault in faults)
-    error = UsageError(f"{len(faults)} settings are wrong: {told}", hint=f"correct {path}" if path else "correct them")
+    told_zh = "；".join(f"{fault.zh or fault}：{fault.hint_zh or fault.hint}" for fault in faults)
+    error = UsageError(
+        f"{len(faults)} settings are wrong: {told}",
+        hint=f"correct {path}" if path else "correct them",
+        zh=f"{len(faults)} 項設定有錯：{told_zh}",
+        hint_zh=f"更正 {path}" if path else "更正",
+    )
     error.faults = tuple(faults)
     return error
 
@@ -271,8 +292,12 @@ def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> Usag
     cause = details.get("ctx", {}).get("error")
     fault = "is empty" if not text else str(cause) if cause else "is out of bounds"
     unit = f" {setting.about.unit}" if setting.about.unit else ""
+    fault_zh = "是空的" if not text else f"不正確（{cause}）" if cause else "超出範圍"
     return UsageError(
-        f"{name}={_shown(setting, text)} (from {origin}) {fault}", hint=f"allowed is {setting.allowed.en}{unit}"
+        f"{name}={_shown(setting, text)} (from {origin}) {fault}",
+        hint=f"allowed is {setting.allowed.en}{unit}",
+        zh=f"{name}={_shown(setting, text)}（{origin}）{fault_zh}",
+        hint_zh=f"可用 {setting.allowed.zh}{unit}",
     )
 
 
@@ -298,6 +323,9 @@ def _in_order(settings: Settings, origins: Mapping[str, str]) -> tuple[Settings 
                 f"{low.upper()}={as_text(smaller)} (from {origins[low.upper()]}) is more than "
                 f"{high.upper()}={as_text(larger)} (from {origins[high.upper()]})",
                 hint=f"allowed is at most {high.upper()}",
+                zh=f"{low.upper()}={as_text(smaller)}（{origins[low.upper()]}）大於"
+                f" {high.upper()}={as_text(larger)}（{origins[high.upper()]}）",
+                hint_zh=f"不可大於 {high.upper()}",
             )
             return None, {low.upper(): error, high.upper(): error}
     return (settings.model_copy(update=moved) if moved else settings), {}

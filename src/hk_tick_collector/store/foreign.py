@@ -51,19 +51,27 @@ def foreign_file(db: apsw.Connection, path: Path) -> ForeignFileError:
     if is_predecessors(db):
         holder = in_use_by(path)
         where = f", open in {holder.words()}" if holder else ""
-        return PredecessorFileError(f"{path} is a day file of the predecessor{where}", hint=import_steps(path, [path]))
-    return ForeignFileError(f"{path} is another program's database", hint=move_command(path))
+        where_zh = f"，由 {holder.words()} 開啟中" if holder else ""
+        return PredecessorFileError(
+            f"{path} is a day file of the predecessor{where}",
+            hint=import_steps(path, [path]),
+            zh=f"{path} 是原有程式的日檔{where_zh}",
+        )
+    return ForeignFileError(
+        f"{path} is another program's database", hint=move_command(path), zh=f"{path} 是其他程式的資料庫"
+    )
 
 
 def not_sqlite(path: Path) -> ForeignFileError:
     """The error to raise for a file that is not a database."""
-    return ForeignFileError(f"{path} is not an SQLite file", hint=move_command(path))
+    return ForeignFileError(f"{path} is not an SQLite file", hint=move_command(path), zh=f"{path} 不是 SQLite 檔")
 
 
 def no_file_here(path: Path, mode: int) -> ForeignFileError:
     """The error to raise for a directory or a special file, by its mode."""
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-    return ForeignFileError(f"{path} is {kind}", hint=move_command(path))
+    kind_zh = "是目錄" if stat.S_ISDIR(mode) else "不是一般檔案"
+    return ForeignFileError(f"{path} is {kind}", hint=move_command(path), zh=f"{path} {kind_zh}")
 
 
 def demand_files_beside(path: Path) -> None:
@@ -84,6 +92,7 @@ def waiting_for(path: Path) -> NoDayError | None:
             return NoDayError(
                 f"there is no {path}: the predecessor's file of that day is not imported yet",
                 hint=import_steps(waiting[-1], waiting),
+                zh=f"沒有 {path}：該日屬原有程式的日檔仍未匯入",
             )
     return None
 

@@ -145,6 +145,8 @@ def _open(name: str, place: int, url: str, seconds: float) -> Destination:
             f"{name}: URL {label} is not supported by Apprise",
             hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C or"
             " mailtos://USER:PASSWORD@HOST (docs/alerts.md)",
+            zh=f"網址 {label} 不受 Apprise 支援",
+            hint_zh="可用 Apprise 網址，例如 tgram://BOT_TOKEN/CHAT_ID（docs/alerts.md）",
         )
     return Destination(label, url, service, seconds)
 

@@ -15,12 +15,12 @@ from typing import Final
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 from hk_tick_collector.ops.findings.day_files import predecessor_days
-from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.ops.findings.words import Words, cause_of, hint_of
 from hk_tick_collector.store import rights, schema
 from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.foreign import import_steps, list_waiting, move_command
 from hk_tick_collector.store.lock_holder import day_holder
-from hk_tick_collector.store.locks import Holder, holders
+from hk_tick_collector.store.locks import Holder, closed_by, holders
 from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below
@@ -175,8 +175,8 @@ def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) 
             return failure(name, text, others[0].end_command(path))
     path = path_of(data_root, today)
     holder = _lasting_holder(path)
-    # A file of the predecessor is renamed at the start of the service, whoever has it open.
-    if holder and not holder.is_collector and not _is_predecessors(path):
+    # A file of the predecessor is renamed at the start of the service, whoever has it open, if it can be read.
+    if holder and not holder.is_collector and (closed_by([path]) or not _is_predecessors(path)):
         text = Words("{path} is locked by {holder}: nothing can be stored", "{path} 被 {holder} 鎖住：不能儲存")
         return failure(name, text.filled(path=path, holder=holder.words()), holder.end_command(path))
     return ok(name, Words("no lock is known that prevents the service from writing", "沒有發現妨礙服務寫入的程序"))
@@ -337,13 +337,14 @@ def check_day(data_root: Path, today: str) -> Check:
         return ok(name, text)
     except PredecessorFileError as error:
         text = Words(
-            f"{error}: the service renames it and imports it automatically", f"{error}：服務會自行改名保留並匯入"
+            f"{error}: the service renames it and imports it automatically",
+            f"{cause_of(error).zh}：服務會自行改名保留並匯入",
         )
         return warning(name, text, error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
-            return not_checked(name, str(error), error.hint)
-        return failure(name, str(error), error.hint or _SEE_WAL)
+            return not_checked(name, cause_of(error), hint_of(error))
+        return failure(name, cause_of(error), hint_of(error) or _SEE_WAL)
     if version > schema.VERSION:
         text = Words(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
@@ -397,7 +398,7 @@ def check_predecessor(data_root: Path) -> Check:
     except OSError as error:
         return _unlisted(name, data_root, error)
     except StoreError as error:
-        return not_checked(name, str(error), error.hint)
+        return not_checked(name, cause_of(error), hint_of(error))
     if days:
         steps = import_steps(data_root, [path_of(data_root, day) for day in days])
         return warning(name, predecessor_days(days, data_root, steps).words, steps)

@@ -9,7 +9,7 @@ from hk_tick_collector.opend import refusals
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT
 from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
-from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, cause_of, hint_of, same
 
 from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
@@ -31,7 +31,7 @@ _KINDS: Final = {
 
 def check_away(error: CollectorError) -> list[Check]:
     """One failure for an OpenD that cannot be queried. The checks that need its answers are not made."""
-    away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
+    away = failure("OpenD", cause_of(error), hint_of(error) or remedies.OPEND_STATUS)
     unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
     return [away, *(not_checked(name, unasked) for name in NAMES)]
 

@@ -175,7 +175,8 @@ def _set_aside(seen: Seen) -> Iterator[Finding]:
         if why:
             path = Path(seen.status.data_root, name)
             command = Remedy(seen.status.predecessor_remedies.get(name) or import_command(path))
-            yield PREDECESSOR_FILE.found(Severity.WARNING, "waits", remedy=command, path=path, why=why)
+            told = Words(why, why.replace("it is open in", "仍由以下程序開啟："))
+            yield PREDECESSOR_FILE.found(Severity.WARNING, "waits", remedy=command, path=path, why=told)
 
 
 PREDECESSOR_FILE: Final = FindingSpec(

@@ -249,12 +249,18 @@ def read_status(path: Path) -> LiveStatus | None:
         return None
     except OSError as error:
         raise StoreError(
-            f"cannot read {path} ({error.strerror})", hint=JOIN_GROUP if isinstance(error, PermissionError) else ""
+            f"cannot read {path} ({error.strerror})",
+            hint=JOIN_GROUP if isinstance(error, PermissionError) else "",
+            zh=f"不能讀取 {path}（{error.strerror}）",
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         status = None
     if status is None:
-        raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
+        raise StoreError(
+            f"{path} is not the live state of this version",
+            hint="sudo systemctl restart hk-tick-collector",
+            zh=f"{path} 不是本版本的即時狀態檔",
+        )
     return status
 
 
