@@ -75,7 +75,7 @@ def test_every_verb_reports_what_a_start_refuses(cli: Cli, ask: Ask, workdir: Pa
     assert (done.returncode, done.stderr.count(words)) == (2, 1), done.stderr
     assert f"ERROR: {words}" in ask("config", "--check")
     assert f"cannot start with these settings: {words}" in ask("status").splitlines()[0]
-    failures = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE")]
+    failures = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE ")]
     assert sum(words in each for each in failures) == 1, failures
 
 

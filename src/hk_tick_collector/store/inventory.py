@@ -46,6 +46,7 @@ class KeptDay(NamedTuple):
     snapshot: str  # one of the words above
     snapshot_bytes: int
     remedy: str = ""  # of the problem
+    problem_zh: str = ""
     is_predecessors: bool = False  # it is a file of the predecessor and can be imported
 
 
@@ -119,6 +120,7 @@ def _day(data_root: Path, snapshot_dir: Path, day: str, *, read: bool) -> KeptDa
         rows=rows,
         problem=str(problem or ""),
         remedy=problem.hint if problem else "",
+        problem_zh=problem.zh if problem else "",
         is_predecessors=isinstance(problem, PredecessorFileError),
         snapshot=_snapshot(copy, rows, read=read),
         snapshot_bytes=_bytes([copy]),

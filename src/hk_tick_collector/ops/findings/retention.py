@@ -79,7 +79,11 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         first = broken[0]
         variant, remedy = ("named", Remedy(first.remedy)) if first.remedy else ("", None)
         yield DAY_UNREADABLE.found(
-            Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
+            Severity.CRITICAL,
+            variant,
+            remedy=remedy,
+            days=_named(broken),
+            problem=Words(first.problem, first.problem_zh or first.problem),
         )
     wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
