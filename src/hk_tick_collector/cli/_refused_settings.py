@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.config import DEFAULT
 from hk_tick_collector.errors import CryptoError, UsageError
@@ -17,8 +17,11 @@ from hk_tick_collector.ops.doctor.files import check_directory, check_locks, ser
 from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.store.small_file import read_small
 
 from ._options import today
+
+_KEY_BYTES: Final = 1 << 20
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +141,14 @@ def rsa_key(loaded: Loaded) -> RsaCipher | None:
 
     given = _given("FUTU_RSA_KEY", path, loaded)
     try:
-        return RsaCipher(path.read_bytes())
+        return RsaCipher(read_small(path, _KEY_BYTES))
+    except ValueError as error:  # a pipe, a device, a file that is too long
+        raise UsageError(
+            f"{given}: {error}",
+            hint="name the PEM file that OpenD uses",
+            zh=f"{given} 不是金鑰檔",
+            hint_zh="指定 OpenD 所用的 PEM 檔",
+        ) from None
     except OSError as error:
         raise UsageError(
             f"{given}: {error.strerror}", hint="name the PEM file that OpenD uses", hint_zh="指定 OpenD 所用的 PEM 檔"

@@ -16,8 +16,9 @@ from typing import Final, cast
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
+from hk_tick_collector.store.small_file import read_small
 
-from .atomic_file import read_small, replace_file
+from .atomic_file import replace_file
 
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
 _DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
