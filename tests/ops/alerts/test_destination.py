@@ -118,11 +118,11 @@ def test_discord_shows_no_live_markdown(options: str) -> None:
     assert "@123" not in json.dumps(sent)
 
 
-@pytest.mark.parametrize("options", ["", "?format=markdown"])
+@pytest.mark.parametrize("options", ["", "&format=markdown"])
 def test_a_service_that_shows_markdown_gets_a_code_block(receiver: Callable[..., Receiver], options: str) -> None:
     """Mattermost interprets Markdown in every text: the whole body is a block, and a command in it can be copied."""
     there = receiver()
-    open_destinations([f"mmost://127.0.0.1:{there.port}/abcdefghijklmnopqrstuvwxyz{options}"])[0].send(MESSAGE)
+    open_destinations([f"mmost://127.0.0.1:{there.port}/abcdefghijklmnopqrstuvwxyz{PATIENT}{options}"])[0].send(MESSAGE)
     (sent,) = there.messages
     assert sent["text"].endswith(f"\n```\n{BODY}\n```")
 
