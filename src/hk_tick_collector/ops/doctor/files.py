@@ -337,9 +337,8 @@ def check_day(data_root: Path, today: str) -> Check:
         return ok(name, text)
     except PredecessorFileError as error:
         text = Words(
-            f"{error}: the service renames it and imports it automatically",
-            f"{cause_of(error).zh}：服務會自行改名保留並匯入",
-        )
+            "{error}: the service renames it and imports it automatically", "{error}：服務會自行改名保留並匯入"
+        ).filled(error=cause_of(error))
         return warning(name, text, error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
