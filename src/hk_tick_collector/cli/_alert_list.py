@@ -14,9 +14,9 @@ from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
-from hk_tick_collector.ops.live.atomic_file import read_small
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME
 from hk_tick_collector.store.rights import JOIN_GROUP
+from hk_tick_collector.store.small_file import read_small
 
 from ._service_report import live_status
 

@@ -16,7 +16,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import log
-from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
+from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings import health
-from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
+from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 
 from .digest import DigestClock, DigestFacts, digest
 from .failed_service import FAILURES_NAME, failures_locked, keep_failures, read_failures, runs_again
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from .options import AlertOptions
 
 MEMORY_NAME: Final = ".alerts.json"
-_MOST_BYTES: Final = 2**20
 STOP_S: Final = 1.0  # how long a stop waits for queued messages
 _LOG_EVERY_S: Final = 60.0
+_MOST_BYTES: Final = 16 << 20  # of the saved memory
 _RUNS_MS: Final = 60_000  # the service runs again once a run has lasted so long
 _LEAVES_MS: Final = 30_000  # after this time an unsent message is recorded as sent: its sender keeps trying
 _KEEP_EVERY_MS: Final = 10_000  # how often the time at which an open finding was last seen is saved
@@ -216,6 +217,6 @@ def recall(path: Path) -> Memory:
         return Memory.from_json(read_small(path, _MOST_BYTES).decode())
     except FileNotFoundError:
         return Memory({}, [])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("alerts_not_kept", path=path, detail=error, consequence="open findings are sent again")
         return Memory({}, [])

@@ -19,7 +19,8 @@ from hk_tick_collector import market
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.service import SERVICE_DIED
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
-from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
+from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 from hk_tick_collector.text import plain
 
 from .message import Kind, Message, title_of

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.errors import BusyFileError, StoreError
-from hk_tick_collector.ops.live.atomic_file import read_small
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.store import inventory
-from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .day_files import PREDECESSOR_FILE, predecessor_days
@@ -75,12 +74,16 @@ def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
 def _days(found: Kept, today: str) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
     if former := [day.day for day in found.days if day.is_predecessors]:
-        yield predecessor_days(former, found.data_root)
+        yield predecessor_days(former, found.data_root, found.import_steps)
     if broken := [day for day in found.days if day.rows is None and not day.is_predecessors]:
         first = broken[0]
         variant, remedy = ("named", Remedy(first.remedy)) if first.remedy else ("", None)
         yield DAY_UNREADABLE.found(
-            Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
+            Severity.CRITICAL,
+            variant,
+            remedy=remedy,
+            days=_named(broken),
+            problem=Words(first.problem, first.problem_zh or first.problem),
         )
     wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
@@ -102,7 +105,7 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
 
 def _left(found: Kept) -> Iterator[Finding]:
     if found.not_imported:
-        count, remedy = len(found.not_imported) - 1, Remedy(import_command(found.data_root))
+        count, remedy = len(found.not_imported) - 1, Remedy(found.import_steps)
         others = Words(f", as {count} more", f"，另有 {count} 個") if count else NO_WORDS
         name = found.not_imported[0].name
         yield PREDECESSOR_FILE.found(Severity.WARNING, remedy=remedy, name=name, others=others)

@@ -6,7 +6,10 @@ own. Text from outside (OpenD, the kernel, SQLite) is shown unchanged in both la
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from hk_tick_collector.errors import CollectorError
 
 ENGLISH: Final = "en"
 CHINESE: Final = "zh-Hant"
@@ -41,6 +44,22 @@ def _in(lang: str, facts: dict[str, object]) -> dict[str, object]:
 def same(text: str) -> Words:
     """Text that is not translated: text from outside, a name, a command."""
     return Words(text, text)
+
+
+def cause_of(error: CollectorError) -> Words:
+    """What is wrong, without the remedy."""
+    return Words(str(error), error.zh or str(error))
+
+
+def hint_of(error: CollectorError) -> Words:
+    """What to do about it: a command, or advice."""
+    return Words(error.hint, error.hint_zh or error.hint)
+
+
+def line_of(error: CollectorError) -> Words:
+    """The cause and its remedy in one line."""
+    line, hint = Words(error.one_line(), " ".join(cause_of(error).zh.split())), hint_of(error)
+    return Words(line.en, f"{line.zh}：{hint.zh}" if hint else line.zh)
 
 
 def joined(first: Words, then: Words) -> Words:

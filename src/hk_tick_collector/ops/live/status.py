@@ -15,8 +15,9 @@ from typing import Final
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
+from hk_tick_collector.store.small_file import read_small
 
-from .atomic_file import read_small, replace_file
+from .atomic_file import replace_file
 
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
 _DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
@@ -101,6 +102,7 @@ class LiveStatus:
     not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not
     predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file was written by the predecessor
     predecessor_files: dict[str, str] = field(default_factory=dict)  # renamed file → why it is not imported yet
+    predecessor_remedies: dict[str, str] = field(default_factory=dict)  # and the command, if it is not `import`
     importing: str = ""  # the file being imported: its rows, how many are imported, and how many are checked
     importing_rows: int = 0
     importing_done: int = 0
@@ -187,6 +189,7 @@ class LiveStatus:
     disk_wait_max_s: float = 0.0  # the longest such wait seen within the last minute
     disk_frozen: bool = False  # it waits for a frozen file system
     disk_waits: int = 0  # the number of seconds in which a wait was seen
+    disk_waits_frozen: int = 0  # of these, those in which the file system was frozen
     descriptors: int | None = None  # open descriptors; the limit itself if none is left
     descriptors_limit: int | None = None
 
@@ -248,12 +251,18 @@ def read_status(path: Path) -> LiveStatus | None:
         return None
     except OSError as error:
         raise StoreError(
-            f"cannot read {path} ({error.strerror})", hint=JOIN_GROUP if isinstance(error, PermissionError) else ""
+            f"cannot read {path} ({error.strerror})",
+            hint=JOIN_GROUP if isinstance(error, PermissionError) else "",
+            zh=f"不能讀取 {path}（{error.strerror}）",
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         status = None
     if status is None:
-        raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
+        raise StoreError(
+            f"{path} is not the live state of this version",
+            hint="sudo systemctl restart hk-tick-collector",
+            zh=f"{path} 不是本版本的即時狀態檔",
+        )
     return status
 
 
