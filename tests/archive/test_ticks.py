@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import apsw
 import pyarrow.parquet as pq
 import pytest
+from tests.archive.conftest import SYMBOLS
 
 from hk_tick_collector.archive import ticks
 from hk_tick_collector.archive.digests import Digests
@@ -30,7 +31,7 @@ def test_every_value_comes_back(make_day: MakeDay, tmp_path: Path) -> None:
     """Row by row, in the order of symbol and seq."""
     source = make_day(DAY)
     written = write(source, tmp_path / "x.parquet")
-    assert written[:4] == (400, 2, 40_000, 3)
+    assert written[:3] == (400, dict.fromkeys(SYMBOLS, (200, 20_000)), 3)
     rows = pq.read_table(tmp_path / "x.parquet").to_pylist()
     with DayReader(source) as reader:
         stored = list(reader.ticks_by_key())
@@ -75,7 +76,7 @@ def test_the_same_bytes_each_time(make_day: MakeDay, tmp_path: Path, monkeypatch
 def test_a_day_without_ticks_has_a_file(make_day: MakeDay, tmp_path: Path) -> None:
     """With every column and no row."""
     written = write(make_day(DAY, 0), tmp_path / "x.parquet")
-    assert written[:4] == (0, 0, 0, None)
+    assert written[:3] == (0, {}, None)
     assert pq.read_table(tmp_path / "x.parquet").num_columns == len(schema())
 
 
@@ -99,11 +100,15 @@ def test_no_flipped_byte_gives_other_ticks_unnoticed(make_day: MakeDay, tmp_path
 
 
 def test_counters_that_do_not_agree(make_day: MakeDay, tmp_path: Path) -> None:
-    """A tick that was taken out of a sealed file by another program."""
+    """A tick that another program moved from one symbol to another in a sealed file: the sums of the day are right."""
     source = make_day(DAY)
     source.chmod(0o640)
     with apsw.Connection(str(source)) as db:
-        db.execute("DELETE FROM ticks WHERE seq IN (SELECT max(seq) FROM ticks)")
+        db.execute("UPDATE ticks SET symbol = 'HK.00005', seq = seq + 1 WHERE symbol = 'HK.00700' AND seq & 15 = 8")
     written = write(source, tmp_path / "x.parquet")
-    with pytest.raises(StoreError, match="its counters say 400 of 2"):
-        ticks.demand_counters(source, written, 400, 2, 40_000)
+    counters = dict.fromkeys(SYMBOLS, (200, 20_000))
+    assert written.rows == sum(rows for rows, _ in counters.values())
+    with pytest.raises(
+        StoreError, match=r"ticks of HK.00005 with volume .* its counters say 200 with 20,000; so with 2"
+    ):
+        ticks.demand_counters(source, written, counters)

@@ -109,7 +109,8 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
     figures = {
         "day": layout.dashed(day),
         "market": meta.get("market", "HK"),
-        "verdict": facts.verdict,
+        "verdict": facts.proof.standing,
+        "doubts": " ".join(f"{code}={count}" for code, count in facts.proof.doubts.items()) or NONE,
         "meaning": _MEANING,
         "number": str(last.number + 1 if last else 1),
         "previous": last.sha256 if last else NONE,
@@ -120,7 +121,7 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
         "collected_by": f"hk-tick-collector {meta.get('software_version')}, SQLite {meta.get('sqlite_version')}",
         "schema": str(facts.schema),
         "rows": str(written.rows),
-        "symbols": str(written.symbols),
+        "symbols": str(len(written.by_symbol)),
         "expected": str(known.expected),
         "symbols_without_expected": str(known.without_pattern),
         "missing": str(facts.missing),

@@ -143,7 +143,7 @@ def _prepare(run: Run, source: Path, facts: DayFacts) -> tuple[dict[str, Path], 
         for draft in (parquet, book):
             draft.unlink(missing_ok=True)
         written = ticks.write(source, parquet, described, facts.totals.rows, run.progress)
-        ticks.demand_counters(source, written, facts.totals.rows, facts.totals.symbols, facts.totals.volume)
+        ticks.demand_counters(source, written, facts.counters)
         write_book(source, book)
     return {layout.ticks_name(source.stem, written.digest): parquet, layout.book_name(source.stem): book}, written
 

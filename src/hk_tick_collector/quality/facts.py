@@ -13,6 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
+from hk_tick_collector.archive.proof import CLOSE, read_proof
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, PredecessorFileError
 from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
@@ -26,6 +27,7 @@ from .scan import Scan, Scanner, parquet_minutes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hk_tick_collector.archive.proof import Proof
     from hk_tick_collector.store.quality_reading import MinuteStep
     from hk_tick_collector.store.query import Run
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 _KEPT_SYMBOLS: Final = 2000  # incomplete symbols of a day that are listed, the worst; all are counted
 _NAMED: Final = 3
-CLOSE: Final = "close"  # the comparison after the close
 _KEPT_SPANS: Final = 600
 _KEPT_DIFFERENCES: Final = 50
 
@@ -75,7 +76,6 @@ class Totals(NamedTuple):
     turnover: float  # HKD
     official_turnover: float
     differing: tuple[Reconciled, ...]  # the worst first
-    not_compared: int = 0  # symbols with ticks that are not part of it
 
     @property
     def unexplained(self) -> list[Reconciled]:
@@ -92,6 +92,7 @@ class Ledger(NamedTuple):
     duplicate: int
     rejected: int
     dropped: int
+    waiting: int
 
 
 _NOTHING: Final = Completeness(0, 0, 0, 0, 0)
@@ -128,6 +129,7 @@ class DayFacts:
     without_rule: int = 0  # symbols whose sequence does not show what is missing
     without_rule_named: tuple[str, ...] = ()  # the first of them by name
     unproved: int = 0  # how many of them do not match OpenD's totals after the close either
+    proof: Proof | None = None  # None if the file cannot be read
     gaps: tuple[GapSum, ...] = ()
     spans: tuple[GapSpan, ...] = ()
     away: Away | None = None
@@ -225,13 +227,7 @@ def _facts(
 ) -> dict[str, Any]:
     counts, meta, runs = reader.symbols(symbols), reader.meta(), reader.ledger()
     reconciled = [row for row in reader.reconciliation() if not symbols or row.symbol in symbols]
-    rules = reader.rules()
-    ruleless = [
-        count.symbol
-        for count in counts
-        if count.expected is None or count.symbol not in rules or rules[count.symbol].rule != "counter"
-    ]
-    above = [count.symbol for count in counts if count.expected is not None and count.rows > count.expected]
+    proof = read_proof(reader, place.day, symbols)
     lacking = [_of(count) for count in counts if (count.expected or 0) > count.rows]
     lacking.sort(key=lambda each: (-each.missing, each.symbol))
     until_ms = sessions(place.day)[-1][1] if is_over else now_ms
@@ -251,14 +247,15 @@ def _facts(
         "completeness": _completeness(counts),
         "incomplete": tuple(lacking[:_KEPT_SYMBOLS]),
         "incomplete_symbols": len(lacking),
-        "above": len(above),
-        "above_first": above[0] if above else "",
-        "without_rule": len(ruleless),
-        "without_rule_named": tuple(ruleless[:_NAMED]),
-        "unproved": len(set(ruleless).difference(row.symbol for row in reconciled if _proves(row))),
+        "above": len(proof.above),
+        "above_first": proof.above[0] if proof.above else "",
+        "without_rule": len(proof.without_rule),
+        "without_rule_named": proof.without_rule[:_NAMED],
+        "unproved": len(set(proof.without_rule).difference(row.symbol for row in reconciled if _proves(row))),
+        "proof": proof,
         "gaps": tuple(reader.gap_sums(symbols)),
         "away": find_outages(place.day, reader.connections(), runs, until_ms, has_ticks=bool(counts)),
-        "totals": _totals(reconciled, counts),
+        "totals": _totals(reconciled),
         "ledger": _ledger(runs),
         "drift_s": _drift_s(meta),
     }
@@ -285,7 +282,7 @@ def _completeness(counts: Sequence[SymbolCount]) -> Completeness:
     )
 
 
-def _totals(rows: Sequence[Reconciled], counts: Sequence[SymbolCount]) -> Totals | None:
+def _totals(rows: Sequence[Reconciled]) -> Totals | None:
     if not rows:
         return None
     differing = [row for row in rows if row.explained not in MATCHING]
@@ -302,7 +299,6 @@ def _totals(rows: Sequence[Reconciled], counts: Sequence[SymbolCount]) -> Totals
         turnover=sum(row.turnover for row in official),
         official_turnover=sum(row.official_turnover or 0.0 for row in official),
         differing=tuple(differing[:_KEPT_DIFFERENCES]),
-        not_compared=len({count.symbol for count in counts if count.rows} - {row.symbol for row in rows}),
     )
 
 
