@@ -159,6 +159,33 @@ def test_the_key_is_gone(cli: Cli, data: Path) -> None:
     assert cli("certificate", "--check").returncode == 0
 
 
+def test_a_certificate_of_another_key(cli: Cli, data: Path, archive_root: Path) -> None:
+    """Nothing is archived after it: the next certificate would vouch for it. A file without one is named as well."""
+    cli("archive", "--day", DAYS[0])
+    (data / ".certificate_key").unlink()
+    before = (archive_root / "allowed_signers").read_text()
+    cli("certificate", "--new-key")
+    assert cli("archive", "--day", DAYS[1]).returncode == 0
+    (archive_root / "allowed_signers").write_text(before)  # as if another host had written into the archive
+    (data / ".certificate_key").rename(data / "other_key")
+    cli("certificate", "--new-key")
+    files = files_in(archive_root)
+    done = cli("archive")
+    assert done.returncode == 1
+    assert (
+        "nothing is archived, because the newest certificate there is not to be trusted, number 2 of 20261119: it is"
+        in (only_line(done))
+    )
+    assert "signed by another key (SHA256:" in done.stderr
+    assert files_in(archive_root) == files
+    done = cli("certificate", "--check")
+    assert "20261119: certificates/2026-11-19.txt: it is signed by another key" in done.stderr
+    (archive_root / "certificates/2026-11-19.txt").unlink()
+    document = json.loads(cli("certificate", "--check", "--json").stdout)
+    assert (document["as_signed"], document["uncertified"][1]) == (False, "books/2026-11-19.db")
+    assert "books/2026-11-19.db has no certificate, and readers" in cli("certificate", "--check").stderr
+
+
 def test_a_certificate_is_shown_and_checked(cli: Cli, data: Path, archive_root: Path, workdir: Path) -> None:
     """The text itself, a document, the check of all days and of one, with signers kept elsewhere."""
     cli("archive")

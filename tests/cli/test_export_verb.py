@@ -208,6 +208,15 @@ def test_an_archive_in_an_object_store(export: Cli) -> None:
     assert "an archive at s3://bucket/ticks cannot be read in place: copy it, or bring days back with" in done.stderr
 
 
+def test_a_file_under_the_name_of_another_day(export: Cli, days: Days, workdir: Path) -> None:
+    """It was renamed by hand: one line, and nothing is written."""
+    days.path("20261120").rename(days.path("20261123"))
+    done = export("--day", "20261123", "--out", "x.csv")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "20261123.db is the file of 20261120, not of 20261123: give it its own name again" in done.stderr
+    assert not (workdir / "x.csv").exists()
+
+
 def test_an_existing_file_is_kept(export: Cli, workdir: Path) -> None:
     """Until --replace says otherwise; a link to a file is not followed."""
     (workdir / "a.csv").write_text("mine")

@@ -256,6 +256,21 @@ def test_files_that_are_no_day_of_ours(cli: Cli, root: Path, good: Path) -> None
     assert cli("quality", "--day", "20261117").stdout.startswith("CRITICAL: 20261117: the file cannot be read: ")
 
 
+def test_a_file_under_the_name_of_another_day(cli: Cli, root: Path, good: Path) -> None:
+    """It was renamed by hand: its ticks are not judged as those of that day, neither here nor in the archive."""
+    good.rename(root / "20261123.db")
+    found = document(cli, "--day", "20261123", code=2)["days"][0]
+    assert found["line"].endswith(
+        "20261123.db is the file of 20261120, not of 20261123; give it its own name again if there is none of 20261120,"
+        " otherwise move it away"
+    )
+    place = archive(root / "20261123.db", root / "archive")
+    (root / "20261123.db").unlink()
+    assert place.day == "20261123"
+    found = document(cli, "--day", "20261123", "--archive", str(root / "archive"), code=2)["days"][0]
+    assert "2026-11-23.db is the file of 20261120, not of 20261123" in found["line"]
+
+
 def test_the_live_day_beside_its_writer(cli: Cli, root: Path) -> None:
     """While a transaction is open the committed ticks are read, and later the next ones; the day is not over."""
     day = Collected(root / f"{TOMORROW}.db")

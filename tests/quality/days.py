@@ -40,6 +40,7 @@ class Collected:
         with self.db:
             for migration in MIGRATIONS[:version]:
                 self.db.execute(migration)
+            self.db.execute("INSERT INTO meta VALUES ('trading_day', ?)", (path.stem,))
         self.db.pragma("journal_mode", "wal")
         if connected:
             self.connection(8.0, None)

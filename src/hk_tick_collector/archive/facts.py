@@ -10,6 +10,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES
 from hk_tick_collector.store.quality_reading import QualityReader
+from hk_tick_collector.store.query import demand_day
 
 from .proof import read_proof
 
@@ -89,9 +90,7 @@ def demand_sealed(path: Path, facts: DayFacts) -> int:
             f"{path.stem} is not sealed: ticks may still come, so it is not archived",
             hint="the collector seals a day from 06:00 on the next morning: hk-tick-collector status",
         )
-    if (day := facts.meta.get("trading_day", path.stem)) != path.stem:
-        hint = f"give it its own name again if there is no {day}.db, otherwise move it away"
-        raise StoreError(f"{path} is the file of {day}, not of {path.stem}", hint=hint)
+    demand_day(path, path.stem, facts.meta)
     return facts.sealed_ms
 
 

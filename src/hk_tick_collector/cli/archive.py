@@ -113,8 +113,9 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
 def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Result], Registered | None]:
     from hk_tick_collector.archive import delta, ticks
     from hk_tick_collector.archive.chain import read_chain
+    from hk_tick_collector.archive.check import demand_continuable
     from hk_tick_collector.archive.day import ALREADY, Run
-    from hk_tick_collector.archive.signers import place_helpers
+    from hk_tick_collector.archive.signers import place_helpers, signers_there
 
     ticks.spare_memory()
     watch = Watch("nothing of the unfinished day was left")
@@ -124,6 +125,7 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Res
         with place.hold() as workspace:
             chain = read_chain(place)
             key = _key(settings, place, chain)
+            demand_continuable(place, chain, [key.public, *signers_there(place)])
             run = Run(place, workspace, key, settings.instance_id, watch.show, now_ms)
             place_helpers(place, workspace, key.public)
             for day in asked.days:

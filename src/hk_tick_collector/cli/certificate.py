@@ -135,7 +135,7 @@ def _check(
     *,
     as_json: bool,
 ) -> None:
-    from hk_tick_collector.archive.check import check_day
+    from hk_tick_collector.archive.check import check_day, uncertified
 
     everyone = sorted({*chain.by_day, *chain.damaged})
     days = [day] if day else days_between(everyone, *between)
@@ -143,7 +143,8 @@ def _check(
         raise ArchiveError(f"there is no certificate in {place.where}", hint="hk-tick-collector archive makes them")
     checked = [check_day(place, chain, each, signers) for each in days]
     order = [f"{at}: {words}" for at, words in chain.faults() if at not in days]
-    good = not order and not any(each.faults for each in checked)
+    lonely = [] if day else uncertified(place, chain)
+    good = not order and not lonely and not any(each.faults for each in checked)
     if as_json:
         last = chain.last
         show_json(
@@ -152,11 +153,17 @@ def _check(
                 "as_signed": good,
                 "days": list(map(_checked_document, checked)),
                 "order": order,
+                "uncertified": lonely,
                 "newest": None if last is None else {"day": last.day, "number": last.number, "sha256": last.sha256},
             }
         )
     else:
         _show_results(chain, checked, order)
+        for name in lonely:
+            complain(
+                f"{name} has no certificate, and readers of the directory take it: a run of archive is at work or was"
+                " killed; run archive again, or move it away"
+            )
     if not good:
         raise typer.Exit(1)
 

@@ -74,7 +74,7 @@ class Source(NamedTuple):
         from_ms, to_ms = times.on(self.day)
         chosen: dict[str, Any] = {"symbols": symbols, "from_ms": from_ms, "to_ms": to_ms, "columns": columns}
         if self.is_archived:
-            yield from parquet_file.read_ticks(self.path, dictionaries=dictionaries, **chosen)
+            yield from parquet_file.read_ticks(self.path, day=self.name, dictionaries=dictionaries, **chosen)
         else:
             yield from day_file.read_ticks(self.path, **chosen)
 

@@ -17,7 +17,7 @@ from hk_tick_collector.archive.proof import CLOSE, read_proof
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, PredecessorFileError
 from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
-from hk_tick_collector.store.query import Completeness, SymbolCount
+from hk_tick_collector.store.query import Completeness, SymbolCount, demand_day
 from hk_tick_collector.store.schema import META_DRIFT
 
 from .outages import Away, find_outages, sessions
@@ -183,6 +183,7 @@ def read_day(
     is_over = now_ms >= sessions(place.day)[-1][1]
     try:
         with _opened(place) as reader, reader.snapshot():
+            demand_day(place.path, place.day, reader.meta())
             found = _facts(reader, place, now_ms, symbols, is_over=is_over)
             if spans:
                 found["spans"] = tuple(reader.gap_spans(_KEPT_SPANS, symbols))
@@ -213,7 +214,7 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
 
 
 def _parts(reader: QualityReader, place: Place, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
-    return parquet_minutes(ticks_file(place.ticks), symbols) if place.ticks else reader.minutes(symbols)
+    return parquet_minutes(ticks_file(place.ticks), place.day, symbols) if place.ticks else reader.minutes(symbols)
 
 
 @contextmanager

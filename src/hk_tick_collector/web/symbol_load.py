@@ -30,4 +30,4 @@ def _ticks(place: Place, symbol: str) -> Generator[pa.RecordBatch, None, None]:
         yield from day_file.read_ticks(place.path, symbols=(symbol,), columns=COLUMNS)
     else:
         source = ticks_file(place.ticks)
-        yield from parquet_file.read_ticks(source, symbols=(symbol,), columns=COLUMNS, dictionaries=True)
+        yield from parquet_file.read_ticks(source, day=place.day, symbols=(symbol,), columns=COLUMNS, dictionaries=True)
