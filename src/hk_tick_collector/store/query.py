@@ -288,6 +288,11 @@ class DayReader(DayConnection):
         """Symbols whose counter is not the number of their ticks. Scans the keys of all ticks."""
         return [symbol for symbol, _, _ in self._rows(MISCOUNTED, scans=True)]
 
+    def has_values(self, column: str) -> bool:
+        """Whether any tick has a value in this column of `ticks`. Reads all ticks if none has."""
+        sql = f"SELECT EXISTS (SELECT 1 FROM ticks WHERE {column} IS NOT NULL)"  # noqa: S608 - one of our own names
+        return bool(next(self._rows(sql, scans=True))[0])
+
     def integrity(self) -> str:
         """`ok`, or the faults that SQLite's integrity check finds. Reads the whole file."""
         return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})", scans=True))
