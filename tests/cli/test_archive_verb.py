@@ -139,7 +139,7 @@ def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
     assert done.returncode == 0
     today = market.day_name(market.day_number(now_ms()))
     assert (
-        f"warning: 20991130 and 1 more days are after today, {today}, by the clock of this host: they are not archived"
+        f"warning: 2 days, 20991130 first, are after today, {today}, by the clock of this host: they are not archived"
         " -> timedatectl status\n"
     ) in done.stderr
     assert "20991231: " not in done.stdout

@@ -201,11 +201,12 @@ def test_an_archive_in_an_object_store(export: Cli) -> None:
     """It is not read in place: that of the settings is left out with one line, a named one is refused."""
     done = export("--day", "20261120", "--out", "a.csv", ARCHIVE_DIR="s3://bucket/ticks")
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks is no directory; name a copy")
+    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks cannot be read in")
     assert "UserWarning" not in done.stderr
     done = export("--day", "20261120", "--out", "b.csv", "--archive", "s3://bucket/ticks")
     assert done.returncode == 2
-    assert "an archive at s3://bucket/ticks cannot be read in place: copy it, or bring days back with" in done.stderr
+    assert "an archive at s3://bucket/ticks cannot be read in place: copy it to a directory, or make" in done.stderr
+    assert "hk-tick-collector restore 20261120 --archive s3://bucket/ticks --to DIR, and read DIR" in done.stderr
 
 
 def test_a_file_under_the_name_of_another_day(export: Cli, days: Days, workdir: Path) -> None:

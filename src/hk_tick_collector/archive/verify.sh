@@ -145,7 +145,7 @@ if [ "$newest" -gt 0 ] && [ -n "$before" ]; then
 fi
 [ "$newest" -gt 0 ] || wrong "there is no certificate here"
 if [ "$bad" -gt 0 ]; then
-    printf '%s days are as they were signed; %s faults\n' "$checked" "$bad"
+    printf 'as they were signed: %s; faults: %s\n' "$checked" "$bad"
     exit 1
 fi
-printf '%s days are as they were signed\n' "$checked"
+printf 'as they were signed: %s\n' "$checked"

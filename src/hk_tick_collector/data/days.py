@@ -36,7 +36,8 @@ def demand_local(where: object) -> None:
     if "://" in str(where):
         raise UsageError(
             f"an archive at {where} cannot be read in place",
-            hint="copy it, or bring days back with hk-tick-collector restore",
+            hint=f"copy it to a directory, or make day files of some days with hk-tick-collector restore 20261120"
+            f" --archive {where} --to DIR, and read DIR",
         )
 
 
