@@ -145,6 +145,27 @@ def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
     assert "20991231: " not in done.stdout
 
 
+def test_a_clock_that_was_set_back(cli: Cli, data: Path, workdir: Path) -> None:
+    """A sealed day after today, by this host's clock, is a finished day to every verb: its file says so."""
+    day = "20370105"
+    make_big_day(data / f"{day}.db", 900)
+    assert seal(data / f"{day}.db", SEALED_MS, StoreOptions())
+    assert cli("archive", "--day", DAYS[0]).returncode == 0
+    assert cli("archive", "--day", day).stdout.startswith(f"{day}: archived and verified: 900 ticks")
+    done = cli("certificate", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"newest: number 2, {day}, SHA-256 ")
+    for place in ("day file", "archive"):
+        found = json.loads(cli("quality", "--day", day, "--json").stdout)["days"][0]
+        assert (found["rows"], found["verdict"], "so far" in found["line"]) == (900, "WARNING", False), place
+        done = cli("export", "--day", day, "--out", f"{place}.csv")
+        assert (done.returncode, "partial" in done.stderr) == (0, False)
+        assert len((workdir / f"{place}.csv").read_text().splitlines()) == 901
+        assert cli("bars", "--day", day, "--out", f"{place}.bars.csv").returncode == 0
+        (data / f"{day}.db").unlink(missing_ok=True)
+    assert cli("restore", day).returncode == 0
+
+
 def test_the_key_is_gone(cli: Cli, data: Path) -> None:
     """An archive with certificates gets no new key automatically: a person must decide that."""
     cli("archive", "--day", DAYS[0])

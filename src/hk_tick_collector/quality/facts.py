@@ -102,8 +102,8 @@ _NOTHING: Final = Completeness(0, 0, 0, 0, 0)
 class DayFacts:
     """One day. If it cannot be read, `problem` says why, and nothing else is known.
 
-    Times are UTC epoch ms. `is_over`: its trading hours are over by this host's clock, and the file is not expected
-    to grow.
+    Times are UTC epoch ms. `is_over`: its trading hours are over by this host's clock, or the day is sealed: the file
+    is not expected to grow.
     """
 
     day: str  # 20261120
@@ -231,6 +231,7 @@ def _facts(
     proof = read_proof(reader, place.day, symbols)
     lacking = [_of(count) for count in counts if (count.expected or 0) > count.rows]
     lacking.sort(key=lambda each: (-each.missing, each.symbol))
+    is_over = is_over or "sealed_ms" in meta  # whatever the clock of this host says
     until_ms = sessions(place.day)[-1][1] if is_over else now_ms
     return {
         "day": place.day,
