@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import apsw
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.archive.conftest import SYMBOLS
@@ -13,6 +14,7 @@ from hk_tick_collector.archive import ticks
 from hk_tick_collector.archive.digests import Digests
 from hk_tick_collector.errors import ArchiveError, StoreError
 from hk_tick_collector.frames.columns import schema
+from hk_tick_collector.frames.parquet_file import read_ticks
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -97,6 +99,23 @@ def test_no_flipped_byte_gives_other_ticks_unnoticed(make_day: MakeDay, tmp_path
             continue
         assert digests.content() != digest or pq.read_table(tmp_path / "y.parquet").equals(before)
     assert noticed > 10
+
+
+def test_a_flipped_bit_is_an_error_to_every_reader(make_day: MakeDay, tmp_path: Path) -> None:
+    """Also to who reads without the certificate: a page whose checksum is wrong gives no tick, and no wrong price."""
+    path = tmp_path / "x.parquet"
+    write(make_day(DAY), path)
+    whole, group = path.read_bytes(), pq.read_metadata(path).row_group(0)
+    before = pa.Table.from_batches(list(read_ticks(path, day=DAY)))
+    for column in map(group.column, range(group.num_columns)):
+        end = column.dictionary_page_offset or column.data_page_offset
+        end += column.total_compressed_size
+        for at in (end - 1, end - 2, end - 3):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            with pytest.raises(StoreError, match="cannot read"):
+                list(read_ticks(path, day=DAY))
+    path.write_bytes(whole)
+    assert pa.Table.from_batches(list(read_ticks(path, day=DAY))).equals(before)
 
 
 def test_counters_that_do_not_agree(make_day: MakeDay, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def columns_of(place: Place, name: str) -> tuple[str, ...]:
     with place.open(name) as file:
         try:
             found = parquet.read_schema(file)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException, ValueError) as error:
             words = " ".join(str(error).split())[:200]
             raise ArchiveError(f"{name} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
     names = tuple(found.names)

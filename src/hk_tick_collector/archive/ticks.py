@@ -78,11 +78,11 @@ def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
     from hk_tick_collector.frames.columns import schema
 
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             if not file.schema_arrow.remove_metadata().equals(schema()):
                 raise ArchiveError(f"{source} does not have the columns of an archived day")
             yield from file.iter_batches(BATCH_ROWS)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         words = " ".join(str(error).split())[:200]
         raise ArchiveError(f"{source} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
 
@@ -101,6 +101,7 @@ def write_parquet(batches: Iterable[pa.RecordBatch], file: Any, metadata: Callab
         compression_level=_LEVEL,
         use_dictionary=cast("bool", [name for name in schema.names if name not in DELTA]),  # its stubs know no list
         column_encoding=dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
+        write_page_checksum=True,  # so that a flipped bit is an error to every reader, not a wrong price
         sorting_columns=[pq.SortingColumn(schema.names.index(name)) for name in ("symbol", "seq")],
     ) as writer:
         for group in _groups(batches):

@@ -51,7 +51,8 @@ def read_ticks(
         there = set(about.schema.to_arrow_schema().names)
         # Texts as codes of a dictionary take a third of the time.
         texts = [column.name for column in COLUMNS if column.type == pa.string() and column.name in there]
-        with parquet.ParquetFile(source, metadata=about, read_dictionary=texts) as file:
+        checked = {"page_checksum_verification": True}  # files of older versions have no checksums, and are read too
+        with parquet.ParquetFile(source, metadata=about, read_dictionary=texts, **checked) as file:
             if day and (own := _day_of(about)) not in ("", day):
                 raise StoreError(
                     f"{source} is the file of {own}, not of {day}", hint="hk-tick-collector certificate --check"
@@ -70,7 +71,7 @@ def read_ticks(
                         for field in target
                     ]
                     yield pa.RecordBatch.from_arrays(arrays, schema=target)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # also a name that is not UTF-8
         words = " ".join(str(error).split())[:300]
         raise StoreError(f"cannot read {source} ({words})", hint="hk-tick-collector certificate --check") from error
 
