@@ -164,7 +164,7 @@ class _Child:
         if status.si_status == signal.SIGKILL:
             return StoreError(f"the system killed the process that reads {self._path}", hint="sudo dmesg | tail")
         return StoreError(
-            f"{self._path} is damaged: the process that read it ended with {name}",
+            f"the process that reads {self._path} ended with {name}: a file there is damaged",
             hint="hk-tick-collector certificate --check; see docs/sqlite-wal.md for what can be saved",
         )
 
