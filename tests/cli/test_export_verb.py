@@ -132,8 +132,9 @@ def test_gaps_and_missing_symbols_are_reported(export: Cli, days: Days, workdir:
     done = export(
         "--since", "20261117", "--until", "20261120", "--symbols", "HK.00700,HK.00388", "--json", "--out", "a.parquet"
     )
+    shown = "hk-tick-collector gaps --open --day 20261120"
     assert done.stderr.splitlines() == [
-        "warning: 1 open gap in the range, 7 ticks are known to be missing (20261120) -> hk-tick-collector gaps --open",
+        f"warning: 1 open gap in the range, 7 ticks are known to be missing (20261120) -> {shown}",
         "warning: no data of these weekdays, holidays or not collected: 20261117, 20261118",
         "warning: no tick of HK.00388",
     ]
