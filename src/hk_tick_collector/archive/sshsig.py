@@ -193,12 +193,15 @@ def _parse(signature: bytes) -> tuple[bytes, bytes]:
 
 
 def _unarmoured(signature: bytes) -> bytes:
-    """What follows the magic and the version. ValueError if a byte of the armour is not as `sign` writes it."""
-    lines = signature.decode("ascii").split("\n")
-    if (lines[0], lines[-2:]) != (_BEGIN, [_END, ""]):
+    """What follows the magic and the version. ValueError if a byte of the armour is not as `sign` writes it.
+
+    The last line break may be missing, as for ssh-keygen: it says nothing.
+    """
+    lines = signature.decode("ascii").removesuffix("\n").split("\n")
+    if (lines[0], lines[-1]) != (_BEGIN, _END):
         raise ValueError("no armour")
     head = _MAGIC + _VERSION.to_bytes(4, "big")
-    blob = base64.b64decode("".join(lines[1:-2]), validate=True)
+    blob = base64.b64decode("".join(lines[1:-1]), validate=True)
     if not blob.startswith(head):
         raise ValueError("no SSHSIG")
     return blob[len(head) :]

@@ -154,6 +154,20 @@ class _Child:
             raise content
         raise RuntimeError(f"in the child that reads {self._path}:\n{content}")
 
+    def _ended(self) -> Exception:
+        """The error for a child that ended without an answer: libraries abort at some damaged files."""
+        self._works = False
+        status = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        if status is None or status.si_code == os.CLD_EXITED:
+            return RuntimeError(f"the child that reads {self._path} ended without an answer")
+        name = signal.Signals(status.si_status).name
+        if status.si_status == signal.SIGKILL:
+            return StoreError(f"the system killed the process that reads {self._path}", hint="sudo dmesg | tail")
+        return StoreError(
+            f"the process that reads {self._path} ended with {name}: a file there is damaged",
+            hint="hk-tick-collector certificate --check; see docs/sqlite-wal.md for what can be saved",
+        )
+
     def end(self) -> None:
         """Ends the child. One that waits for the disk ends only when the disk answers again, so nobody waits for it."""
         os.close(self._reading)
@@ -175,8 +189,7 @@ class _Child:
                 said += part
                 watch = _Watch(self._pid, self._path)
             else:
-                self._works = False
-                raise RuntimeError(f"the child that reads {self._path} ended without an answer")
+                raise self._ended()
         return bytes(said)
 
 

@@ -77,10 +77,11 @@ def list_days(data_root: Path) -> list[str]:
         raise StoreError(
             f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
         ) from error
-    return sorted(name[1] for name in names if name and _is_date(name[1]))
+    return sorted(name[1] for name in names if name and is_date(name[1]))
 
 
-def _is_date(name: str) -> bool:
+def is_date(name: str) -> bool:
+    """Whether a name is a day, like `20261120`."""
     try:
         market.parse_day(name)
     except ValueError:

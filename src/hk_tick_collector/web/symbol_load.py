@@ -40,7 +40,8 @@ def _batches(place: Place, symbol: str, newest: list[Tick]) -> Generator[pa.Reco
     if place.ticks is None:
         yield from day_file.read_ticks(place.path, symbols=(symbol,), columns=COLUMNS)
         return
-    for batch in parquet_file.read_ticks(ticks_file(place.ticks), symbols=(symbol,), dictionaries=True):
+    source = ticks_file(place.ticks)
+    for batch in parquet_file.read_ticks(source, day=place.day, symbols=(symbol,), dictionaries=True):
         newest += _ticks(batch.slice(max(0, batch.num_rows - TICKS)))
         del newest[:-TICKS]
         yield batch.select(COLUMNS)

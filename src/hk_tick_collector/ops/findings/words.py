@@ -79,6 +79,11 @@ def symbols(count: int) -> Words:
     return Words("1 symbol" if count == 1 else f"{count:,} symbols", f"{count:,} 隻股票")
 
 
+def counted(count: int, one: str, many: str, chinese: str) -> Words:
+    """`1 day`, `1,234 days`; in Chinese the number and its noun."""
+    return Words(f"{count:,} {one if count == 1 else many}", f"{count:,} {chinese}")
+
+
 def more(count: int) -> Words:
     """` (and 3 more)`, or empty for 0."""
     return Words(f" (and {count} more)", f"（另有 {count} 項）") if count > 0 else NO_WORDS
