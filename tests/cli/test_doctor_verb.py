@@ -132,7 +132,7 @@ def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
     [
         ("program needs_sms_code", "login", "failure", "OpenD is needs_sms_code"),
         ("not-logged-in", "login", "failure", "not logged in"),
-        ("clock +1h", "OpenD's clock", "warning", "s off OpenD's"),
+        ("clock +1h", "OpenD's clock", "warning", "s behind OpenD's"),
         ("quota 2", "quota", "failure", "3 symbols wanted, 2 available"),
         ("no-reply GetSubInfo", "quota", "not checked", "did not answer"),
         ("fail-reply RequestTradeDate", "calendar", "not checked", "did not answer"),

@@ -39,7 +39,7 @@ FAULTS: Final = {
 def test_a_failing_disk_is_named_and_loses_no_tick(begin: Begin, name: str) -> None:
     """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     faults, cause = FAULTS[name]
-    trial = begin("--wait", symbols="20", rate=1000)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk()
     trial.wait_stored(500)
     numbers = [collector.inject(fault) for fault in faults]
@@ -57,7 +57,7 @@ def test_a_failing_disk_is_named_and_loses_no_tick(begin: Begin, name: str) -> N
 
 def test_one_operation_in_twenty_fails(begin: Begin) -> None:
     """Rows 3 and 5: writes, syncs, reads and truncations fail at random for five seconds; nothing is lost."""
-    trial = begin("--wait", symbols="20", rate=1000)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(500)
     for error in ("EIO", "ENOSPC"):
@@ -105,7 +105,7 @@ def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool
 
 def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     """Row 6: each sync takes 3 s: named, the queue stays bounded, no watchdog, no restart; nothing is lost."""
-    trial = begin("--wait", symbols="20", rate=1000)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk()
     trial.wait_stored(500)
     fault = collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=3.0, in_kernel=True))
@@ -125,7 +125,7 @@ def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
     """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and takes no action;
     `status` says for how long the writer has been waiting; nothing is lost.
     """
-    trial = begin("--wait", symbols="20", rate=1000)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk(WATCHDOG_STALL_SEC="3", WATCHDOG_QUEUE_THRESHOLD_ROWS="500")
     trial.wait_stored(500)
     collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=math.inf, in_kernel=True))
@@ -141,7 +141,7 @@ def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
 
 def test_a_foreign_lock_is_named_and_the_collector_recovers(begin: Begin) -> None:
     """Row 7: another program holds the write lock for seconds: `sqlite_busy_backoff`, `status` names the holder."""
-    trial = begin("--wait", symbols="20", rate=1000)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1000)
     collector = trial.run(SQLITE_BUSY_TIMEOUT_MS="50")
     trial.wait_stored(500)
     with trial.locked():
@@ -158,7 +158,7 @@ def test_a_long_reader_only_makes_the_wal_grow(begin: Begin) -> None:
     """Row 7: a reader holds the WAL: it grows, and is truncated when the reader ends; no tick is lost. The warning
     about a large WAL is tested in tests/ops/findings/test_health.py and in the soak.
     """
-    trial = begin("--wait", symbols="20", rate=1500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=1500)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="50")
     trial.wait_stored(500)
     limit_bytes = 50 * 4096
@@ -200,7 +200,7 @@ def test_a_damaged_day_is_renamed_and_backfilled(begin: Begin, damage: Callable[
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> None:
     """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
-    trial = begin("--wait", symbols="10", rate=200)
+    trial = begin("--wait", "--within-window", symbols="10", rate=200)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(1500)
     trial.collector.kill()
@@ -234,7 +234,7 @@ def test_a_day_file_deleted_while_written_is_created_again(begin: Begin, remove:
     """Row 8: the file that is being written is removed. SQLite would continue to write to the removed file. So a new
     one is created, the log and `status` say so, and its ticks are backfilled.
     """
-    trial = begin("--wait", symbols="20", rate=200)
+    trial = begin("--wait", "--within-window", symbols="20", rate=200)
     collector = trial.run(MAX_QUEUE_ROWS="2000")
     trial.wait_stored(500)
     remove(trial.data_root)

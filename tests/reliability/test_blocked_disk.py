@@ -38,7 +38,7 @@ def behind(trial: Trial, rows: int) -> None:
 
 def blocked(begin: Begin, rows: int, rate: float = 200) -> tuple[Trial, FaultyCollector]:
     """A trial with a blocked disk, this many waiting ticks, and its collector."""
-    trial = begin("--wait", symbols="20", rate=rate)
+    trial = begin("--wait", "--within-window", symbols="20", rate=rate)
     collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
     trial.wait_stored(200)
     collector.inject(GATE)
@@ -66,7 +66,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
     """Row 17 and the issue: 100,000 pushes of one tick at line speed over 300 symbols, the disk blocked for 10 s in the
     middle: every one is stored, none had to be backfilled.
     """
-    trial = begin("--wait", symbols="300", rate=200)
+    trial = begin("--wait", "--within-window", symbols="300", rate=200)
     collector = trial.run_on_faulty_disk()
     trial.wait_stored(200)
     gate = collector.inject(GATE)
@@ -87,7 +87,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
 
 def test_a_burst_larger_than_memory_waits_in_the_spool(begin: Begin) -> None:
     """Row 17: memory for 2,000 rows, the disk of the day file blocked: the rest goes to the spool and comes back."""
-    trial = begin("--wait", symbols="50", rate=200)
+    trial = begin("--wait", "--within-window", symbols="50", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000")
     trial.wait_stored(200)
     gate = collector.inject(GATE)
@@ -148,7 +148,7 @@ def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
     """Without systemd `status.json` is in DATA_ROOT: a pipe in place of its draft blocks the thread that writes it,
     like a frozen file system. Every tick is stored, and the live state is written again when that is possible.
     """
-    trial = begin("--wait", symbols="20", rate=300)
+    trial = begin("--wait", "--within-window", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
     pipe = trial.data_root / f".status.json.{collector.pid}"
@@ -193,7 +193,7 @@ def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: 
 
 def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:
     """Row 21: SIGTERM while 30,000 rows wait behind a lock that another program has just let go of: all are stored."""
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     collector = trial.run(SQLITE_BUSY_TIMEOUT_MS="20")
     trial.wait_stored(200)
     with trial.locked():
@@ -243,7 +243,7 @@ def test_spooled_rows_are_replayed_with_little_memory(begin: Begin) -> None:
 
 def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
     """Rows 1 and 21: killed while 3,000 rows that came one by one are in the spool: stored within 20 s of the start."""
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="100")
     trial.wait_stored(200)
     collector.inject(GATE)

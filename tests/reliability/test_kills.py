@@ -33,7 +33,9 @@ def test_kills_at_random_moments_lose_no_tick(begin: Begin, seed: int) -> None:
     and after the back-fill nothing of the day is missing.
     """
     print(f"seed {seed}")
-    trial = begin("--wait", symbols="40", rate=150)  # on a loaded machine OpenD's window must outlive some kills
+    trial = begin(
+        "--wait", "--within-window", symbols="40", rate=150
+    )  # on a loaded machine OpenD's window must outlive some kills
     killer = Killer(trial, random.Random(seed), SQLITE_WAL_AUTOCHECKPOINT="50")
     started_s = time.monotonic()
     for _ in range(KILLS):
@@ -53,7 +55,9 @@ def test_kills_at_random_moments_lose_no_tick(begin: Begin, seed: int) -> None:
 @pytest.mark.parametrize("seed", DAY_ROLL_SEEDS)
 def test_kills_while_days_begin_and_end_lose_no_tick(begin: Begin, seed: int) -> None:
     """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
-    trial = begin("--wait", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300)
+    trial = begin(
+        "--wait", "--within-window", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300
+    )
     killer = Killer(trial, random.Random(seed))
     for _ in range(DAY_ROLL_KILLS):
         killer.cycle()

@@ -50,7 +50,7 @@ def test_a_dead_connection_is_noticed_closed_and_replaced(begin: Begin, fault: s
     """Row 10: a mute OpenD, a half-open connection, one byte a second, a reply that never comes: noticed within 35 s,
     named, the socket closed, connected again, and the missed ticks backfilled.
     """
-    trial = begin(symbols=SYMBOLS, rate=RATE)
+    trial = begin("--within-window", symbols=SYMBOLS, rate=RATE)
     collector = trial.run()
     trial.wait_stored(10)
     held = sockets(collector.pid)
@@ -75,7 +75,7 @@ def test_pushes_that_stop_are_found_by_asking(begin: Begin) -> None:
     """Row 13: two symbols are no longer pushed on an open connection: found by comparison with GetTicker, named,
     subscribed again, and nothing is missing.
     """
-    trial = begin(symbols=SYMBOLS, rate=RATE)
+    trial = begin("--within-window", symbols=SYMBOLS, rate=RATE)
     collector = trial.run()
     trial.wait_stored(10)
     began_ms = now_ms()

@@ -25,7 +25,7 @@ def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: B
     """Row 14: garbage, a wrong magic, a wrong SHA-1, a length of 4 GB, another format: reset and named each time,
     memory bounded; the missed ticks are backfilled.
     """
-    trial = begin(symbols="40", rate=300)
+    trial = begin("--within-window", symbols="40", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
     descriptors, before_kib = collector.resources()
@@ -48,7 +48,7 @@ def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: B
 
 def test_unknown_messages_are_skipped_and_counted(begin: Begin) -> None:
     """Row 14: a truncated protobuf, unknown messages, unknown enum values: counted, named, the connection stays."""
-    trial = begin(symbols="20", rate=300)
+    trial = begin("--within-window", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
     for step in SKIPS * 3:
@@ -68,7 +68,7 @@ def test_odd_ticks_never_affect_other_ticks(begin: Begin) -> None:
     """Row 15: NaN, infinity, negative values, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown
     kinds: stored unchanged, or rejected with a count in `status` and the log.
     """
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     collector = trial.run()
     trial.wait_stored(200)
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_odd_ticks_never_affect_other_ticks(begin: Begin) -> None:
 
 def test_repeated_and_reordered_ticks_are_stored_once(begin: Begin) -> None:
     """Row 16: the last 200 of each symbol again, thousands the last first, ticks of the day before: once each."""
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     trial.run()
     trial.wait_stored(500)
     for step in ("duplicate 200", "out-of-order 2000", "late 30", "duplicate 200", "out-of-order 500"):
@@ -99,7 +99,7 @@ def test_repeated_and_reordered_ticks_are_stored_once(begin: Begin) -> None:
 
 def test_a_sealed_day_is_not_created_again(begin: Begin) -> None:
     """Row 16: late ticks of a day that is sealed: rejected, whole in the log, the file untouched, `status` warns."""
-    trial = begin("--wait", symbols="20", rate=300)
+    trial = begin("--wait", "--within-window", symbols="20", rate=300)
     today = market.day_number(now_ms())
     sealed = trial.data_root / f"{market.day_name(today - 1)}.db"
     assert DayFile(sealed, sealed.stem, "before", 0, "test", StoreOptions()).close()
@@ -125,7 +125,7 @@ def test_a_sealed_day_is_not_created_again(begin: Begin) -> None:
 
 def test_an_impossible_time_ends_nothing(begin: Begin) -> None:
     """Rows 14 and 18: OpenD reports the year 3,170,900, later one before 1970: not used, nothing is lost."""
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     trial.run()
     trial.wait_stored(200)
     for shift in ("+99999999999999s", "-99999999999999s"):

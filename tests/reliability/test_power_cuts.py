@@ -77,7 +77,7 @@ def test_a_power_cut_loses_no_more_than_documented(begin: Begin, case: tuple[str
     """
     synchronous, of, seed = case
     rng = random.Random(seed)
-    trial = begin("--wait", symbols="20", rate=200)
+    trial = begin("--wait", "--within-window", symbols="20", rate=200)
     collector = trial.run_on_forgetful_disk(
         SQLITE_SYNCHRONOUS=synchronous, SQLITE_WAL_AUTOCHECKPOINT=str(CHECKPOINT_PAGES), MAX_WAIT_MS="40"
     )
@@ -109,7 +109,7 @@ def test_a_power_cut_loses_no_more_than_documented(begin: Begin, case: tuple[str
 def test_a_power_cut_at_the_start_does_not_prevent_the_next_start(begin: Begin, seed: int) -> None:
     """Row 2, while the day's file is created: what is left of it does not prevent the next start."""
     rng = random.Random(seed)
-    trial = begin("--wait", symbols="20", rate=200)
+    trial = begin("--wait", "--within-window", symbols="20", rate=200)
     collector = trial.run_on_forgetful_disk(MAX_WAIT_MS="40")
     image = cut_power(trial, rng, CHANGES_AT_START)
     assert collector.finish() == -9

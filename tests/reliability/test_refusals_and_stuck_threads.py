@@ -40,7 +40,7 @@ def test_a_problem_that_opend_reports_is_a_finding_with_its_remedy(begin: Begin,
     when it is over the missed ticks are backfilled and the finding ends.
     """
     code, words = TROUBLES[step]
-    trial = begin("--wait", symbols="20", rate=200)
+    trial = begin("--wait", "--within-window", symbols="20", rate=200)
     collector = trial.run()
     trial.wait_stored(200)
     trial.market.tell(step)
@@ -59,7 +59,7 @@ def test_a_problem_that_opend_reports_is_a_finding_with_its_remedy(begin: Begin,
 
 def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) -> None:
     """Row 19: three symbols beyond the quota, one that OpenD does not know: named, and the rest is whole."""
-    trial = begin("--quota", "16", "--refuse", "HK.00700", symbols="20", rate=300)
+    trial = begin("--within-window", "--quota", "16", "--refuse", "HK.00700", symbols="20", rate=300)
     collector = trial.run()
     refused = [collector.wait_for("symbols_refused", count=count) for count in (1, 2)]
     assert sum(int(event.fields["count"]) for event in refused) == 4
@@ -81,7 +81,7 @@ def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) 
 
 def test_the_second_collector_is_refused_and_the_first_goes_on(begin: Begin) -> None:
     """Row 20: on one DATA_ROOT the second exits with 1 and names the holder; the first loses nothing."""
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     first = trial.run(INSTANCE_ID="first")
     trial.wait_stored(200)
     second = trial.another()
@@ -97,7 +97,7 @@ def test_a_spool_has_one_owner_too(begin: Begin) -> None:
     """Row 20: a collector with its own DATA_ROOT but the spool of another one is refused: it would take the rows that
     the first one spools now for rows of an earlier run.
     """
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", "--within-window", symbols="20", rate=500)
     trial.run()
     trial.wait_stored(200)
     other = Trial(trial.nursery, trial.directory, trial.market, "OTHER")
@@ -134,7 +134,7 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, m
     in steps, then exit 1 with all rows spooled; the next start stores them without OpenD. The new writer may or may not
     find the lock of the stuck one.
     """
-    trial = begin("--wait", symbols="20", rate=400)
+    trial = begin("--wait", "--within-window", symbols="20", rate=400)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS=LOCK_MET[met], STOP_FLUSH_TIMEOUT_SEC="20")
     trial.wait_stored(200)
     collector.inject(GATE)
@@ -160,7 +160,7 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, m
 @pytest.mark.parametrize("times", WRITES)
 def test_a_write_that_never_returns_loses_no_tick(begin: Begin, times: int) -> None:
     """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
-    trial = begin("--wait", symbols="40", rate=150)
+    trial = begin("--wait", "--within-window", symbols="40", rate=150)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="20")
     trial.wait_stored(200)
     collector.inject(Fault(operations=("write",), files=("wal",), delay_s=math.inf, times=times))
@@ -179,7 +179,7 @@ def described(trial: Trial) -> list[Finding]:
 
 def test_the_collector_recovers_from_exhausted_descriptors(begin: Begin) -> None:
     """Row 22: no descriptor is left when the connection breaks: named, also in `status`; then it recovers."""
-    trial = begin("--wait", symbols="20", rate=300)
+    trial = begin("--wait", "--within-window", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
     before = resource.prlimit(collector.pid, resource.RLIMIT_NOFILE)

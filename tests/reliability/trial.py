@@ -139,7 +139,11 @@ class ForkedOpenD(OpenD):
 
 
 class Market:
-    """A simulated OpenD with a truth file and a control socket, that can be killed and come back as the same one."""
+    """A simulated OpenD with a truth file and a control socket, that can be killed and come back as the same one.
+
+    A trial that may miss nothing gives it `--within-window`: on a loaded machine a collector may start so slowly that
+    the busiest symbol makes more than 1,000 ticks meanwhile.
+    """
 
     def __init__(
         self,

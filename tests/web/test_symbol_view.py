@@ -170,16 +170,18 @@ def test_what_is_not_known_is_said(web: Web, tab: Callable[..., Page]) -> None:
     page = tab(f"{web.url}/symbol?symbol=<script>alert(1)</script>")
     expect(page.locator("main [role=alert]")).to_contain_text("'<script>alert(1)</script>' is not a valid symbol")
     page.goto(f"{web.url}/symbol?symbol=700")
-    expect(page.locator(".part-notice")).to_contain_text("no day has been collected")
+    expect(page.locator(".part-notice")).to_contain_text("No day has been collected")
     path = web.data_root / f"{DAY}.db"
     path.write_text("<i>not a day file</i>")
-    expect(page.locator(".part-notice")).to_contain_text("Cannot be read since")
+    expect(page.locator(".part-notice")).to_contain_text("again since")
     expect(page.locator(".part-notice")).to_contain_text("not an SQLite")
     path.unlink()
     with closing(Collected(path)) as day:
         expect(page.locator(".part-notice")).to_contain_text("No tick of HK.00700 is stored")
+        expect(page.locator("#chart")).to_be_hidden()  # an empty chart would look like one that is broken
         day.add(ticks(day, 1, 5))
         expect(page.locator("#ticks tr")).to_have_count(5)
+        expect(page.locator("#chart")).to_be_visible()
         expect(page.locator(".part-notice")).to_be_empty()
 
 

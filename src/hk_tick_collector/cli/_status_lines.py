@@ -8,7 +8,7 @@ from hk_tick_collector import market
 from hk_tick_collector.ops.alerts.message import clock_of
 from hk_tick_collector.ops.alerts.mutes import EVERYTHING
 from hk_tick_collector.ops.findings import health
-from hk_tick_collector.ops.findings.market_silence import silence
+from hk_tick_collector.ops.findings.market_silence import silence, state_words
 from hk_tick_collector.ops.findings.opend_states import meaning_of
 from hk_tick_collector.ops.findings.service import unplanned_restarts
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same, times
@@ -233,7 +233,7 @@ def _queue(live: LiveStatus) -> Words:
 
 def _market(live: LiveStatus, now_ms: int, *, is_live: bool) -> Words:
     quiet = silence(live, now_ms)
-    state = same(live.market_state)
+    state = state_words(live.market_state)
     if live.trading:
         state = _plus(state, Words(", trading", "，交易中"))
     if not is_live:

@@ -92,6 +92,12 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each argument
         float | None, typer.Option(help="make ticks for this many seconds, then only answer requests")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="start when one client is subscribed to every symbol")] = False,
+    within_window: Annotated[
+        bool,
+        typer.Option(
+            "--within-window", help="make no ticks while a client is away so long that OpenD could not return them all"
+        ),
+    ] = False,
     quota: Annotated[int, typer.Option(help="subscription quota of the account")] = 2000,
     refuse: Annotated[str, typer.Option(help="symbols that OpenD reports as unknown: a list, or @FILE")] = "",
     rsa_key: Annotated[
@@ -161,6 +167,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each argument
             total=total,
             seconds=seconds,
             wait=wait,
+            within_window=within_window,
             truth=resume or truth,
             resume=resume is not None,
         )

@@ -198,11 +198,15 @@ def _clock(facts: DayFacts) -> Words:
 def _ledger(facts: DayFacts) -> Words:
     text = Words(
         "received {received:,} = stored {stored:,} + duplicate {duplicate:,} + rejected {rejected:,} + dropped"
-        " {dropped:,}; {runs:,} runs",
-        "收到 {received:,} = 存入 {stored:,} + 重複 {duplicate:,} + 拒收 {rejected:,} + 捨棄 {dropped:,}；"
-        "{runs:,} 次運行",
+        " {dropped:,} + waiting {waiting:,}; {starts}",
+        "收到 {received:,} = 存入 {stored:,} + 重複 {duplicate:,} + 拒收 {rejected:,} + 捨棄 {dropped:,} + 等候"
+        " {waiting:,}；{starts}",
     )
-    return text.filled(**facts.ledger._asdict()) if facts.ledger else NO_WORDS
+    if not facts.ledger:
+        return NO_WORDS
+    runs = facts.ledger.runs
+    starts = Words("1 run" if runs == 1 else f"{runs:,} runs", f"{runs:,} 次運行")
+    return text.filled(**facts.ledger._asdict(), starts=starts)
 
 
 def _file(facts: DayFacts) -> Words:

@@ -15,7 +15,7 @@ from . import pictures
 from .figures import figures, seconds
 from .markup import Markup, element, joined
 from .page_style import STYLE
-from .verdict import COMPLETE, GAPS_KNOWN, NOT_PROVABLE, as_percent, fine, share
+from .verdict import STANDING_WORDS, as_percent, fine, share
 
 if TYPE_CHECKING:
     from .facts import DayFacts, Totals
@@ -27,11 +27,6 @@ _DIFFERENCES: Final = 12
 _ROWS: Final = 400  # days of the table, the newest
 
 _TITLE: Final = Words("Data quality", "資料品質")
-_STANDINGS: Final = {
-    COMPLETE: Words("nothing shows that a tick is missing", "沒有跡象顯示欠缺任何 tick"),
-    GAPS_KNOWN: Words("ticks are missing; which and how many is known", "欠缺部分 tick；欠哪些、欠多少均已知"),
-    NOT_PROVABLE: Words("something may be missing of which nobody knows", "可能有所欠缺而無從得知"),
-}
 _VERDICTS: Final = (
     ("OK", Words("nothing to do", "毋須處理")),
     ("WARNING", Words("look at it before you use it", "使用前先看原因")),
@@ -241,5 +236,5 @@ def _legend(lang: str) -> Markup:
         " every rule.",
         "序號的意義由樣本推斷，因此這裡的用語均非絕對；每條規則見 docs/quality.md。",
     )
-    terms = [joined((element("dt", word), element("dd", text.of(lang)))) for word, text in _STANDINGS.items()]
+    terms = [joined((element("dt", word), element("dd", text.of(lang)))) for word, text in STANDING_WORDS.items()]
     return element("footer", element("dl", *terms), element("p", note.of(lang)), class_="soft")

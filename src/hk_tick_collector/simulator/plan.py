@@ -36,6 +36,7 @@ class Plan:
     total: int | None = None  # make this many ticks, then only answer requests
     seconds: float | None = None  # make ticks for this much real time, then only answer requests
     wait: bool = False  # start when one client is subscribed to every symbol that is not refused
+    within_window: bool = False  # make no ticks while a client would lose some by coming back too late
     truth: Path | None = None
     resume: bool = False  # continue from the ticks in the truth file, as the same exchange
 

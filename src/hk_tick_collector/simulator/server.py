@@ -29,6 +29,7 @@ from hk_tick_collector.simulator.gateway.answers import Desk
 from hk_tick_collector.simulator.gateway.conditions import Conditions
 from hk_tick_collector.simulator.gateway.feed import Feed
 from hk_tick_collector.simulator.gateway.listening_socket import Door
+from hk_tick_collector.simulator.gateway.out_of_reach import OutOfReach
 from hk_tick_collector.simulator.gateway.recent_ticks import Tape
 from hk_tick_collector.simulator.gateway.session import Session
 from hk_tick_collector.simulator.truth.replay import Replay, made_row
@@ -91,6 +92,7 @@ class Simulator:
             sleep=sleep,
         )
         self._faults = Faults(self._stage)
+        self._out_of_reach = OutOfReach(self.sessions, self._conditions) if plan.within_window else None
         self._door = Door(gateway.host, gateway.port)
         self._next_conn_id = _first_conn_id()
         self._needed = [place for symbol, place in places.items() if symbol not in gateway.refused]
@@ -256,7 +258,7 @@ class Simulator:
             if plan.seconds is not None and clock.slot_begins_s(number) >= plan.seconds:
                 break
             async with stage.making:
-                if not self._conditions.trading:
+                if not self._conditions.trading or (self._out_of_reach and self._out_of_reach.is_near()):
                     continue
                 ticks = self._source.slot(start_ms, end_ms)
                 if left is not None:
@@ -264,6 +266,8 @@ class Simulator:
                     left -= len(ticks)
                 if ticks:
                     self._feed.publish(ticks, clock.received_s(end_ms))
+                if ticks and self._out_of_reach:
+                    self._out_of_reach.note(tick[0] for tick in ticks)
             if left == 0:
                 break
         log.info("simulator_market_ended", ticks=self.ticks, pushes=self.pushes)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.quality.verdict import STANDING_WORDS
 
 DAYS_WORDS: Final[dict[str, Words]] = {
     "calendar": Words("Calendar", "日曆"),
     "last_year": Words("last 12 months", "最近 12 個月"),
     "years": Words("Years", "年份"),
-    "all_days": Words("days", "日數"),
-    "all_ticks": Words("ticks", "tick 數"),
-    "all_missing": Words("ticks missing", "欠缺 tick"),
-    "all_wrong": Words("days to look at", "須查看的日子"),
+    "all_days": Words("Days", "日數"),
+    "all_ticks": Words("Ticks", "tick 數"),
+    "all_missing": Words("Ticks missing", "欠缺 tick"),
+    "all_wrong": Words("Days to look at", "須查看的日子"),
     "reading_days": Words("{left} days are still being read.", "仍有 {left} 日正在讀取。"),
     "older_days": Words(
         "{count} older days are not in the calendar: hk-tick-collector quality",
@@ -34,19 +35,13 @@ DAYS_WORDS: Final[dict[str, Words]] = {
     "verdict_CRITICAL": Words("not usable as it is", "現狀不宜使用"),
     "verdict_UNKNOWN": Words("could not be read", "未能讀取"),
     "verdict_none": Words("weekday without a file", "沒有日檔的平日"),
-    "standing_complete": Words("nothing shows that a tick is missing", "沒有跡象顯示欠缺任何 tick"),
-    "standing_gaps_known": Words(
-        "ticks are missing; which and how many is known", "欠缺部分 tick；欠哪些、欠多少均已知"
-    ),
-    "standing_not_provable": Words("something may be missing of which nobody knows", "可能有所欠缺而無從得知"),
+    **{f"standing_{standing}": words for standing, words in STANDING_WORDS.items()},
     "archived": Words("archived", "已歸檔"),
     "being_collected": Words("being collected", "收集中"),
-    "findings": Words("What is wrong, and what explains the verdict", "問題，以及結論的解釋"),
+    "findings": Words("Why this verdict", "結論的原因"),
     "figures": Words("Figures", "數字"),
-    "timeline": Words(
-        "The day: connection, and gaps (filled bars: ticks are missing; frames: filled)",
-        "全日：連線，以及缺口（實心：仍欠；空心：已補）",
-    ),
+    "timeline": Words("Connection and gaps over the day", "全日的連線與缺口"),
+    "connected": Words("connected in trading hours", "交易時段內已連線"),
     "timeline_table": Words("The same as a table", "相同內容的表格"),
     "from_to": Words("from – to", "由–至"),
     "what": Words("what", "事項"),
@@ -87,12 +82,20 @@ DAYS_WORDS: Final[dict[str, Words]] = {
     "export_csv": Words("Ticks of one symbol as CSV", "單一股票的 tick（CSV）"),
     "export_bars": Words("One-minute bars as CSV", "一分鐘 K 線（CSV）"),
     "export_page": Words("This day as a page in one file", "此日的單一檔案網頁"),
+    "export_minutes": Words(
+        "The minutes of one symbol are a click away on its candles.", "單一股票的分鐘數據可在其陰陽燭頁下載。"
+    ),
+    "export_commands": Words(
+        "All ticks of a day may be gigabytes; take them on the host, beside the data:",
+        "全日的 tick 可達數 GB；請在主機上以命令取用：",
+    ),
     "export_json": Words("The figures of this page as JSON", "此頁數字（JSON）"),
     "back": Words("All days", "全部日子"),
     "earlier": Words("Earlier day", "前一日"),
     "later": Words("Later day", "後一日"),
+    "tried": Words("Tried again and again since {time} HKT.", "由 {time} HKT 起不斷重試。"),
     "cannot_read": Words(
-        "Cannot be read since {time} HKT; what is shown is of before.", "由 {time} HKT 起不能讀取；所示為之前的內容。"
+        "Cannot be read since {time} HKT; what is shown is from before.", "由 {time} HKT 起不能讀取；所示為之前的內容。"
     ),
     "open_symbol": Words("candles", "陰陽燭"),
 }

@@ -185,7 +185,8 @@ class SymbolView:
                     question = question._replace(symbol=part.symbol)
             except CollectorError as error:
                 failed_ms = failed_ms or clock.now_ms()
-                frame, pause_s = {"parts": {"notice": self._failure(error, failed_ms, lang)}}, _AGAIN_S
+                notice = self._failure(error, failed_ms, lang, is_old=known != NOTHING)
+                frame, pause_s = {"parts": {"notice": notice}}, _AGAIN_S
             yield framed(frame, clock.now_ms())
             await self._sleep(pause_s)
 
@@ -215,6 +216,10 @@ class SymbolView:
             root = self._site.data_root
             self._newest = now_s, await self._worker.read(partial(newest_place, root), root)
         return self._newest[1]
+
+    async def whole(self, question: Asked) -> Part:
+        """All that is known of a symbol on a day. Raises StoreError."""
+        return await self._part(question, NOTHING)
 
     async def _list(self, day: str | None) -> list[tuple[str, str, int]]:
         place = await self._place(day)
@@ -248,9 +253,11 @@ class SymbolView:
     def _notice(self, part: Part, lang: str) -> str:
         return self._text("notice", lang, part=part, day=dashed(part.day))
 
-    def _failure(self, error: CollectorError, since_ms: int, lang: str) -> str:
+    def _failure(self, error: CollectorError, since_ms: int, lang: str, *, is_old: bool) -> str:
         is_command = remedies.is_command(error.hint) or error.hint.startswith("sudo ")
-        return self._text("failure", lang, error=error, is_command=is_command, since=f"{market.hkt(since_ms):%H:%M:%S}")
+        return self._text(
+            "failure", lang, error=error, is_command=is_command, is_old=is_old, since=f"{market.hkt(since_ms):%H:%M:%S}"
+        )
 
     def _text(self, name: str, lang: str, **values: Any) -> str:
         return self._pages.text(f"symbol/{name}.html", lang, SYMBOL_WORDS, **values)

@@ -15,8 +15,10 @@ SYMBOL_WORDS: Final[dict[str, Words]] = {
         "'{given}' is not a valid symbol; write one like HK.00700.", "「{given}」不是有效的股票代號；請寫成 HK.00700。"
     ),
     "bad_day": Words("'{given}' is not a date; write one like 20261120.", "「{given}」不是日期；請寫成 20261120。"),
-    "no_tick": Words("No tick of {symbol} is stored on {day}.", "{day} 沒有 {symbol} 的 tick。"),
-    "no_tick_remedy": Words("Collected symbols: see FUTU_SYMBOLS.", "所收集的股票見 FUTU_SYMBOLS。"),
+    "no_tick": Words(
+        "No tick of {symbol} is stored on {day}. The settings show whether it is collected:",
+        "{day} 沒有 {symbol} 的 tick。設定可顯示是否有收集：",
+    ),
     "reading": Words("Reading the day file", "正在讀取日檔"),
     "price": Words("Last price", "最新價"),
     "day_change": Words("Change", "升跌"),
@@ -56,7 +58,6 @@ SYMBOL_WORDS: Final[dict[str, Words]] = {
     "away_span": Words("no connection to OpenD", "沒有連接 OpenD"),
     "by": Words("Chart: ", "圖表："),
     "last_ticks": Words("Last ticks", "最新成交"),
-    "archived_ticks": Words("The ticks of an archived day are not listed here:", "已歸檔日子的 tick 不在此列出："),
     "time": Words("time", "時間"),
     "price_column": Words("price", "價格"),
     "shares": Words("shares", "股數"),
@@ -72,14 +73,16 @@ SYMBOL_WORDS: Final[dict[str, Words]] = {
     "filled": Words("filled", "已補"),
     "unknown_size": Words("size unknown", "大小不明"),
     "more_spans": Words("{count} more: ", "另有 {count} 項："),
+    "tried": Words("Tried again and again since {time} HKT.", "由 {time} HKT 起不斷重試。"),
     "cannot_read": Words(
-        "Cannot be read since {time} HKT; what is shown is of before.", "由 {time} HKT 起不能讀取；所示為之前的內容。"
+        "Cannot be read since {time} HKT; what is shown is from before.", "由 {time} HKT 起不能讀取；所示為之前的內容。"
     ),
     "live_day": Words("{day}, being collected", "{day}，收集中"),
     "over_day": Words("{day}, over", "{day}，已完結"),
     "archived_day": Words("{day}, from the archive", "{day}，取自歸檔"),
     "the_day": Words("This day", "此日"),
     "minutes_table": Words("The minutes as a table", "各分鐘的表格"),
+    "minutes_csv": Words("minutes as CSV", "分鐘數據（CSV）"),
     "minute": Words("minute", "分鐘"),
     "open_price": Words("open", "開"),
     "high": Words("high", "高"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hk_tick_collector.ops.findings.market_silence import STATES
 from hk_tick_collector.ops.findings.words import Words, same
 
 WORDS: Final[dict[str, Words]] = {
@@ -84,8 +85,8 @@ WORDS: Final[dict[str, Words]] = {
     "unknown": Words("unknown", "不明"),
     "not_trading": Words("no trading now", "現時沒有交易"),
     "hour_known": Words(
-        "The page has watched for {minutes} min; it does not know the time before ({time} HKT).",
-        "此頁已觀察 {minutes} 分鐘；之前（{time} HKT 前）的情況不明。",
+        "The page has watched since {time} HKT; what was before is not known.",
+        "此頁由 {time} HKT 起觀察；之前的情況不明。",
     ),
     "picture": Words("{name}, the last hour: {text}", "{name}，最近一小時：{text}"),
     # OpenD and the market
@@ -114,25 +115,17 @@ WORDS: Final[dict[str, Words]] = {
     "gaps": Words("Gaps", "缺口"),
     "gaps_open": Words("{count} open, {missing} ticks missing", "{count} 個未補，欠 {missing} 筆 tick"),
     "gaps_none": Words("none open", "沒有未補缺口"),
-    "market_none": Words("none", "沒有"),
-    "market_auction": Words("pre-open auction", "開市前競價"),
-    "market_waiting_open": Words("before the open", "等待開市"),
-    "market_morning": Words("morning session", "早市"),
-    "market_rest": Words("lunch", "午間休市"),
-    "market_afternoon": Words("afternoon session", "午市"),
-    "market_closed": Words("closed", "已收市"),
-    "market_closing_auction": Words("closing auction", "收市競價"),
-    "market_unknown": Words("not told by OpenD", "OpenD 未有回報"),
+    **{f"market_{state}": words for state, words in STATES.items()},
     # the busiest symbols
     "busiest": Words("Busiest symbols", "最活躍股票"),
     "ticks_minute": Words("ticks, last minute", "最近一分鐘筆數"),
     "ticks_today": Words("ticks today", "今日筆數"),
     "ten_minutes": Words("last ten minutes", "最近十分鐘"),
-    "counted": Words("Counted by the page for {minutes} min.", "此頁已點算 {minutes} 分鐘。"),
+    "counted": Words("Counted by the page over the last {minutes} min.", "此頁點算最近 {minutes} 分鐘。"),
     "no_ticks": Words("No ticks in this time.", "此段時間沒有 tick。"),
     # findings
     "findings": Words("What is wrong now", "現有問題"),
-    "no_findings": Words("nothing", "沒有"),
+    "no_findings": Words("Nothing is wrong.", "沒有問題。"),
     "since": Words("since {time}", "由 {time} 起"),
     "today": Words("What was wrong today", "今日出現過的問題"),
     "from": Words("from", "由"),
@@ -140,7 +133,7 @@ WORDS: Final[dict[str, Words]] = {
     "what": Words("what", "事項"),
     "lasts": Words("now", "現在"),
     "today_known": Words("As far as the page has seen since {time} HKT.", "此頁由 {time} HKT 起所見。"),
-    "nothing_today": Words("Nothing in this time.", "此段時間沒有問題。"),
+    "nothing_today": Words("Nothing was wrong.", "沒有出現過問題。"),
     "more_today": Words("{count} older ones are not shown.", "另有 {count} 項較早的沒有顯示。"),
     # what `status` prints
     "details": Words("Everything that status prints", "status 的全部輸出"),

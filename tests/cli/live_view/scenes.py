@@ -100,5 +100,5 @@ def figures(lines: Iterable[str]) -> set[str]:
 
 
 def squeezed(lines: Iterable[str]) -> str:
-    """The text without blanks: a broken line has none where the text has one."""
-    return re.sub(r"\s", "", "".join(lines))
+    """The text without blanks and the mark of a continued command: a broken line has none where the text has one."""
+    return re.sub(r"\s", "", "".join(each.rstrip().removesuffix("\\") for each in lines))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector.model import Reconciled
+from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.health import Limits, Severity, check, check_totals, lag_s, summary
 
 if TYPE_CHECKING:
@@ -139,6 +140,47 @@ def test_past_or_normal_events_are_no_finding(make_status: MakeStatus, changes: 
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
+@pytest.mark.parametrize(
+    ("drift_s", "text", "zh"),
+    [
+        (129.6, "129.6 s ahead of OpenD's", "比 OpenD 快 129.6 秒"),
+        (-3600.0, "3,600.0 s behind OpenD's", "比 OpenD 慢 3,600.0 秒"),
+    ],
+)
+def test_a_wrong_clock_says_which_way(make_status: MakeStatus, drift_s: float, text: str, zh: str) -> None:
+    """A sign alone leaves open whose clock is ahead."""
+    [found] = [each for each in check(make_status(drift_s=drift_s), NOW_MS, LIMITS) if each.code == "clock_drift"]
+    assert text in found.text
+    assert zh in found.zh
+
+
+def test_no_pushes_at_all_are_told_from_a_few_that_stopped(make_status: MakeStatus) -> None:
+    """All symbols subscribed, none pushed: the account's right is the likely cause, and the command takes it back."""
+    silent = {"pushes_stopped_lately": 8, "pushes_stopped_first": "HK.00005", "symbols": 8, "subscribed": 8}
+    silent |= {"trading": True, "link_since_ms": NOW_MS - 90_000, "last_tick_ms": None}
+    for changes, is_all in (
+        ({}, True),
+        ({"last_tick_ms": NOW_MS - 60_000}, True),
+        ({"last_tick_ms": NOW_MS - 900}, False),  # pushes came back
+        ({"pushes_stopped_lately": 7}, False),
+        ({"link_since_ms": NOW_MS - 9_000}, False),  # not known yet
+        ({"trading": False}, False),
+    ):
+        status = make_status(**{**silent, **changes})
+        [found] = [each for each in check(status, NOW_MS, LIMITS) if each.code == "pushes_stopped"]
+        assert ("everything that is subscribed, 8 symbols, and pushes none" in found.text) is is_all, changes
+        assert ("request_highest_quote_right" in found.remedy) is is_all, changes
+
+
+@pytest.mark.parametrize(("slow", "remedy"), [(0, ""), (2, ""), (3, remedies.SLOW_DISK)])
+def test_a_disk_that_was_frozen_needs_no_command(make_status: MakeStatus, slow: int, remedy: str) -> None:
+    """For a minute after the thaw: it was frozen, it writes again. A disk that is still slow has to be looked at."""
+    waits = {"disk_wait_max_s": 40.0, "disk_waits": 40 + slow, "disk_waits_frozen": 40}
+    (finding,) = check(make_status(**waits), NOW_MS, LIMITS)
+    assert (finding.code, finding.remedy) == ("writer_slow_disk", remedy)
+    assert ("was frozen" in finding.text, "曾被凍結" in finding.zh) == (not remedy, not remedy)
+
+
 def test_recent_events_are_named(make_status: MakeStatus) -> None:
     """The reason of the last break, the last message, the first symbol; without a connection its hint is the remedy."""
     lately = {"link_breaks_lately": 4, "link_break_reason": "reset by peer", "protocol_errors_lately": 1}
@@ -149,7 +191,7 @@ def test_recent_events_are_named(make_status: MakeStatus) -> None:
     assert "once in the last 15 minutes, most recently: SHA-1 of 3011" in texts["bad_messages"]
     assert "2 unknown messages" in texts["messages_skipped"]
     assert "9999, no request" in texts["messages_skipped"]
-    assert "2 symbols in the last 15 minutes, HK.00005 first: they were subscribed again" in texts["pushes_stopped"]
+    assert "2 symbols in the last 15 minutes, HK.00005 first: subscribed again" in texts["pushes_stopped"]
     away = make_status(
         connected=False, link_since_ms=NOW_MS, link_reason="got HTTP", link_hint="check FUTU_PORT", **lately
     )

@@ -98,6 +98,14 @@ def test_no_tick_of_any_symbol_during_trading_is_a_finding(make_status: MakeStat
     assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["lag"]
 
 
+def test_rows_that_wait_for_a_moment_hide_no_silence(make_status: MakeStatus) -> None:
+    """While no tick is pushed the collector asks OpenD for ticks, whose answers wait to be stored: still no ticks."""
+    changes = fresh("10:00:00", newest_ts_ms=at("09:58:00"), last_tick_ms=at("09:58:00"), waiting=20)
+    for exposed_s, codes in ((0.4, ["no_ticks", "lag"]), (119.0, ["no_ticks", "lag"]), (120.5, ["lag"])):
+        found = check(make_status(**changes, exposed_s=exposed_s), at("10:00:00"), LIMITS)
+        assert [each.code for each in found] == codes, exposed_s
+
+
 def test_one_halted_symbol_is_no_finding(make_status: MakeStatus) -> None:
     """The newest tick of all symbols counts, not that of each symbol."""
     changes = fresh("10:00:00", newest_ts_ms=at("09:59:59"), last_tick_ms=at("09:59:59"), symbols=2, subscribed=2)

@@ -78,7 +78,7 @@ def wrapped(text: str, width: int) -> list[str]:
             lines.append(current.rstrip())
         current = piece.lstrip()
         while columns(current) > width:
-            at = _place_to_cut(current, width)
+            at = place_to_cut(current, width)
             lines.append(current[:at])
             current = current[at:]
     return [*lines, current] if current.strip() or not lines else lines
@@ -158,7 +158,7 @@ def _may_break(before: str, after: str) -> bool:
     return is_beside and before not in _OPENING and after not in _CLOSING
 
 
-def _place_to_cut(word: str, width: int) -> int:
+def place_to_cut(word: str, width: int) -> int:
     """Where a word that is wider than a line is cut: behind a mark, else not in a number, else where the line ends."""
     most, used = 0, 0
     while most < len(word) and used + _columns_of(word[most]) <= width:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings import health
+from hk_tick_collector.ops.findings.market_silence import state_words
 from hk_tick_collector.ops.findings.words import Words
 
 from .cells import BAD, BOLD, DIM, WARNING, line
@@ -87,7 +88,8 @@ def _now(live: LiveStatus, as_of_ms: int, bars: str, lang: str) -> Group:
         _item(Words("rows/min", "每分鐘"), f"{live.persisted_rows_per_min:,}", lang),
     ]
     if live.commit_ms_p99 is not None:
-        commit = f"p50 {live.commit_ms_p50 or 0:,} ms, p99 {live.commit_ms_p99:,} ms"
+        commit = Words("p50 {p50:,} ms, p99 {p99:,} ms", "p50 {p50:,} ms，p99 {p99:,} ms")
+        commit = commit.filled(p50=live.commit_ms_p50 or 0, p99=live.commit_ms_p99)
         items.append(_item(Words("commit", "提交"), commit, lang))
     if live.spooled:
         items.append(_item(Words("in the spool", "spool"), f"{live.spooled:,}", lang, WARNING))
@@ -112,7 +114,9 @@ def _opend(live: LiveStatus, as_of_ms: int, lang: str) -> Group:
     ]
     if live.market_state:
         trading = Words(", trading", "，交易中") if live.trading else Words("", "")
-        items.append(_item(Words("market", "市場"), f"{live.market_state}{trading.of(lang)}", lang))
+        items.append(
+            _item(Words("market", "市場"), f"{state_words(live.market_state).of(lang)}{trading.of(lang)}", lang)
+        )
     return Group("OpenD", items)
 
 

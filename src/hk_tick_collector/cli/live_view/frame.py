@@ -13,12 +13,14 @@ from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.ordering import worst
 from hk_tick_collector.ops.findings.words import Words, more
+from hk_tick_collector.text import plain
 
 from .cells import BAD, BOLD, CHOSEN, DIM, GOOD, WARNING, Span, broken, columns, flow, line, padded, shortened, width_of
 from .choice import ORDERS, Choice, Page
 from .figures import BARS, duration, groups, moment
 from .help import help_lines
 from .history import History
+from .pasting import pasteable
 from .tables import symbols_table, ticks_table
 
 if TYPE_CHECKING:
@@ -80,7 +82,8 @@ def frame(scene: Scene, width: int, height: int) -> list[Line]:
         body = _scrolled(all_findings(scene, width), room, scene.choice)
     else:
         body = _verdict(scene, width, room)
-        body += _body(scene, width, room - len(body))
+        rest = _body(scene, width, room - len(body))
+        body = _more_findings(scene, width, body, room - len(rest)) + rest
     body = body[:room]
     body += [()] * (room - len(body))
     return [*top, *body, *foot]
@@ -149,6 +152,22 @@ def _verdict(scene: Scene, width: int, room: int) -> list[Line]:
     return [*told, *command][:room]
 
 
+def _more_findings(scene: Scene, width: int, verdict: list[Line], room: int) -> list[Line]:
+    """The verdict, and below it as many of the other findings as fit into lines that would be empty."""
+    findings = scene.sample.findings if scene.sample and scene.choice.page is Page.ALL else []
+    lines: list[Line] = []
+    shown = 0
+    for finding in findings[1:]:
+        added = _finding(scene, finding, finding.severity, 0, width)
+        if len(verdict) + len(lines) + len(added) > room:
+            break
+        lines += added
+        shown += 1
+    if shown:
+        verdict = _finding(scene, findings[0], worst(findings), len(findings) - 1 - shown, width)
+    return [*verdict, *lines]
+
+
 def _finding(scene: Scene, finding: Finding, severity: Severity, others: int, width: int) -> list[Line]:
     lang = scene.lang
     since = Words(" since {moment}: ", "，由 {moment} 起：")
@@ -165,7 +184,10 @@ def _finding(scene: Scene, finding: Finding, severity: Severity, others: int, wi
 
 
 def _command(finding: Finding, width: int) -> list[Line]:
-    return broken(line("-> ", (finding.remedy, BOLD)), width) if finding.remedy else []
+    """The command, which can be pasted from the terminal, also if it is broken into lines."""
+    arrow = "-> "
+    first, *rest = pasteable(plain(finding.remedy), width, width - len(arrow)) if finding.remedy else [""]
+    return [line(arrow, (first, BOLD)), *(line((each, BOLD)) for each in rest)] if first else []
 
 
 def _body(scene: Scene, width: int, room: int) -> list[Line]:

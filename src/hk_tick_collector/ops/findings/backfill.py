@@ -8,7 +8,7 @@ from . import remedies
 from .finding import Severity
 from .remedies import Remedy
 from .spec import FindingSpec, Rule
-from .words import Words
+from .words import Words, symbols
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def _failing(seen: Seen) -> Iterator[Finding]:
     yield BACKFILL_FAILING.found(
         Severity.WARNING,
         since_ms=since_ms,
-        count=len(failing),
+        count=symbols(len(failing)),
         since_s=(now_ms - since_ms) / 1000,
         first=first,
         reason=status.backfill_reason,
@@ -45,9 +45,9 @@ BACKFILL_FAILING: Final = FindingSpec(
     code="backfill_failing",
     when=_failing,
     text=Words(
-        "OpenD has not given the missing ticks of {count:,} symbols for {since_s:.0f} s, {first} first: {reason};"
+        "OpenD has not given the missing ticks of {count} for {since_s:.0f} s, {first} first: {reason};"
         " the request is repeated",
-        "已有 {since_s:.0f} 秒未能向 OpenD 補取 {count:,} 隻股票缺漏的 tick，首隻 {first}：{reason}；會再次補取",
+        "已有 {since_s:.0f} 秒未能向 OpenD 補取 {count}缺漏的 tick，首隻 {first}：{reason}；會再次補取",
     ),
     remedy=Remedy(remedies.grep("backfill_failed")),
     meaning=Words(

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Final
 from . import remedies
 from .finding import Severity
 from .remedies import Remedy
-from .spec import PATIENT, SMALL, FindingSpec
-from .words import Words, times
+from .spec import PATIENT, SMALL, FindingSpec, Says
+from .words import Words, symbols, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hk_tick_collector.ops.live.status import LiveStatus
 
     from .finding import Finding
     from .spec import Seen
 
 _BREAKS: Final = 3  # this many broken connections are the finding link_unstable
+_UNPUSHED_MS: Final = 30_000  # a symbol that is subscribed again is pushed at once
 _BACKFILLED: Final = ("gaps_lost", "gaps_healing", "lag")
 
 
@@ -102,22 +105,43 @@ MESSAGES_SKIPPED: Final = FindingSpec(
 def _stopped(seen: Seen) -> Iterator[Finding]:
     status = seen.status
     if status.pushes_stopped_lately:
-        yield PUSHES_STOPPED.found(
-            Severity.WARNING, count=status.pushes_stopped_lately, first=status.pushes_stopped_first
-        )
+        variant = "all" if _nothing_pushed(status, seen.now_ms) else ""
+        count, first = symbols(status.pushes_stopped_lately), status.pushes_stopped_first
+        yield PUSHES_STOPPED.found(Severity.WARNING, variant, count=count, first=first)
+
+
+def _nothing_pushed(status: LiveStatus, now_ms: int) -> bool:
+    """Whether OpenD has new ticks of every subscribed symbol and still pushes none: the subscriptions are in order."""
+    last_ms = max(status.last_tick_ms or 0, status.link_since_ms or 0)
+    silent = status.connected and status.trading and now_ms - last_ms > _UNPUSHED_MS
+    return silent and status.pushes_stopped_lately >= status.subscribed > 0
 
 
 PUSHES_STOPPED: Final = FindingSpec(
     code="pushes_stopped",
     when=_stopped,
     text=Words(
-        "OpenD stopped pushing {count:,} symbols in the last 15 minutes, {first} first: they were subscribed again,"
-        " and the"
-        " missing ticks are backfilled; if it happens again, restart futu-opend after the close",
-        "OpenD 在最近 15 分鐘內曾停止推送 {count:,} 隻股票，首隻 {first}：已重新訂閱，缺漏正在補取；若再出現，"
+        "OpenD stopped pushing {count} in the last 15 minutes, {first} first: subscribed again, and the missing ticks"
+        " are backfilled; if it happens again, restart futu-opend after the close",
+        "OpenD 在最近 15 分鐘內曾停止推送 {count}，首隻 {first}：已重新訂閱，缺漏正在補取；若再出現，"
         "收市後重啟 futu-opend",
     ),
     remedy=Remedy(remedies.grep("pushes_stopped")),
+    variants={
+        "all": Says(
+            Words(
+                "OpenD has new ticks of everything that is subscribed, {count}, and pushes none of them: they are"
+                " requested instead",
+                "OpenD 有全部已訂閱股票（{count}）的新 tick，但一筆也沒有推送：現改為逐次補取",
+            ),
+            Remedy(
+                f"{remedies.OPEND_LOG}; {remedies.TAKE_BACK}",
+                "another terminal of this account may have taken the quote right: the second command takes it back; if"
+                " that does not help, restart futu-opend",
+                "行情權限可能被同一帳戶的另一終端佔用：第二個命令取回；仍然不成，重啟 futu-opend",
+            ),
+        )
+    },
     meaning=Words(
         "OpenD stopped pushing some symbols; they were subscribed again", "OpenD 曾停止推送部分股票；已重新訂閱"
     ),

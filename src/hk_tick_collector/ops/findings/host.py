@@ -74,14 +74,21 @@ def _space(seen: Seen) -> Iterator[Finding]:
     free_mb, limit_mb = seen.status.disk_free_mb, seen.limits.disk_min_free_mb
     if free_mb is not None and free_mb < limit_mb:
         severity = Severity.CRITICAL if free_mb < limit_mb / 4 else Severity.WARNING
-        yield DISK.found(severity, free_mb=free_mb, root=seen.status.data_root)
+        yield DISK.found(severity, free_mb=free_mb, limit_mb=limit_mb, root=seen.status.data_root)
 
 
 DISK: Final = FindingSpec(
     code="disk",
     when=_space,
-    text=Words("{root} has {free_mb} MB of free space", "{root} 剩餘 {free_mb} MB"),
-    remedy=Remedy("df -h {root}"),
+    text=Words(
+        "{free_mb:,} MB are free on the disk of {root}, less than DISK_MIN_FREE_MB ({limit_mb:,} MB)",
+        "{root} 所在磁碟剩餘 {free_mb:,} MB，少於 DISK_MIN_FREE_MB（{limit_mb:,} MB）",
+    ),
+    remedy=Remedy(
+        "df -h {root}; hk-tick-collector report",
+        "report names the days that may be moved to another disk",
+        "report 列出可搬到另一磁碟的日子",
+    ),
     variants={  # by `report`, which knows the days
         "days": Says(
             Words(

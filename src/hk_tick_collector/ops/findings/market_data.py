@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from . import remedies
 from .finding import Severity
-from .market_silence import LAG_WARN_S, UNTOLD, is_ahead, is_at_open, judged_lag_s, may_trade, newest_ms, shift_ms
+from .market_silence import (
+    LAG_WARN_S,
+    UNTOLD,
+    is_ahead,
+    is_at_open,
+    judged_lag_s,
+    may_trade,
+    newest_ms,
+    shift_ms,
+    state_words,
+)
 from .remedies import Remedy
 from .spec import IF_CRITICAL, PATIENT, FindingSpec, Rule, Says
 from .words import Words, times
@@ -21,14 +31,23 @@ if TYPE_CHECKING:
 def _drift(seen: Seen) -> Iterator[Finding]:
     drift_s = seen.status.drift_s
     if drift_s is not None and abs(drift_s) > seen.limits.drift_warn_s:
-        yield CLOCK_DRIFT.found(Severity.WARNING, drift_s=drift_s)
+        yield CLOCK_DRIFT.found(Severity.WARNING, off_s=abs(drift_s), way=drift_way(drift_s))
+
+
+def drift_way(drift_s: float) -> Words:
+    """Which way this host's clock differs, for `{way}` of the text of `clock_drift`: ours minus OpenD's (s)."""
+    return Words("ahead of", "快") if drift_s > 0 else Words("behind", "慢")
 
 
 CLOCK_DRIFT: Final = FindingSpec(
     code="clock_drift",
     when=_drift,
-    text=Words("this host's clock is {drift_s:+.1f} s off OpenD's", "本機時鐘與 OpenD 相差 {drift_s:+.1f} 秒"),
-    remedy=Remedy("timedatectl status"),
+    text=Words("this host's clock is {off_s:,.1f} s {way} OpenD's", "本機時鐘比 OpenD {way} {off_s:,.1f} 秒"),
+    remedy=Remedy(
+        "timedatectl status; sudo systemctl restart systemd-timesyncd",
+        "the second command sets it, unless another program such as chrony does",
+        "第二個命令會校正，除非時鐘由 chrony 等其他程式校正",
+    ),
     meaning=Words(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",
         "本機時鐘與 OpenD 有偏差；tick 仍用交易所時間",
@@ -53,9 +72,11 @@ def _silent(seen: Seen) -> Iterator[Finding]:
     arrived_ms = max(status.last_tick_ms or 0, status.trading_since_ms or 0)
     quiet_s = (now_ms - arrived_ms) / 1000 if arrived_ms else 0.0
     silent = status.last_tick_ms is not None or status.received == 0
-    # With waiting rows or trouble another finding gives the reason.
-    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:
-        state = Words(status.market_state, _SESSIONS.get(status.market_state, status.market_state))
+    # If the last ticks still wait to be stored, or with trouble, another finding gives the reason. Rows that came later
+    # are answers to the collector's own requests: they wait for a moment every few seconds, in a silent market too.
+    waits = status.waiting and status.exposed_s >= quiet_s
+    if silent and quiet_s > LAG_WARN_S and not waits and not status.trouble:
+        state = state_words(status.market_state)
         spec = NO_TICK_AT_OPEN if is_at_open(status, now_ms) else NO_TICKS
         yield spec.found(severity, state=state, quiet_s=quiet_s, subscribed=status.subscribed)
     yield LAG.found(severity, "ahead" if is_ahead(status, now_ms) else "", behind_s=behind_s)
@@ -83,7 +104,6 @@ def _nothing_stored(seen: Seen) -> Iterator[Finding]:
         yield NO_TICKS_STORED.found(severity, behind_s=behind_s, why=why)
 
 
-_SESSIONS: Final = {"morning": "早市", "afternoon": "午市"}
 _BROKE: Final = Words(
     "the connection to OpenD broke {times} in the last 15 minutes, most recently: {reason}",
     "與 OpenD 的連線在最近 15 分鐘內中斷 {times}，最近一次：{reason}",

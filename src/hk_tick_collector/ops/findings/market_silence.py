@@ -32,6 +32,17 @@ _AUCTIONS: Final = {
 }
 _CLOSED: Final = Words("closed until the next trading day", "已收市，至下一個交易日")
 _BEFORE: Final = Words("closed until the pre-open at 09:00", "未開市，至 09:00 開市前時段")
+STATES: Final = {  # market state → its name for people
+    "none": Words("none", "沒有"),
+    "auction": Words("pre-open auction", "開市前競價"),
+    "waiting_open": Words("before the open", "等待開市"),
+    "morning": Words("morning session", "早市"),
+    "rest": Words("lunch", "午間休市"),
+    "afternoon": Words("afternoon session", "午市"),
+    "closed": Words("closed", "已收市"),
+    "closing_auction": Words("closing auction", "收市競價"),
+    "unknown": Words("not told by OpenD", "OpenD 未有回報"),
+}
 _TRADING_HOURS: Final = {
     "whole": (range(9 * 60 + 31, 12 * 60), range(13 * 60 + 1, 16 * 60)),
     "morning": (range(9 * 60 + 31, 12 * 60),),
@@ -41,6 +52,11 @@ _HALF: Final = {
     "morning": Words("half day: only the morning trades, until about 12:10", "半日市：只有早市，至約 12:10"),
     "afternoon": Words("half day: only the afternoon trades, from 13:00", "半日市：只有午市，13:00 起"),
 }
+
+
+def state_words(state: str) -> Words:
+    """A market state for a terminal: in English the state's own name, which the log and `--json` have as well."""
+    return Words(state, STATES[state].zh if state in STATES else state)
 
 
 def silence(status: LiveStatus, now_ms: int) -> Words:

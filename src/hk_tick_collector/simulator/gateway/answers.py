@@ -53,6 +53,7 @@ class Client:
 
     conn_id: int
     pushed: set[int] = field(default_factory=set)  # positions in the listing whose ticks are pushed to it
+    asked: set[int] = field(default_factory=set)  # positions about whose latest ticks it was answered
 
 
 class Answer(NamedTuple):
@@ -220,6 +221,7 @@ def _ticker(desk: Desk, client: Client, body: bytes) -> Answer:
     for fault in changes:
         if not fault.in_window:
             place, entries = fault.change(place, entries)
+    client.asked.add(place)
     return Answer(desk.bodies.body(place, b"".join(map(as_pulled, entries))))
 
 
