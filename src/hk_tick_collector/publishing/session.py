@@ -148,6 +148,12 @@ class Session:
             log.warning("publish_symbol_anew", day=chunk.day, symbol=symbol, rows=chunk.sent[symbol].rows)
             self._figures.anew_rows += chunk.sent[symbol].rows
 
+    async def _drop_chunk(self) -> None:
+        """The ticks of the chunk that is being sent are read again."""
+        chunk, self._chunk, self._messages = self._chunk, None, []
+        if chunk is not None:
+            await self._background.run(lambda: self._days.drop(chunk.day))
+
     def _acknowledged(self, message: OutgoingMessage, seconds: float) -> None:
         self._figures.acknowledged(message.rows, seconds, self._clock_ms())
 
@@ -212,7 +218,7 @@ class Session:
         self._figures.losses += 1
         self._figures.loss_ms = self._clock_ms()
         self._figures.loss_detail = f"message {lost.seq} ({lost.message_id})"
-        self._chunk, self._messages = None, []
+        await self._drop_chunk()
         self._anchors.forget()
         for day in await self._background.run(self._lost):
             await self._publish_sums(connection, day)
@@ -247,7 +253,7 @@ class Session:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count
         self._figures.request_ms = self._clock_ms()
-        self._chunk, self._messages = None, []  # what it moves may have been forgotten: it is read again
+        await self._drop_chunk()  # what it moves may have been forgotten
         await self._background.run(lambda: self._days.note({"again_seq": str(found.seq)}))
 
     async def _count(self) -> None:
