@@ -127,12 +127,13 @@ def test_a_symbol_whose_late_ticks_are_not_certain_is_sent_again(trial: Trial) -
     trial.add(tick("HK.00700", 2, NOON_MS))
     trial.clock.now_s += 1
     assert trial.take() == 3
-    trial.add(tick("HK.00700", 0, NOON_MS))
+    trial.add(tick("HK.00700", 0, NOON_MS), tick("HK.00700", 4, NOON_MS))
+    assert trial.take() == 1  # the new one does not wait
     assert trial.take() == 0
     assert trial.outbox.behind == 1
     trial.settle()
-    assert [row[1] for row in trial.arrived if row[0] == "HK.00700"] == [1, 3, 1, 2, 3, 0, 1, 2, 3]
-    assert len(trial.arrived) == 10
+    assert [row[1] for row in trial.arrived if row[0] == "HK.00700"] == [1, 3, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    assert len(trial.arrived) == 12
 
 
 def test_no_file_is_read_while_nothing_is_committed(trial: Trial) -> None:

@@ -57,6 +57,18 @@ def test_sums_of_sequences_never_overflow(make_day: Callable[..., DayFile], tick
         assert reader.late_rows("HK.00700", (LOWEST_SEQ, 0), 1003, 9) == []
 
 
+def test_new_ticks_of_all_symbols_come_in_order(make_day: Callable[..., DayFile], tick: Callable[..., TickRow]) -> None:
+    """One statement: each symbol from its own sequence on, its ticks in order, at most as many as wanted."""
+    day = make_day()
+    day.add([tick(symbol, seq, 1000) for symbol in ("HK.00001", "HK.00002", "HK.00003") for seq in (9, 2, 7, 4, 5)])
+    wanted = {"HK.00003": 4, "HK.00001": LOWEST_SEQ, "HK.00009": 0, "HK.00002": 2**63 - 1}
+    with OutboxReader(day.path) as reader:
+        found = [row[:2] for row in reader.rows_after_each(wanted, 99)]
+        assert found == [("HK.00003", 5), ("HK.00003", 7), ("HK.00003", 9), *(("HK.00001", n) for n in (2, 4, 5, 7, 9))]
+        assert [row[:2] for row in reader.rows_after_each(wanted, 2)] == found[:2]
+        assert reader.rows_after_each({}, 9) == []
+
+
 def test_a_commit_changes_the_version(make_day: Callable[..., DayFile], tick: Callable[..., TickRow]) -> None:
     """So that nothing is read while nothing is committed."""
     day = make_day()

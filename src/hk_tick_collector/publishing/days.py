@@ -120,6 +120,13 @@ class Days:
         """Ticks of a day cannot be sent, because the collector did not write them: it is tried again later."""
         self._note_unread(day, error)
         self._waits_until_s[day] = time.monotonic() + _REFUSED_S
+        self.drop(day)
+
+    def drop(self, day: str) -> None:
+        """The chunk of a day that was taken is not sent: its ticks are taken again."""
+        outbox = self._outboxes.get(day)
+        if outbox is not None:
+            outbox.look_again()
 
     def is_sent(self, day: str) -> bool:
         """Whether all that is stored of a day was sent, when its file was last read."""
@@ -136,6 +143,11 @@ class Days:
     def note(self, values: Mapping[str, str]) -> None:
         """Notes values in the cursor file."""
         self._notes.set(values)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """All noted values."""
+        return self._notes.values
 
     def noted(self, key: str) -> str:
         """A noted value; empty if there is none."""

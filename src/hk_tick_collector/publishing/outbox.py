@@ -104,6 +104,7 @@ class Outbox:
         self._is_unfinished = True  # something is left to send although the file does not change
         self._begins_with = ""  # the symbol with which the next chunk begins: none waits for ever
         self._anew_s: dict[str, float] = {}  # when a symbol was last sent from its first tick
+        self._wants_anew: set[str] = set()  # symbols that are to be, but were lately
         self._odd: dict[str, int] = {}  # symbols whose counter is not the number of their ticks, and that counter
 
     def close(self) -> None:
@@ -127,6 +128,10 @@ class Outbox:
             self.sent.pop(symbol, None)
         self._is_unfinished, self.behind = True, -1
 
+    def look_again(self) -> None:
+        """A chunk that was taken is not sent: its ticks are taken again."""
+        self._is_unfinished, self.behind = True, -1
+
     def forget_all(self) -> None:
         """Nothing counts as sent."""
         self.sent.clear()
@@ -141,11 +146,13 @@ class Outbox:
         taking = _Taking()
         with reader.snapshot():
             counts = reader.counts()
-            for symbol, stored in self._rotated(counts):
+            changed = self._changed(counts)
+            new = self._new_of_all(reader, changed)
+            for symbol, stored in changed:
                 if taking.room <= 0:
                     self._begins_with = symbol
                     break
-                self._take_symbol(reader, symbol, stored, taking)
+                self._take_symbol(reader, symbol, stored, taking, None if new is None else new.get(symbol, []))
         self.stored = sum(stored for _, stored in counts)
         sent = self.sent | taking.sent
         self.behind = behind = sum(
@@ -156,7 +163,7 @@ class Outbox:
         self.is_sealed = reader.is_sealed()
         is_full = taking.room <= 0
         self._seen = None if _is_fresh(signature) else signature
-        self._is_unfinished = bool(taking.rows or behind)
+        self._is_unfinished = is_full or behind > 0
         return Chunk(self.day, taking.rows, taking.sent, self.stored, behind, is_full, taking.late, tuple(taking.anew))
 
     def check(self) -> list[str]:
@@ -171,14 +178,44 @@ class Outbox:
                 if symbol in self.sent and self.sent[symbol].rows == rows and self.sent[symbol].seq_sum != seq_sum
             ]
 
-    def _take_symbol(self, reader: OutboxReader, symbol: str, stored: int, taking: _Taking) -> None:
+    def _changed(self, counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """The symbols of which not all is sent, from the one on at which the last chunk was full."""
+        begin, self._begins_with = self._begins_with, ""
+        at = next((index for index, (symbol, _) in enumerate(counts) if symbol >= begin), 0)
+        return [
+            (symbol, stored)
+            for symbol, stored in counts[at:] + counts[:at]
+            if stored != self.sent.get(symbol, _NOTHING).rows and self._odd.get(symbol) != stored
+        ]
+
+    def _new_of_all(self, reader: OutboxReader, changed: list[tuple[str, int]]) -> dict[str, list[TickRow]] | None:
+        """The ticks above the highest sequence sent, by symbol; None where they may not fit in a chunk.
+
+        One statement for all symbols: a busy market has ticks of hundreds in each commit.
+        """
+        before = [self.sent.get(symbol, _NOTHING) for symbol, _ in changed]
+        if sum(max(stored - sent.rows, 0) for (_, stored), sent in zip(changed, before, strict=True)) > CHUNK_ROWS:
+            return None
+        wanted = {symbol: sent.max_seq for (symbol, _), sent in zip(changed, before, strict=True)}
+        rows = reader.rows_after_each(wanted, CHUNK_ROWS + 1)
+        if len(rows) > CHUNK_ROWS:  # a counter is wrong
+            return None
+        found: dict[str, list[TickRow]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(row)
+        return found
+
+    def _take_symbol(
+        self, reader: OutboxReader, symbol: str, stored: int, taking: _Taking, new: list[TickRow] | None
+    ) -> None:
+        """Adds the ticks of a symbol; `new` are those above the highest sequence sent, if they were read already."""
         sent = self.sent.get(symbol, _NOTHING)
-        if stored == sent.rows or self._odd.get(symbol) == stored:
+        if stored < sent.rows or symbol in self._wants_anew:  # less: ticks are gone, another file or changed by hand
+            if self._take_anew(reader, symbol, stored, taking) or stored < sent.rows:
+                return
+            taking.add(symbol, sent, reader.rows_after(symbol, sent.max_seq, taking.room), 0)
             return
-        if stored < sent.rows:  # ticks are gone: another file, or changed by hand
-            self._take_anew(reader, symbol, stored, taking)
-            return
-        new = reader.rows_after(symbol, sent.max_seq, taking.room)
+        new = reader.rows_after(symbol, sent.max_seq, taking.room) if new is None else new[: taking.room]
         late = stored - sent.rows - len(new)
         if late < 0:
             self._odd[symbol] = stored
@@ -190,10 +227,10 @@ class Outbox:
                 self._take_anew(reader, symbol, stored, taking)
             return  # else it waits for a chunk of its own
         found = self._late(reader, symbol, sent, late)
-        if found is None:
-            self._take_anew(reader, symbol, stored, taking)
-        else:
+        if found is not None:
             taking.add(symbol, sent, [*found, *new][: taking.room], late)
+        elif not self._take_anew(reader, symbol, stored, taking):
+            taking.add(symbol, sent, new, 0)
 
     def _late(self, reader: OutboxReader, symbol: str, sent: Sent, late: int) -> list[TickRow] | None:
         """The `late` ticks below the highest sequence sent; None if it is not certain which they are."""
@@ -203,22 +240,20 @@ class Outbox:
                 return found
         return None
 
-    def _take_anew(self, reader: OutboxReader, symbol: str, stored: int, taking: _Taking) -> None:
+    def _take_anew(self, reader: OutboxReader, symbol: str, stored: int, taking: _Taking) -> bool:
+        """Adds the first ticks of a symbol. False if that was done lately: then it waits, and counts as behind."""
         now_s = self._clock()
         if now_s - self._anew_s.get(symbol, float("-inf")) < _ANEW_APART_S:
-            return  # it waits, and counts as behind
+            self._wants_anew.add(symbol)
+            return False
+        self._wants_anew.discard(symbol)
         self._anew_s[symbol] = now_s
         rows = reader.rows_after(symbol, LOWEST_SEQ, taking.room)
         if len(rows) < taking.room and len(rows) != stored:
             self._odd[symbol] = stored
         taking.anew.append(symbol)
         taking.add(symbol, _NOTHING, rows, 0)
-
-    def _rotated(self, counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
-        """The symbols, from the one on at which the last chunk was full."""
-        begin, self._begins_with = self._begins_with, ""
-        at = next((index for index, (symbol, _) in enumerate(counts) if symbol >= begin), 0)
-        return counts[at:] + counts[:at]
+        return True
 
     def _changed_file(self, signature: Signature) -> OutboxReader | None:
         """The file, if it may have changed since all of it was read; it is opened if needed."""

@@ -5,13 +5,14 @@ No list of unsent ticks is kept: `symbols.rows` is exact, and is compared with w
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from .bounded_reading import all_checked
 from .query import DayReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hk_tick_collector.model import TickRow
 
@@ -34,6 +35,14 @@ class OutboxReader(DayReader):
         """At most `limit` ticks of a symbol with a sequence above `seq`, in order of sequence."""
         return self._plain("WHERE symbol = ? AND seq > ? ORDER BY seq LIMIT ?", (symbol, seq, limit))
 
+    def rows_after_each(self, seqs: Mapping[str, int], limit: int) -> list[TickRow]:
+        """At most `limit` ticks with a sequence above that of their symbol; those of a symbol in order of sequence."""
+        # CROSS JOIN keeps this order: each symbol in turn, by the primary key.
+        columns = ", ".join(f"ticks.{name}" for name in self.tick_columns)
+        sql = f"""SELECT {columns} FROM json_each(?) AS wanted CROSS JOIN ticks
+                  ON ticks.symbol = wanted.key AND ticks.seq > wanted.value LIMIT ?"""  # noqa: S608 - our own names
+        return self._fetched(sql, (json.dumps(seqs), limit))
+
     def late_rows(self, symbol: str, seqs: tuple[int, int], after_ms: int, limit: int) -> list[TickRow]:
         """At most `limit` ticks of a symbol within these sequences (both included) received after `after_ms`.
 
@@ -52,7 +61,9 @@ class OutboxReader(DayReader):
             yield symbol, rows, ((high << 32) + low) % _SUM_MODULUS
 
     def _plain(self, rest: str, values: tuple[str | int, ...]) -> list[TickRow]:
-        sql = f"SELECT {', '.join(self.tick_columns)} FROM ticks {rest}"  # noqa: S608 - our own names
+        return self._fetched(f"SELECT {', '.join(self.tick_columns)} FROM ticks {rest}", values)  # noqa: S608
+
+    def _fetched(self, sql: str, values: tuple[str | int, ...]) -> list[TickRow]:
         with self._named_errors():
             self._allowance.scan(self._bytes)
             rows: list[Any] = self._db.execute(sql, values).fetchall()
