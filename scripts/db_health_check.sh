@@ -28,11 +28,6 @@ cleaner=$!
 trap 'code=$?; exec >&-; wait "$cleaner" 2>/dev/null; exit "$code"' EXIT
 
 LAG_WARN_S=60
-# The settings of the same names, if they are in the environment.
-LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300} LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
-DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
-[[ $LAG_CRITICAL_S =~ ^[1-9][0-9]*$ ]] || LAG_CRITICAL_S=300
-[[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
 LOCK_CRITICAL_S=60 # waiting this long for a lock is critical, as in `status`
@@ -47,6 +42,7 @@ APPLICATION_ID=1212896323 # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
 INSTALLED=/opt/futu_tick_downloader
 START="sudo systemctl start hk-tick-collector"
+RESTART="sudo systemctl restart hk-tick-collector"
 JOURNAL="sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 LAST_LINES="sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
 TAKE_BACK="echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
@@ -85,21 +81,21 @@ quoted() { printf '%q' "$1"; }
 is_pid() { [[ $1 =~ ^[1-9][0-9]{0,9}$ ]]; }
 is_number() { [[ $1 =~ ^-?[0-9]{1,17}$ ]]; }
 
-# DATA_ROOT: from the environment, .env in this directory or the installed .env, else the default. Root reads only
+# setting NAME DEFAULT: from the environment, .env in this directory or the installed .env, else the default. Root reads only
 # the installed one.
-data_root() {
+setting() {
   local file line=""
-  [[ -n ${DATA_ROOT:-} ]] && { echo "$DATA_ROOT"; return; }
+  [[ -n ${!1:-} ]] && { echo "${!1}"; return; }
   for file in ./.env "$INSTALLED/.env"; do
     [[ $file == ./.env && $EUID -eq 0 && $PWD != "$INSTALLED" ]] && continue
     if [[ -r $file ]]; then
-      line=$(sed -n 's/^[[:space:]]*DATA_ROOT=//p' "$file" | tail -n 1)
+      line=$(sed -n "s/^[[:space:]]*$1=//p" "$file" | tail -n 1)
       line=${line%"${line##*[![:space:]]}"}
       [[ $line == \"*\" || $line == \'*\' ]] && line=${line:1:-1}
       break
     fi
   done
-  echo "${line:-/data/sqlite/HK}"
+  echo "${line:-$2}"
 }
 
 # Whether a collector holds the lock of this DATA_ROOT. It reads the kernel's list of locks, and takes no lock itself.
@@ -211,15 +207,21 @@ how_to_start() {
   esac
 }
 
-# Which process holds the lock that the writer waits for, and how to end it: by its pid if the live state has it.
-holder() {
-  local pid=${live[writer_holder_pid]:-} command user
-  is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
-  user=$(stat -c %U "/proc/$pid" 2>/dev/null)
-  command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
+# process PID: its number, user and command in words.
+process() {
+  local command user
+  user=$(stat -c %U "/proc/$1" 2>/dev/null)
+  command=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline")
   command=${command%"${command##*[! ]}"}
   ((${#command} <= 80)) || command=${command:0:77}...
-  echo ", locked by pid $pid${user:+ ($user${command:+: $command})}; end that process; writing resumes by itself"
+  echo "pid $1${user:+ ($user${command:+: $command})}"
+}
+
+# Which process holds the lock that the writer waits for, and how to end it: by its pid if the live state has it.
+holder() {
+  local pid=${live[writer_holder_pid]:-}
+  is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
+  echo ", locked by $(process "$pid"); end that process; writing resumes by itself"
 }
 
 end_holder() {
@@ -290,6 +292,23 @@ collector_pid() {
   awk -v file=":$(stat -c %i "$directory/.collector.lock" 2>/dev/null)" '$2 == "FLOCK" && index($6, file) { print $5 }' /proc/locks
 }
 
+# Another process that has the file open: the holder of a lock that SQLite takes; nothing if there is none.
+opened_by() {
+  awk -v shm=":$(stat -c %i "$path-shm" 2>/dev/null || echo none):" -v file=":$(stat -c %i "$path"):" -v own="$asked" \
+    '$2 == "POSIX" && $5 != own && (index($6 ":", shm) || index($6 ":", file)) { print $5; exit }' /proc/locks
+}
+
+# The verdict for a file of the predecessor: the same words as `status`.
+finish_predecessors() {
+  local pid import
+  import="sudo hk-tick-collector import $(quoted "$path")"
+  pid=$(opened_by)
+  is_pid "$pid" || finish 1 "$path is a day file of the predecessor" "$import"
+  grep -qsx "0::/system.slice/hk-tick-collector.service" "/proc/$pid/cgroup" &&
+    finish 1 "$path is a day file of the predecessor, open in $(process "$pid")" "$RESTART; $import"
+  finish 1 "$path is a day file of the predecessor, open in $(process "$pid")" "sudo kill -TERM $pid; $import"
+}
+
 # Whether a thread of a process waits inside the kernel, as for a disk that does not answer.
 disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/stat; }
 
@@ -304,12 +323,13 @@ finish_hanging() {
 
 # Reads the answer of `ask` into `answer`. It never waits for the end of that process: a process that waits for a disk inside
 # the kernel cannot be killed. Work is limited in CPU time, a wait for the disk or a lock in seconds.
+asked=0 # the process of `ask`
 await_answer() {
-  local line asked pid state code switches="" before="" waits=0
-  exec {asked}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
-  pid=$!
+  local line answering pid state code switches="" before="" waits=0
+  exec {answering}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
+  pid=$! asked=$!
   while true; do
-    IFS= read -r -t "$LOOK_S" -u "$asked" line
+    IFS= read -r -t "$LOOK_S" -u "$answering" line
     code=$? answer+=$line
     ((code)) || { answer+=$'\n' waits=0; continue; }
     ((code > 128)) || break
@@ -329,7 +349,7 @@ await_answer() {
         "sudo dmesg | tail; sudo fuser -v $(quoted "$path")*"
     fi
   done
-  exec {asked}<&-
+  exec {answering}<&-
   answer=${answer%$'\n'}
 }
 
@@ -402,8 +422,7 @@ main() {
   local key rest
   while IFS='|' read -r key rest; do row[${key:-none}]=$rest; done <<<"$answer"
   if [[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]]; then
-    [[ ${row[predecessor]:-} == 1 ]] &&
-      finish 1 "$path is a day file of the predecessor" "sudo hk-tick-collector import $(quoted "$path")"
+    [[ ${row[predecessor]:-} == 1 ]] && finish_predecessors
     finish 2 "$path is another program's database" "$(move_away)"
   fi
   [[ -v row[done] ]] || {
@@ -435,7 +454,7 @@ main() {
     found 1 "$dropped received ticks were dropped" "sudo journalctl -u hk-tick-collector --no-pager | grep ticks_dropped | tail"
   ((wal_bytes > WAL_LARGE_BYTES)) &&
     found 1 "the WAL has $((wal_bytes / 1048576)) MB: a reader holds it" "sudo lsof $(quoted "$path-wal")"
-  if ((free_mb < DISK_MIN_FREE_MB / 4)); then
+  if ((free_mb * 4 < DISK_MIN_FREE_MB)); then
     found 2 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
   elif ((free_mb < DISK_MIN_FREE_MB)); then
     found 1 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
@@ -556,7 +575,11 @@ command -v sqlite3 >/dev/null || finish 2 "there is no sqlite3 on this host" "su
 
 now_s=$(date +%s)
 today=$(at "$now_s" %Y%m%d)
-given=${1:-$(data_root)/$today.db}
+given=${1:-$(setting DATA_ROOT /data/sqlite/HK)/$today.db}
+LAG_CRITICAL_S=$(setting LAG_CRITICAL_SEC 300) LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
+DISK_MIN_FREE_MB=$(setting DISK_MIN_FREE_MB 2048)
+[[ $LAG_CRITICAL_S =~ ^[1-9][0-9]{0,9}$ ]] || LAG_CRITICAL_S=300
+[[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]{0,9}$ ]] || DISK_MIN_FREE_MB=2048
 path=$(realpath -ms -- "$given")
 directory=$(dirname "$path") name=$(basename "$path")
 [[ $name =~ ^([0-9]{8})(\.snapshot)?\.db$ ]] || usage "$given has not the name of a day file"

@@ -32,11 +32,16 @@ from __future__ import annotations
 
 
 class CollectorError(Exception):
-    """The base class: `str(error)` says what is wrong, `hint` says what to do about it. A traceback shows both."""
+    """The base class: `str(error)` says what is wrong, `hint` says what to do about it. A traceback shows both.
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    `zh` and `hint_zh` are the same in Traditional Chinese, where an operator reads them; empty if there is none.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", zh: str = "", hint_zh: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.zh = zh
+        self.hint_zh = hint_zh
         if hint:
             self.add_note(hint)
 

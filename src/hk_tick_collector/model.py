@@ -97,8 +97,7 @@ class RuleChange(NamedTuple):
 class Reconciled(NamedTuple):
     """Our totals of one symbol and day compared with OpenD's totals: a row of `reconciliation`.
 
-    The official figures are None where OpenD gave none. `explained` is a word from below or from
-    `collect.connection.compare_totals`.
+    The official figures are None where OpenD gave none. `explained` is a word from below.
     """
 
     session: str  # lunch, close
@@ -139,4 +138,8 @@ WITHOUT_LATE = "match_without_late"
 WITHOUT_BOTH = "match_without_odd_lots_and_late"
 NOT_TRADED = "not_traded"  # we have no tick, and OpenD's totals are those of an earlier day
 UNEXPLAINED = "unexplained"
+TURNOVER = "turnover"  # the volume is equal, so no tick is missing; the turnover differs
+BY_GAP = "gap"  # ticks are missing, and the table `gaps` has an open gap
+BY_REJECTED = "rejected"  # a tick was rejected
+NO_ANSWER = "no_answer"  # OpenD gave no totals
 MATCHING = frozenset({MATCH, WITHOUT_ODD_LOTS, WITHOUT_LATE, WITHOUT_BOTH, NOT_TRADED})

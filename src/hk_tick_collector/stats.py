@@ -126,6 +126,7 @@ class Stats:
 
     # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
     predecessor_files: dict[str, str] = field(default_factory=dict)
+    predecessor_remedies: dict[str, str] = field(default_factory=dict)
     importing: str = ""  # the one of them that is being imported now
     importing_rows: int = 0  # its rows
     importing_done: int = 0  # rows that were added or already stored

@@ -9,10 +9,11 @@ import pytest
 from tests.archive.conftest import files_in, open_ms, verify_sh
 
 from hk_tick_collector.archive.chain import read_chain
-from hk_tick_collector.archive.check import check_day
+from hk_tick_collector.archive.check import check_day, demand_continuable, uncertified
 from hk_tick_collector.archive.day import Run, archive_day
 from hk_tick_collector.archive.signers import known_signers, place_helpers
 from hk_tick_collector.archive.sshsig import SigningKey, make_key, read_signers
+from hk_tick_collector.errors import ArchiveError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,8 +199,68 @@ def test_wrong_usage_of_the_script(archive: Directory, tmp_path: Path) -> None:
 
 def test_it_needs_nothing_but_ssh_keygen_and_coreutils(archive: Directory, tmp_path: Path) -> None:
     """With a PATH that has only these two."""
-    for name in ("ssh-keygen", "sha256sum"):
+    for name in ("ssh-keygen", "sha256sum", "tr", "ls"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
     command = ["/bin/sh", str(archive.root / "verify.sh")]
     assert subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False).returncode == 0
     assert set(files_in(archive.root)) == set(archive.list())
+
+
+@pytest.mark.parametrize(
+    "name", ["ticks/date=2026-11-17/ticks-0123456789abcdef.parquet", "ticks/x.parquet", "books/2026-11-17.db"]
+)
+def test_files_of_a_day_without_a_certificate(archive: Directory, name: str) -> None:
+    """Readers of the directory take them: both checks name them, and an empty directory is nothing."""
+    (archive.root / "ticks/date=2026-11-16").mkdir()
+    assert uncertified(archive, read_chain(archive)) == []
+    assert verify_sh(archive.root).returncode == 0
+    (archive.root / name).parent.mkdir(exist_ok=True)
+    (archive.root / name).write_bytes(b"x")
+    assert uncertified(archive, read_chain(archive)) == [name]
+    assert "has no certificate, and readers of the directory take it" in wrong(archive)
+    assert verify_sh(archive.root, "2026-11-19").returncode == 0
+
+
+def test_a_signature_without_its_last_line_break(archive: Directory) -> None:
+    """ssh-keygen accepts it, so both checks do."""
+    path = archive.root / "certificates/2026-11-19.txt.sig"
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert faults(archive) == {}
+    assert verify_sh(archive.root).returncode == 0
+
+
+def test_nothing_of_an_archive_controls_the_terminal(archive: Directory) -> None:
+    """Names and figures of a hostile archive are shown by the script without their escape sequences."""
+    path = archive.root / "certificates/2026-11-19.txt"
+    path.write_bytes(path.read_bytes().replace(b"# verdict: complete", b"# verdict: \x1b[2Jcomplete"))
+    (archive.root / "certificates/\x1b]0;x\x07.txt").write_text("x")
+    (archive.root / "ticks/date=2026-11-20/\x1b[2J\x9b.parquet").write_text("x")
+    done = verify_sh(archive.root)
+    assert done.returncode == 1
+    assert done.stdout.replace("\n", "").isprintable()
+    assert done.stdout.count("WRONG") >= 3
+
+
+def test_no_certificate_is_made_after_one_that_is_not_to_be_trusted(
+    archive: Directory, tmp_path: Path, key: SigningKey
+) -> None:
+    """The next one would vouch for it: a foreign signature, a missing one, and damage that may be of the newest."""
+    newest, older = (archive.root / f"certificates/2026-11-{day}.txt" for day in (20, 19))
+    signature = newest.with_name(newest.name + ".sig")
+    text, signed = newest.read_bytes(), signature.read_bytes()
+    demand_continuable(archive, read_chain(archive), known_signers(archive))
+    make_key(tmp_path / "other", tmp_path)
+    signature.write_bytes(SigningKey(tmp_path / "other", "x").sign(text))
+    for content in (signature.read_bytes(), b"", signed[:-30]):
+        signature.write_bytes(content)
+        with pytest.raises(ArchiveError, match="because the newest certificate there is not to be trusted"):
+            demand_continuable(archive, read_chain(archive), [key.public])
+    signature.unlink()
+    with pytest.raises(ArchiveError, match="number 3 of 20261120: its signature is missing"):
+        demand_continuable(archive, read_chain(archive), [key.public])
+    signature.write_bytes(signed)
+    older.write_bytes(older.read_bytes()[:-9])
+    demand_continuable(archive, read_chain(archive), [key.public])  # number 2 of 3: it cannot be the newest
+    newest.write_bytes(text[:-9])
+    with pytest.raises(ArchiveError, match="a damaged certificate, of 20261120, may be the newest"):
+        demand_continuable(archive, read_chain(archive), [key.public])

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import apsw
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.archive.conftest import files_in, open_ms, verify_sh
 from tests.archived_days import flip
 
+from hk_tick_collector.archive import layout
+from hk_tick_collector.archive.certificate import Origin, make
 from hk_tick_collector.archive.chain import read_chain
 from hk_tick_collector.archive.day import ALREADY, ARCHIVED, REPLACED, Outcome, Run, archive_day
+from hk_tick_collector.archive.digests import Digests
+from hk_tick_collector.archive.facts import read_facts
+from hk_tick_collector.archive.pruning import Asked, prune
 from hk_tick_collector.archive.signers import place_helpers
 from hk_tick_collector.archive.sshsig import SigningKey, make_key
+from hk_tick_collector.archive.ticks import Written
 from hk_tick_collector.errors import ArchiveError, ForeignFileError, OtherContentError, StoreError
+from hk_tick_collector.frames.columns import NAMES, schema
+from hk_tick_collector.frames.day_file import read_ticks
+from hk_tick_collector.store.book import write_book
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,3 +254,58 @@ def test_a_damaged_file_of_an_archived_day(
     done = verify_sh(place.root)
     assert (done.returncode, done.stdout.count("right")) == (0, 2)
     assert archived(place, key, source, replace=True).state == ALREADY
+
+
+@pytest.mark.parametrize("has_values", [False, True])
+def test_an_archive_of_an_older_version(
+    make_day: MakeDay, place: Directory, key: SigningKey, data_root: Path, has_values: bool
+) -> None:
+    """It did not know two columns: the content is the same all the same, unless the day file has values in them.
+
+    The certificate names this very day file, but what nobody archived is neither `already` there nor pruned.
+    """
+    source = make_day(DAY)
+    source.chmod(0o640)
+    with apsw.Connection(str(source)) as db:
+        db.execute("UPDATE ticks SET opend_recv_ts_ms = NULL, type_sign = NULL")
+        if has_values:
+            db.execute("UPDATE ticks SET type_sign = 'P' WHERE seq = (SELECT max(seq) FROM ticks)")
+    source.chmod(0o440)
+    archived_by_older_version(place, key, source)
+    asked = Asked(data_root, data_root, [place], [key.public], 1, 0, frees=False)
+    (judged,) = prune(asked, lambda *_: None)
+    assert judged.freed is not has_values
+    if has_values:
+        assert "does not have the column type_sign" in judged.why
+        with pytest.raises(OtherContentError, match="is archived with other content"):
+            archived(place, key, source)
+        assert archived(place, key, source, replace=True).state == REPLACED
+        return
+    assert archived(place, key, source).state == ALREADY
+    copy = source.parent / "copy"
+    subprocess.run(["sqlite3", source, f"VACUUM INTO '{copy}'"], check=True)
+    copy.replace(source)
+    assert archived(place, key, source).state == ALREADY
+
+
+def archived_by_older_version(place: Directory, key: SigningKey, source: Path) -> None:
+    """Archives a day as a version did that knew the first eleven columns only."""
+    columns = schema(NAMES[:11])
+    digests, facts = Digests(columns), read_facts(source)
+    batches = list(read_ticks(source, columns=NAMES[:11]))
+    for batch in batches:
+        digests.update(batch)
+    with place.hold() as space:
+        place_helpers(place, space, key.public)
+        pq.write_table(pa.Table.from_batches(batches, columns), space / "ticks")
+        write_book(source, space / "book")
+        names = {layout.ticks_name(DAY, digests.content()): "ticks", layout.book_name(DAY): "book"}
+        sums = {name: hashlib.sha256((space / draft).read_bytes()).hexdigest() for name, draft in names.items()}
+        origin = Origin("host-1", "1", hashlib.sha256(source.read_bytes()).hexdigest(), open_ms(DAY), None)
+        written = Written(digests.rows, facts.counters, None, digests.content())
+        certificate = make(DAY, facts, written, origin, sums)
+        (space / "text").write_bytes(certificate.text)
+        (space / "signature").write_bytes(key.sign(certificate.text))
+        text = layout.certificate_name(DAY)
+        for name, draft in {**names, text + layout.SIGNATURE: "signature", text: "text"}.items():
+            place.put_new(name, space / draft)

@@ -8,7 +8,8 @@ import apsw
 import pytest
 from tests.archive.conftest import open_ms
 
-from hk_tick_collector.archive.facts import COMPLETE, GAPS_KNOWN, NOT_PROVABLE, demand_sealed, read_facts
+from hk_tick_collector.archive.facts import demand_sealed, read_facts
+from hk_tick_collector.archive.proof import COMPLETE, GAPS_KNOWN, NOT_PROVABLE
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import Gap
 
@@ -26,9 +27,9 @@ def gap(missing: int | None, status: str = "open", cause: str = "disconnect") ->
 
 def test_complete_needs_the_comparison_after_the_close(make_day: MakeDay) -> None:
     """A sequence does not show that ticks came after its last one; OpenD's totals after the close do."""
-    assert read_facts(make_day(DAY)).verdict == COMPLETE
-    assert read_facts(make_day("20261119", session="lunch")).verdict == NOT_PROVABLE
-    assert read_facts(make_day("20261118", session="")).verdict == NOT_PROVABLE
+    assert read_facts(make_day(DAY)).proof.standing == COMPLETE
+    assert read_facts(make_day("20261119", session="lunch")).proof.standing == NOT_PROVABLE
+    assert read_facts(make_day("20261118", session="")).proof.standing == NOT_PROVABLE
 
 
 def test_complete_needs_the_comparison_of_every_symbol(make_day: MakeDay) -> None:
@@ -38,22 +39,22 @@ def test_complete_needs_the_comparison_of_every_symbol(make_day: MakeDay) -> Non
     with apsw.Connection(str(path)) as db:
         db.execute("DELETE FROM reconciliation WHERE symbol = 'HK.00700'")
     facts = read_facts(path)
-    assert (facts.not_compared, facts.verdict) == (1, NOT_PROVABLE)
+    assert (facts.proof.not_compared, facts.proof.standing) == (("HK.00700",), NOT_PROVABLE)
 
 
 def test_gaps_of_known_and_unknown_size(make_day: MakeDay) -> None:
     """Known gaps are a verdict of their own; one of unknown size makes the day not provable."""
     known = read_facts(make_day(DAY, gaps=[gap(3)]))
-    assert (known.verdict, known.missing, known.gaps.open) == (GAPS_KNOWN, 3, 1)
-    assert read_facts(make_day("20261119", gaps=[gap(None)])).verdict == NOT_PROVABLE
+    assert (known.proof.standing, known.missing, known.gaps.open) == (GAPS_KNOWN, 3, 1)
+    assert read_facts(make_day("20261119", gaps=[gap(None)])).proof.standing == NOT_PROVABLE
     rejected = read_facts(make_day("20261118", gaps=[gap(0, "healed", "rejected")]))
-    assert (rejected.verdict, rejected.gaps.rejected) == (GAPS_KNOWN, 1)
+    assert (rejected.proof.standing, rejected.gaps.rejected) == (GAPS_KNOWN, 1)
 
 
 def test_a_day_without_ticks_proves_nothing(make_day: MakeDay) -> None:
     """0 rows are a verdict too, and no error."""
     facts = read_facts(make_day(DAY, 0))
-    assert (facts.totals.rows, facts.verdict) == (0, NOT_PROVABLE)
+    assert (facts.totals.rows, facts.proof.standing) == (0, NOT_PROVABLE)
 
 
 def test_the_hash_of_the_gaps_can_be_computed_anew(make_day: MakeDay) -> None:

@@ -166,3 +166,18 @@ def test_a_disk_that_becomes_full_leaves_nothing(
         assert restored(place, small).rows == 2 * BATCH_ROWS
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_a_link_in_place_of_the_hidden_directory(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, tmp_path: Path
+) -> None:
+    """It is named with the command that removes it, and nothing is written where it leads."""
+    archived(place, key, make_day(DAY, 20))
+    (tmp_path / "elsewhere").mkdir()
+    (data_root / f"{DAY}.db").unlink()
+    link = data_root / f".restoring-{DAY}"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="is a link or a file") as caught:
+        restored(place, data_root)
+    subprocess.run(["sh", "-c", caught.value.hint], check=True)
+    assert restored(place, data_root).rows == 40

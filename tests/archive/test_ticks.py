@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import apsw
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.archive.conftest import SYMBOLS
 
 from hk_tick_collector.archive import ticks
 from hk_tick_collector.archive.digests import Digests
 from hk_tick_collector.errors import ArchiveError, StoreError
 from hk_tick_collector.frames.columns import schema
+from hk_tick_collector.frames.parquet_file import read_ticks
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ def test_every_value_comes_back(make_day: MakeDay, tmp_path: Path) -> None:
     """Row by row, in the order of symbol and seq."""
     source = make_day(DAY)
     written = write(source, tmp_path / "x.parquet")
-    assert written[:4] == (400, 2, 40_000, 3)
+    assert written[:3] == (400, dict.fromkeys(SYMBOLS, (200, 20_000)), 3)
     rows = pq.read_table(tmp_path / "x.parquet").to_pylist()
     with DayReader(source) as reader:
         stored = list(reader.ticks_by_key())
@@ -75,7 +78,7 @@ def test_the_same_bytes_each_time(make_day: MakeDay, tmp_path: Path, monkeypatch
 def test_a_day_without_ticks_has_a_file(make_day: MakeDay, tmp_path: Path) -> None:
     """With every column and no row."""
     written = write(make_day(DAY, 0), tmp_path / "x.parquet")
-    assert written[:4] == (0, 0, 0, None)
+    assert written[:3] == (0, {}, None)
     assert pq.read_table(tmp_path / "x.parquet").num_columns == len(schema())
 
 
@@ -98,12 +101,33 @@ def test_no_flipped_byte_gives_other_ticks_unnoticed(make_day: MakeDay, tmp_path
     assert noticed > 10
 
 
+def test_a_flipped_bit_is_an_error_to_every_reader(make_day: MakeDay, tmp_path: Path) -> None:
+    """Also to who reads without the certificate: a page whose checksum is wrong gives no tick, and no wrong price."""
+    path = tmp_path / "x.parquet"
+    write(make_day(DAY), path)
+    whole, group = path.read_bytes(), pq.read_metadata(path).row_group(0)
+    before = pa.Table.from_batches(list(read_ticks(path, day=DAY)))
+    for column in map(group.column, range(group.num_columns)):
+        end = column.dictionary_page_offset or column.data_page_offset
+        end += column.total_compressed_size
+        for at in (end - 1, end - 2, end - 3):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            with pytest.raises(StoreError, match="cannot read"):
+                list(read_ticks(path, day=DAY))
+    path.write_bytes(whole)
+    assert pa.Table.from_batches(list(read_ticks(path, day=DAY))).equals(before)
+
+
 def test_counters_that_do_not_agree(make_day: MakeDay, tmp_path: Path) -> None:
-    """A tick that was taken out of a sealed file by another program."""
+    """A tick that another program moved from one symbol to another in a sealed file: the sums of the day are right."""
     source = make_day(DAY)
     source.chmod(0o640)
     with apsw.Connection(str(source)) as db:
-        db.execute("DELETE FROM ticks WHERE seq IN (SELECT max(seq) FROM ticks)")
+        db.execute("UPDATE ticks SET symbol = 'HK.00005', seq = seq + 1 WHERE symbol = 'HK.00700' AND seq & 15 = 8")
     written = write(source, tmp_path / "x.parquet")
-    with pytest.raises(StoreError, match="its counters say 400 of 2"):
-        ticks.demand_counters(source, written, 400, 2, 40_000)
+    counters = dict.fromkeys(SYMBOLS, (200, 20_000))
+    assert written.rows == sum(rows for rows, _ in counters.values())
+    with pytest.raises(
+        StoreError, match=r"ticks of HK.00005 with volume .* its counters say 200 with 20,000; so with 2"
+    ):
+        ticks.demand_counters(source, written, counters)

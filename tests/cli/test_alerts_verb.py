@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -119,7 +121,7 @@ def test_a_mute_is_written_listed_and_ended(alerts: Verb) -> None:
     assert done.stdout.splitlines()[0].startswith("muted  opend_away until ")
     assert "the service does not run; it will read it at its start" in done.stdout
     assert "status, metrics and the log show muted findings as before" in done.stdout
-    assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m").returncode == 0
+    assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m", "all").returncode == 0
     assert [(each["code"], each["until_ms"] - each["from_ms"]) for each in alerts.mutes] == [
         ("opend_away", 7_200_000),
         ("all", 1_800_000),
@@ -130,9 +132,10 @@ def test_a_mute_is_written_listed_and_ended(alerts: Verb) -> None:
     assert json.loads(alerts("--json").stdout)["mutes"][0]["finding"] == "all"
     assert alerts("--unmute", "opend_away").returncode == 0
     assert [each["code"] for each in alerts.mutes] == ["all"]
-    done = alerts("--unmute")
-    assert done.stdout.splitlines()[0] == "nothing is muted"
-    assert alerts.mutes == []
+    for words in (["--unmute"], ["--unmute", "all"]):
+        assert alerts("--mute", "2h", "opend_away").returncode == alerts("--mute", "30m").returncode == 0
+        assert alerts(*words).stdout.splitlines()[0] == "nothing is muted"
+        assert alerts.mutes == []
 
 
 def test_what_is_open_and_when_it_was_sent(alerts: Verb) -> None:
@@ -212,3 +215,38 @@ def test_who_may_not_write_is_told_the_command(alerts: Verb) -> None:
     assert done.returncode == 1
     assert "Permission denied" in done.stderr
     assert done.stderr.rstrip().endswith("sudo hk-tick-collector alerts --mute 60m lag")
+
+
+@pytest.mark.parametrize("args", [("--mute", "1h", "lag"), ("--unmute", "disk"), ("--unmute",)])
+def test_what_others_mute_meanwhile_is_not_mistaken_for_a_service_that_does_not_follow(
+    alerts: Verb, args: tuple[str, ...]
+) -> None:
+    """The running service has this change, and with it one of another command that came a moment later."""
+    alerts.runs(state="running")
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(0.02):
+            muted = {"opend_away": 2_000_000_000_000} if len(args) > 1 else {}
+            with suppress(FileNotFoundError):
+                muted |= {each["code"]: each["until_ms"] for each in alerts.mutes}
+            alerts.runs(state="running", alerts_muted=muted)
+
+    service = threading.Thread(target=follow)
+    service.start()
+    try:
+        said = alerts(*args)
+    finally:
+        done.set()
+        service.join()
+    assert said.returncode == 0, said.stderr
+    assert "the running service has read it" in said.stdout
+
+
+def test_without_a_destination_it_does_not_say_that_nothing_is_open(alerts: Verb) -> None:
+    """The service keeps no list then: `status` has the findings."""
+    alerts.runs()
+    said = alerts("--list", ALERT_URLS="").stdout
+    assert "no finding is open" not in said
+    assert "without a destination no list of open findings is kept -> hk-tick-collector status" in said
+    assert "no finding is open" in alerts("--list", ALERT_URLS="json://127.0.0.1:9").stdout

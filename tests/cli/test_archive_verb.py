@@ -139,10 +139,31 @@ def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
     assert done.returncode == 0
     today = market.day_name(market.day_number(now_ms()))
     assert (
-        f"warning: 20991130 and 1 more days are after today, {today}, by the clock of this host: they are not archived"
+        f"warning: 2 days, 20991130 first, are after today, {today}, by the clock of this host: they are not archived"
         " -> timedatectl status\n"
     ) in done.stderr
     assert "20991231: " not in done.stdout
+
+
+def test_a_clock_that_was_set_back(cli: Cli, data: Path, workdir: Path) -> None:
+    """A sealed day after today, by this host's clock, is a finished day to every verb: its file says so."""
+    day = "20370105"
+    make_big_day(data / f"{day}.db", 900)
+    assert seal(data / f"{day}.db", SEALED_MS, StoreOptions())
+    assert cli("archive", "--day", DAYS[0]).returncode == 0
+    assert cli("archive", "--day", day).stdout.startswith(f"{day}: archived and verified: 900 ticks")
+    done = cli("certificate", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"newest: number 2, {day}, SHA-256 ")
+    for place in ("day file", "archive"):
+        found = json.loads(cli("quality", "--day", day, "--json").stdout)["days"][0]
+        assert (found["rows"], found["verdict"], "so far" in found["line"]) == (900, "WARNING", False), place
+        done = cli("export", "--day", day, "--out", f"{place}.csv")
+        assert (done.returncode, "partial" in done.stderr) == (0, False)
+        assert len((workdir / f"{place}.csv").read_text().splitlines()) == 901
+        assert cli("bars", "--day", day, "--out", f"{place}.bars.csv").returncode == 0
+        (data / f"{day}.db").unlink(missing_ok=True)
+    assert cli("restore", day).returncode == 0
 
 
 def test_the_key_is_gone(cli: Cli, data: Path) -> None:
@@ -157,6 +178,33 @@ def test_the_key_is_gone(cli: Cli, data: Path) -> None:
     assert "never overwritten" in only_line(cli("certificate", "--new-key"))
     assert cli("archive").returncode == 0
     assert cli("certificate", "--check").returncode == 0
+
+
+def test_a_certificate_of_another_key(cli: Cli, data: Path, archive_root: Path) -> None:
+    """Nothing is archived after it: the next certificate would vouch for it. A file without one is named as well."""
+    cli("archive", "--day", DAYS[0])
+    (data / ".certificate_key").unlink()
+    before = (archive_root / "allowed_signers").read_text()
+    cli("certificate", "--new-key")
+    assert cli("archive", "--day", DAYS[1]).returncode == 0
+    (archive_root / "allowed_signers").write_text(before)  # as if another host had written into the archive
+    (data / ".certificate_key").rename(data / "other_key")
+    cli("certificate", "--new-key")
+    files = files_in(archive_root)
+    done = cli("archive")
+    assert done.returncode == 1
+    assert (
+        "nothing is archived, because the newest certificate there is not to be trusted, number 2 of 20261119: it is"
+        in (only_line(done))
+    )
+    assert "signed by another key (SHA256:" in done.stderr
+    assert files_in(archive_root) == files
+    done = cli("certificate", "--check")
+    assert "20261119: certificates/2026-11-19.txt: it is signed by another key" in done.stderr
+    (archive_root / "certificates/2026-11-19.txt").unlink()
+    document = json.loads(cli("certificate", "--check", "--json").stdout)
+    assert (document["as_signed"], document["uncertified"][1]) == (False, "books/2026-11-19.db")
+    assert "books/2026-11-19.db has no certificate, and readers" in cli("certificate", "--check").stderr
 
 
 def test_a_certificate_is_shown_and_checked(cli: Cli, data: Path, archive_root: Path, workdir: Path) -> None:

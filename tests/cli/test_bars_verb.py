@@ -154,7 +154,7 @@ def test_open_gaps_and_symbols_without_ticks_are_reported(cli: Cli, stored: Path
     assert [bar["symbol"] for bar in json.loads(done.stdout)["bars"]] == ["HK.00005"]
     gap, absent = done.stderr.splitlines()
     assert gap.startswith("warning: 1 open gap in the range, 9 ticks are known to be missing (20261120)")
-    assert gap.endswith("-> hk-tick-collector gaps --open")
+    assert re.search(r" -> hk-tick-collector gaps --open --day [0-9]{8}$", gap)
     assert absent == "warning: no tick of HK.09988"
 
 

@@ -116,6 +116,32 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("export FUTU_HOST=127.0.0.1", "'export' belongs to a shell"),
+        ('BATCH_ROWS="500"', "a quote begins the value"),
+        ("BATCH_ROWS = 500", "blanks before '='"),
+        (" BATCH_ROWS=500", "blanks before the text"),
+        ("BATCH_ROWS=none", "is not a whole number"),
+        ("FUTU_SYMBOL=HK.00981", "unknown setting FUTU_SYMBOL"),
+        ("RECONNECT_MIN_DELAY=9\nRECONNECT_MAX_DELAY=3", "is more than RECONNECT_MAX_DELAY"),
+        ("BATCH_ROWS=500\r", "a carriage return"),
+        ("# \udca4\udca4", "bytes that are not UTF-8"),
+        ("just words", "no '=' in"),
+    ],
+)
+def test_check_tells_everything_in_one_answer(cli: Cli, workdir: Path, wrong: str, says: str) -> None:
+    """One wrong line or value hides nothing: bad symbols, a missing directory, another wrong value are told with it."""
+    text = f"{wrong}\nexport FUTU_SYMBOLS=HK.00700,981\nDATA_ROOT=/no/where\nMAX_QUEUE_ROWS=x\n"
+    (workdir / ".env").write_bytes(text.encode("utf-8", "surrogateescape"))
+    done = cli("config", "--check")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stdout
+    for words in ("'981' is not a valid symbol", "DATA_ROOT=/no/where", "MAX_QUEUE_ROWS=x"):
+        assert done.stdout.count(words) == 1, done.stdout
+
+
 def test_run_collects_the_good_symbols_and_reports_the_bad_ones(cli: Cli, workdir: Path) -> None:
     """`run` refuses only if no symbol is valid; `ticks` does not guess which symbol an argument means."""
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=00700,700\nDATA_ROOT={workdir}\n")

@@ -132,8 +132,9 @@ def test_gaps_and_missing_symbols_are_reported(export: Cli, days: Days, workdir:
     done = export(
         "--since", "20261117", "--until", "20261120", "--symbols", "HK.00700,HK.00388", "--json", "--out", "a.parquet"
     )
+    shown = "hk-tick-collector gaps --open --day 20261120"
     assert done.stderr.splitlines() == [
-        "warning: 1 open gap in the range, 7 ticks are known to be missing (20261120) -> hk-tick-collector gaps --open",
+        f"warning: 1 open gap in the range, 7 ticks are known to be missing (20261120) -> {shown}",
         "warning: no data of these weekdays, holidays or not collected: 20261117, 20261118",
         "warning: no tick of HK.00388",
     ]
@@ -201,11 +202,21 @@ def test_an_archive_in_an_object_store(export: Cli) -> None:
     """It is not read in place: that of the settings is left out with one line, a named one is refused."""
     done = export("--day", "20261120", "--out", "a.csv", ARCHIVE_DIR="s3://bucket/ticks")
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks is no directory; name a copy")
+    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks cannot be read in")
     assert "UserWarning" not in done.stderr
     done = export("--day", "20261120", "--out", "b.csv", "--archive", "s3://bucket/ticks")
     assert done.returncode == 2
-    assert "an archive at s3://bucket/ticks cannot be read in place: copy it, or bring days back with" in done.stderr
+    assert "an archive at s3://bucket/ticks cannot be read in place: copy it to a directory, or make" in done.stderr
+    assert "hk-tick-collector restore 20261120 --archive s3://bucket/ticks --to DIR, and read DIR" in done.stderr
+
+
+def test_a_file_under_the_name_of_another_day(export: Cli, days: Days, workdir: Path) -> None:
+    """It was renamed by hand: one line, and nothing is written."""
+    days.path("20261120").rename(days.path("20261123"))
+    done = export("--day", "20261123", "--out", "x.csv")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "20261123.db is the file of 20261120, not of 20261123: give it its own name again" in done.stderr
+    assert not (workdir / "x.csv").exists()
 
 
 def test_an_existing_file_is_kept(export: Cli, workdir: Path) -> None:

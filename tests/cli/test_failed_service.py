@@ -114,3 +114,37 @@ def test_the_settings_of_a_notice_survive_a_bad_file(workdir: Path) -> None:
     assert (found.instance_id, found.data_root, found.unread) == ("desk-1", workdir / "HK", "")
     path.write_bytes(b"\0")
     assert "NUL" in notice_settings(path, {}).unread
+
+
+def test_the_settings_of_a_notice_know_the_environment_of_the_unit(workdir: Path) -> None:
+    """What a drop-in sets by `Environment=`; as for the service itself the file wins over it."""
+    path = settings_file(workdir, "OPERATOR_LANG=en")
+    of_unit = {"ALERT_URLS": "json://drop-in", "INSTANCE_ID": "drop-in", "OPERATOR_LANG": "zh-Hant"}
+    found = notice_settings(path, {}, of_unit)
+    assert (found.alert_urls, found.instance_id, found.lang) == (("json://drop-in",), "desk-1", "en")
+    assert notice_settings(None, {"INSTANCE_ID": "own"}, of_unit).instance_id == "own"
+    assert notice_settings(None, {}, of_unit).lang == "zh-Hant"
+
+
+@pytest.mark.parametrize(("job", "words"), [("snapshot", "每日快照失敗"), ("archive", "每日封存失敗")])
+def test_a_daily_job_that_fails_is_told_each_time(
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+    workdir: Path,
+    receiver: Callable[..., Receiver],
+    job: str,
+    words: str,
+) -> None:
+    """A warning with its log and the command that starts it again; ends of the service are not touched by it."""
+    there, unit, now_ms = receiver(), f"hk-tick-collector-{job}", time.time_ns() // 1_000_000
+    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{PATIENT}", "OPERATOR_LANG=zh-Hant")
+    for _ in range(2):
+        done = cli("alerts", "--failed", f"{unit}.service", "--env-file", str(path))
+        assert done.returncode == 0, done.stderr
+    assert [message["title"] for message in there.messages] == ["[desk-1] 警告 job_failed"] * 2
+    body = str(there.messages[0]["message"])
+    assert body.startswith(words)
+    assert f"下一步：sudo journalctl -u {unit} -n 50 --no-pager; sudo systemctl start {unit}" in body
+    assert not (workdir / "HK" / FAILURES_NAME).exists()
+    change_mutes(workdir / "HK" / MUTES_NAME, lambda _: [Mute("job_failed", now_ms, now_ms + 3_600_000, "x")], now_ms)
+    assert cli("alerts", "--failed", f"{unit}.service", "--env-file", str(path)).returncode == 0
+    assert len(there.messages) == 2

@@ -121,6 +121,22 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     assert "9,223,372,036,854,775,807" in done.stdout
 
 
+@pytest.mark.usefixtures("one_day")
+def test_status_names_a_pipe_that_has_the_name_of_today(cli: Cli, root: Path) -> None:
+    """While no service reports it looks for who holds the day file: it does not wait for the other end of a pipe."""
+    (root / "status.json").unlink()
+    path = root / f"{market.day_name(market.day_number(now_ms()))}.db"
+    os.mkfifo(path)
+    done = cli("status", "--json")
+    texts = {finding["code"]: finding["text"] for finding in document(done.stdout)["findings"]}
+    assert texts["day_file"] == f"{path} is not a regular file"
+    path.unlink()
+    path.symlink_to(path)
+    day_file = next(each for each in document(cli("status", "--json").stdout)["findings"] if each["code"] == "day_file")
+    assert day_file["text"] == f"cannot access {path} (Too many levels of symbolic links)"
+    assert day_file["remedy"] == f"ls -l {path}"
+
+
 @pytest.mark.parametrize("day", ["20251114", "20251117", "20251118", "20251120"])
 def test_top_names_a_hostile_day(cli: Cli, root: Path, day: str) -> None:
     """The live view has a finding with the file, and keeps the figures of the live state."""

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.others_lock import in_transaction
 from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
 
 from hk_tick_collector import market
@@ -22,13 +24,13 @@ from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hk_tick_collector.model import TickRow
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 DAY = "20261118"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "db_health_check.sh"
 OPEN_MS = 1_794_965_400_000  # 2026-11-18 09:30 in Hong Kong
 
 
@@ -168,7 +170,7 @@ def test_rows_that_are_no_ticks_are_kept_apart(cli: Cli, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for told in (
         "5 of 15 rows imported",
-        "1 were already there",
+        "1 are duplicates of stored ticks",
         "2 without a sequence, in the table ticks_without_seq",
         "3 with values of another type",
         "1 of another day",
@@ -215,7 +217,7 @@ def test_a_day_of_ours_gets_the_missing_ticks(cli: Cli, root: Path) -> None:
     done = cli("import", str(old))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"4 of 7 rows added to {path}" in done.stdout
-    assert "2 were already there; 1 contradict" in done.stdout
+    assert "2 are duplicates of stored ticks; 1 contradict" in done.stdout
     assert ours(path) == [*theirs[:4], *mine]
     assert old.exists()
     assert f"{DAY}: no gap" in cli("gaps", "--day", DAY).stdout
@@ -266,7 +268,7 @@ def test_a_running_predecessor_is_named(cli: Cli, root: Path) -> None:
         insert(db, [as_predecessors(tick("HK.00700", 1), DAY)])
         done = cli("import", str(path))
         assert done.returncode == 1
-        assert f"it is open in process {os.getpid()}" in done.stderr
+        assert f"it is open in pid {os.getpid()} (" in done.stderr
         assert [entry.name for entry in root.glob("*.db")] == [path.name]
 
 
@@ -277,6 +279,46 @@ db.execute("SELECT count(*) FROM ticks").fetchone()
 print("open", flush=True)
 sys.stdin.read()
 """
+
+
+def test_every_verb_says_the_same_of_a_file_that_is_open(cli: Cli, root: Path) -> None:
+    """Before the first start the predecessor's file of today may be locked: no verb advises what another refuses.
+
+    `run` renames such a file, so it is no reason why the service cannot start.
+    """
+    day = market.day_name(market.day_number(int(time.time() * 1000)))
+    path = write_file(root / f"{day}.db", [as_predecessors(tick("HK.00700", 1), day)])
+    with (root.parent / ".env").open("a") as env:
+        env.write("FUTU_SYMBOLS=HK.00700\nFUTU_PORT=1\n")
+    with in_transaction(path, "BEGIN IMMEDIATE;") as other:
+        steps = f"sudo kill -TERM {other.pid}; sudo hk-tick-collector import {path}"
+        status = cli("status")
+        assert "no collector is running" in status.stdout.splitlines()[0]
+        assert "cannot start" not in status.stdout
+        for verb in (["status"], ["gaps"], ["ticks"], ["snapshot"], ["import", str(path)], ["doctor"]):
+            done = cli(*verb)
+            assert f"open in pid {other.pid} (" in done.stdout + done.stderr, verb
+            assert steps in done.stdout + done.stderr, verb
+        directory = f"sudo kill -TERM {other.pid}; sudo hk-tick-collector import {root}"
+        for name in ("report", "doctor"):
+            assert directory in cli(name).stdout, name
+        script = subprocess.run(["bash", str(SCRIPT), str(path)], capture_output=True, text=True, check=False)
+        assert script.stdout.startswith(f"WARNING: {path} is a day file of the predecessor, open in pid {other.pid} (")
+        assert script.stdout.endswith(f"-> {steps}\n")
+        other.terminate()
+        assert cli("import", str(path)).returncode == 0
+    assert cli("gaps").returncode == 0
+
+
+def test_a_file_that_nobody_can_read_is_named_with_its_holder(cli: Cli, root: Path) -> None:
+    """A lock that keeps every reader out: the file and the process are named, also for a whole directory."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    with in_transaction(path, "PRAGMA journal_mode = DELETE;", "BEGIN EXCLUSIVE;") as other:
+        for verb in (["gaps", "--day", DAY], ["report"], ["doctor"]):
+            done = cli(*verb)
+            said = done.stdout + done.stderr
+            assert f"{path} stays locked by pid {other.pid} (" in said, verb
+            assert f"sudo kill -TERM {other.pid}" in said, verb
 
 
 def test_a_file_that_the_collector_imports_is_not_imported_twice(cli: Cli, root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,7 +21,6 @@ from hk_tick_collector.simulator.control import tell
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.nursery import Nursery
 
@@ -75,8 +75,26 @@ def test_every_verb_reports_what_a_start_refuses(cli: Cli, ask: Ask, workdir: Pa
     assert (done.returncode, done.stderr.count(words)) == (2, 1), done.stderr
     assert f"ERROR: {words}" in ask("config", "--check")
     assert f"cannot start with these settings: {words}" in ask("status").splitlines()[0]
-    failures = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE")]
+    failures = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE ")]
     assert sum(words in each for each in failures) == 1, failures
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "large"])
+def test_a_key_that_is_no_file_holds_nobody_up(ask: Ask, workdir: Path, kind: str) -> None:
+    """A pipe without a writer, a device without an end: one line, at once, and no memory."""
+    path = workdir / "key"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path = Path("/dev/zero")
+        case "directory":
+            path.mkdir()
+        case _:
+            path.write_bytes(b"x" * (2 << 20))
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nFUTU_SYMBOLS=HK.00700\nFUTU_PORT=1\nFUTU_RSA_KEY={path}\n")
+    for verb in (["run"], ["status"], ["config", "--check"]):
+        assert f"FUTU_RSA_KEY={path} (from {workdir}/.env:4)" in ask(*verb), verb
 
 
 def test_a_refused_setting_is_reported_before_the_restart(start: Start, ask: Ask, workdir: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ import pytest
 
 from hk_tick_collector.cli import _patience
 from hk_tick_collector.cli._patience import in_child
-from hk_tick_collector.errors import BusyFileError
+from hk_tick_collector.errors import BusyFileError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,3 +44,18 @@ def test_a_child_that_only_waits_is_locked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(_patience, "_ALL_WAITS_S", 0.5)
     with pytest.raises(BusyFileError, match="stays locked"):
         in_child(threading.Event().wait, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGABRT, r"the process that reads .* ended with SIGABRT: a file there is damaged"),
+        (signal.SIGBUS, r"the process that reads .* ended with SIGBUS: a file there is damaged"),
+        (signal.SIGKILL, "the system killed the process that reads"),
+    ],
+)
+def test_a_child_that_a_signal_ends(tmp_path: Path, number: signal.Signals, says: str) -> None:
+    """Libraries abort at some damaged files, like Arrow at some bytes of a footer: one line names the file."""
+    with pytest.raises(StoreError, match=says) as caught:
+        in_child(lambda: os.kill(os.getpid(), number), tmp_path / "x.parquet")
+    assert str(tmp_path / "x.parquet") in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_dry_run_and_the_real_one(cli: Cli, data: Path) -> None:
     first, second, last = done.stdout.splitlines()
     assert first.startswith("20261118.db: would free 0.1 MB: proved in ")
     assert second.startswith("20261119.db: would free")
-    assert last.endswith("; the newest 1 days stay; nothing was changed: prune --yes frees them")
+    assert last.endswith("the newest 1 day stays; nothing was changed -> hk-tick-collector prune --yes --keep-days 1")
     assert len(days_in(data)) == 3
     done = cli("prune", "--keep-days", "1", "--yes", "--json")
     told = json.loads(done.stdout)
@@ -75,8 +76,8 @@ def test_a_fault_is_reported_and_sets_the_exit_code(cli: Cli, data: Path, s3_ser
     assert len(days_in(data)) == 3
     done = cli("prune", "--keep-days", "2", "--yes", "--copy", place, **s3_server.variables)
     assert done.returncode == 1  # a copy is not right, and is named
-    assert f"20261118.db: freed 0.1 MB: proved in {place}; but " in done.stdout
-    assert "is not what was signed" in done.stderr
+    assert f"20261118.db: freed 0.1 MB: proved in {place}\n" in done.stdout
+    assert done.stderr.count("is not what was signed") == 1  # told once
 
 
 def test_a_copy_that_is_not_there_is_told(cli: Cli, data: Path) -> None:
@@ -84,12 +85,11 @@ def test_a_copy_that_is_not_there_is_told(cli: Cli, data: Path) -> None:
     none = data.parent / "not mounted"
     done = cli("prune", "--keep-days", "1", "--copy", str(none))
     assert done.returncode == 1
-    assert f"20261118.db: a copy is not right: proved in {data.parent}/the 檔案; but there is no directory {none}" in (
-        done.stderr
-    )
-    assert f"20261119.db: a copy is not right: proved in {data.parent}/the 檔案; but there is no directory {none}" in (
-        done.stderr
-    )
+    assert f"20261118.db: a copy is not right: there is no directory {none}\n" in done.stderr
+    assert f"20261119.db: a copy is not right: there is no directory {none}\n" in done.stderr
+    assert f"20261118.db: would free 0.1 MB: proved in {data.parent}/the 檔案\n" in done.stdout
+    again = done.stdout.partition(" -> ")[2].split()
+    assert again == f"hk-tick-collector prune --yes --keep-days 1 --copy {shlex.quote(str(none))}".split()
     done = cli("prune", "--keep-days", "2", "--yes", "--archive", str(none))
     assert done.returncode == 1
     assert f"20261118.db: stays: there is no directory {none}\n" in done.stderr
@@ -100,7 +100,7 @@ def test_wrong_usage_is_one_line(cli: Cli, data: Path) -> None:
     """More copies than places, one place named twice, no key: what was wrong and what to do."""
     done = cli("prune", "--copies", "2")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--copies 2 is more than the 1 places that are named: name more with --copy" in done.stderr
+    assert "--copies 2 is more than the places that are named, 1: name more with --copy" in done.stderr
     done = cli("prune", "--copy", f"{data}/../the 檔案/.")
     assert done.returncode == 2
     assert "are the same place: name each copy once" in done.stderr
@@ -109,6 +109,22 @@ def test_wrong_usage_is_one_line(cli: Cli, data: Path) -> None:
     assert done.returncode == 1
     assert ".certificate_key" in done.stderr
     assert len(days_in(data)) == 3
+
+
+def test_the_operators_language(cli: Cli, data: Path) -> None:
+    """The results of the four verbs of the archive follow OPERATOR_LANG; documents for programs stay English."""
+    chinese = {"OPERATOR_LANG": "zh-Hant", "LC_ALL": "C.UTF-8"}
+    where = data.parent / "the 檔案"
+    assert cli("archive", **chinese).stdout == f"3 日先前已歸檔於 {where}\n"
+    seal_day(data, "20261117")
+    assert cli("archive", **chinese).stdout.startswith("20261117：已歸檔並驗證：60 筆 tick，not_provable，")
+    assert cli("certificate", "--check", **chinese).stdout.startswith("20261117：與 ")
+    done = cli("prune", "--keep-days", "1", "--yes", **chinese)
+    assert done.stdout.startswith(f"20261117.db: 已騰出 0.1 MB: 證明存於 {where}\n")
+    assert done.stdout.splitlines()[-1].endswith("；最近 1 日保留")
+    done = cli("restore", "20261117", **chinese)
+    assert done.stdout.startswith(f"{data}/20261117.db：60 筆 tick，已與證書核對（not_provable），")
+    assert json.loads(cli("prune", "--json", **chinese).stdout)["files"][0]["why"] == "it is one of the newest 30 days"
 
 
 def test_killed_at_any_moment(cli: Cli, data: Path) -> None:

@@ -256,6 +256,21 @@ def test_files_that_are_no_day_of_ours(cli: Cli, root: Path, good: Path) -> None
     assert cli("quality", "--day", "20261117").stdout.startswith("CRITICAL: 20261117: the file cannot be read: ")
 
 
+def test_a_file_under_the_name_of_another_day(cli: Cli, root: Path, good: Path) -> None:
+    """It was renamed by hand: its ticks are not judged as those of that day, neither here nor in the archive."""
+    good.rename(root / "20261123.db")
+    found = document(cli, "--day", "20261123", code=2)["days"][0]
+    assert found["line"].endswith(
+        "20261123.db is the file of 20261120, not of 20261123; give it its own name again if there is none of 20261120,"
+        " otherwise move it away"
+    )
+    place = archive(root / "20261123.db", root / "archive")
+    (root / "20261123.db").unlink()
+    assert place.day == "20261123"
+    found = document(cli, "--day", "20261123", "--archive", str(root / "archive"), code=2)["days"][0]
+    assert "2026-11-23.db is the file of 20261120, not of 20261123" in found["line"]
+
+
 def test_the_live_day_beside_its_writer(cli: Cli, root: Path) -> None:
     """While a transaction is open the committed ticks are read, and later the next ones; the day is not over."""
     day = Collected(root / f"{TOMORROW}.db")
@@ -305,6 +320,7 @@ def test_chosen_symbols(cli: Cli, root: Path) -> None:
     day.ticks("HK.00700", 100, hour=16, skip=50)
     day.gap("HK.00700", 50)
     day.totals("gap", missing_shares=5)
+    day.db.execute("UPDATE reconciliation SET explained = 'match', official_volume = volume WHERE symbol = 'HK.00005'")
     found = document(cli, "--day", DAY, "--symbols", "HK.00005", code=0)["days"][0]
     assert (found["symbols"], found["rows"], found["ticks"]["rows"], found["gaps"]["open"]) == (1, 100, 100, 0)
     assert found["totals"]["symbols"] == 1
@@ -433,11 +449,14 @@ def test_the_page_is_ours_or_new(cli: Cli, root: Path, good: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     page = root / "page 品質.html"
     sizes = []
-    for _ in range(2):
+    for name in ("20261119", "20261118"):
         done = cli("quality", "--html", str(page))
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, str(page))
         sizes.append(page.stat().st_size)
-        shutil.copy(good, root / "20261119.db")
+        day = Collected(root / f"{name}.db")
+        day.ticks("HK.00700", 300, hour=15.5)
+        day.totals()
+        day.close()
     assert sizes[1] > sizes[0]
     assert not list(root.glob(".*partial"))
 
@@ -464,6 +483,7 @@ def test_no_cell_is_cut_in_chinese(on_terminal: Callable[..., tuple[int, str]], 
     """A Chinese character takes two columns of a terminal: what is shown is whole, and the rest is named."""
     day = Collected(root / "20261117.db", connected=False)
     day.ticks("HK.00700", 1234, hour=11)
+    day.run(17, 17)
     day.close()
     text = on_terminal("quality", OPERATOR_LANG="zh-Hant", COLUMNS=str(columns))[1]
     text = re.sub("\33\\[[0-9;?]*[a-zA-Z]", "", text)

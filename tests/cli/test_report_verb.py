@@ -185,14 +185,22 @@ def test_little_disk_is_told_with_what_may_move(cli: Cli, keep: Callable[..., Pa
     assert "MB are free, less than DISK_MIN_FREE_MB (1,000,000,000 MB)" in done.stdout.splitlines()[0]
     move = done.stdout.splitlines()[-1]
     assert move.startswith("may move    3 sealed days with a good snapshot, 20251001 to 20251003, ")
-    assert f"sudo mv {root}/20251001.db {root}/20251001.snapshot.db " in move
+    assert " MB -> read -rp 'move to: ' to && sudo mv --no-clobber " in move
+    assert f"{root}/20251001.db {root}/20251001.snapshot.db " in move
+    elsewhere = root.parent / "an archive"
+    elsewhere.mkdir()
+    typed = move.partition(" -> ")[2].replace("sudo ", "")
+    subprocess.run(["bash", "-c", typed], input=f"{elsewhere}\n", text=True, check=True)
+    assert len(list(elsewhere.iterdir())) == 3
+    for path in elsewhere.iterdir():
+        path.rename(root / path.name)
     assert len(list(root.iterdir())) == 23 * 3
 
 
 def test_what_prune_would_free(cli: Cli, root: Path, tmp_path: Path) -> None:
     """By names alone, in a bounded time: the older days with a certificate and the older snapshots.
 
-    Nothing is wrong with an older sealed day whose snapshot was pruned.
+    Nothing is wrong with an older sealed day whose snapshot was pruned, nor with an archived day without one.
     """
     archive = tmp_path / "the 檔案"
     (archive / "certificates").mkdir(parents=True)
@@ -207,13 +215,13 @@ def test_what_prune_would_free(cli: Cli, root: Path, tmp_path: Path) -> None:
     size = taken.size_bytes + (root / f"{days[1]}.db").stat().st_size
     assert told["prune"] == {"days": [days[1]], "snapshots": [days[0]], "size_bytes": size, "problem": ""}
     (missing,) = [each["text"] for each in told["findings"] if each["code"] == "no_snapshot"]
-    assert missing.startswith(f"{days[3]}, {days[4]}, {days[5]} and 27 more days: no snapshot")
+    assert missing.startswith(f"{days[3]}, {days[4]}, {days[5]} and 26 more days: no snapshot")
     done = cli("report", ARCHIVE_DIR=str(archive))
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("prune ")]
     size_mb = f"{size / 2**20:,.1f}"
     assert line == (
-        f"prune       would free up to {size_mb} MB: 1 days and 1 snapshots, all older than the newest 30 days:"
-        " hk-tick-collector prune"
+        f"prune       would free up to {size_mb} MB: 1 day and 1 snapshot, all older than the newest 30 days"
+        " -> sudo -u hkcollector hk-tick-collector prune"
     )
     done = cli("report", ARCHIVE_DIR=str(tmp_path / "unmounted"))
     assert "(archived days are not counted: there is no directory" in done.stdout

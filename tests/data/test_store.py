@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
+import pyarrow.parquet as pq
 import pytest
 
 import hk_tick_collector
@@ -203,6 +204,29 @@ def test_a_foreign_file_is_named(days: Days) -> None:
     with pytest.raises(ForeignFileError, match="20261119"):
         store.ticks()
     assert store.ticks(day="20261120").arrow().num_rows == 3 * EACH
+
+
+def test_a_file_under_the_name_of_another_day(days: Days) -> None:
+    """It was renamed by hand: nothing of it is read as of that day, neither a day file nor an archived one."""
+    days.collect("20261119").close()
+    parquet = days.to_archive("20261119", keep=True)
+    days.path("20261119").rename(days.path("20261120"))
+    for ask in (Store(days.data_root).ticks, Store(days.data_root).gaps, Store(days.data_root).bars):
+        with pytest.raises(StoreError, match="is the file of 20261119, not of 20261120\ngive it its own name again"):
+            ask(day="20261120").arrow()
+    with pytest.raises(StoreError, match="is the file of 20261119"):
+        Store(days.data_root).symbols(day="20261120")
+    days.path("20261120").unlink()
+    moved = parquet.parent.with_name("date=2026-11-20")
+    parquet.parent.rename(moved)
+    (days.archive / "books/2026-11-19.db").rename(days.archive / "books/2026-11-20.db")
+    with pytest.raises(StoreError, match="is the file of 20261119, not of 20261120"):
+        Store(None, days.archive).symbols()
+    metadata = {"hk_tick_collector.day": "2026-11-19"}
+    table = pq.read_table(moved / parquet.name, partitioning=None)
+    pq.write_table(table.replace_schema_metadata(metadata), moved / parquet.name)
+    with pytest.raises(StoreError, match="is the file of 20261119, not of 20261120"):
+        Store(None, days.archive).ticks(gaps="ignore").arrow()
 
 
 def test_which_parquet_file_is_the_day(days: Days) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hk_tick_collector.cli import VERBS
+from hk_tick_collector.cli._failed_service import JOBS
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.config.load import INSTALLED_ENV_FILE
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
@@ -178,6 +179,13 @@ def test_every_end_that_nobody_asked_for_is_told(
     wanted = f"start --no-block hk-tick-collector-failed@{started}.service\n" if started else ""
     assert done.stdout == wanted
     assert unit("hk-tick-collector-failed@.service")["ExecStart"][0].endswith("/hk-tick-collector alerts --failed %i")
+
+
+@pytest.mark.parametrize("job", TIMERS)
+def test_a_daily_job_that_fails_starts_the_notice(job: str) -> None:
+    """With its name, which `alerts --failed` knows."""
+    assert unit(f"{job}.service")["OnFailure"] == ["hk-tick-collector-failed@%n.service"]
+    assert f"{job}.service" in JOBS
 
 
 def test_the_page_is_off_until_it_is_enabled_and_may_only_read() -> None:

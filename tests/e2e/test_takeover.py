@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ def test_a_predecessor_that_still_runs_stops_nothing(start: Start, workdir: Path
     insert(db, of_predecessor(theirs[:2000]))
     collector = start.run(opend.port)
     collector.wait_for("predecessor_not_imported")
-    words = "was renamed and is not imported: it is open in process"
+    words = f"was renamed and is not imported: it is open in pid {os.getpid()}"
     # The live state is written once a second.
     wait_until(lambda: words in cli("status", DATA_ROOT=str(root)).stdout, lambda: collector.output)
     insert(db, of_predecessor(theirs[2000:]))

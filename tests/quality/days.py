@@ -40,6 +40,7 @@ class Collected:
         with self.db:
             for migration in MIGRATIONS[:version]:
                 self.db.execute(migration)
+            self.db.execute("INSERT INTO meta VALUES ('trading_day', ?)", (path.stem,))
         self.db.pragma("journal_mode", "wal")
         if connected:
             self.connection(8.0, None)
@@ -67,6 +68,11 @@ class Collected:
         sql = f"INSERT INTO ticks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         with self.db:
             self.db.executemany(sql, (row[: len(names)] for row in rows))
+            self.db.execute(
+                "UPDATE ledger SET stored = stored + ?1, received = received + ?1"
+                " WHERE run_id = (SELECT max(run_id) FROM ledger)",
+                (len(rows),),
+            )
 
     def expect(self, symbol: str, expected: int | None) -> None:
         """How many ticks the sequence of a symbol shows."""
@@ -86,7 +92,9 @@ class Collected:
         self.db.execute("INSERT INTO connections VALUES (?, ?, ?, ?, ?)", values)
 
     def run(self, begin: float, end: float, **counts: int) -> None:
-        """A row of `ledger`; without counts it received nothing."""
+        """A row of `ledger`; without counts the first one stored the ticks that are there, and others nothing."""
+        if not counts and not self.db.execute("SELECT count(*) FROM ledger").get:
+            counts["stored"] = self.db.execute("SELECT ifnull(sum(rows), 0) FROM symbols").get
         figures = [counts.get(name, 0) for name in ("stored", "duplicate", "rejected", "dropped")]
         values = (f"r{begin}", self.at(begin), self.at(end), 1, sum(figures), *figures, 0)
         self.db.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)

@@ -76,7 +76,7 @@ def test_parquet_and_sqlite_give_the_same_figures(day: Collected, tmp_path: Path
     assert place.ticks is not None
     for symbols in ((), ("HK.00700",)):
         scanner, read = Scanner(), 0
-        for read, part in parquet_minutes(ticks_file(place.ticks), symbols):  # noqa: B007 - the last one counts
+        for read, part in parquet_minutes(ticks_file(place.ticks), place.day, symbols):  # noqa: B007 - the last one counts
             scanner.add(part)
         assert scanner.result() == of_file(day.path, symbols)
         assert read == (1500 if symbols else 4500)

@@ -9,15 +9,17 @@ from string import Formatter
 import pytest
 from tests.quality.days import DAY
 
+from hk_tick_collector.archive.proof import NOT_PROVABLE, Proof
 from hk_tick_collector.cli import VERBS
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.quality.facts import DayFacts, SymbolFacts, Totals
 from hk_tick_collector.quality.scan import Scan
-from hk_tick_collector.quality.verdict import NOT_PROVABLE, RULES, Rule, judge, line_of
+from hk_tick_collector.quality.verdict import RULES, Rule, judge, line_of
 from hk_tick_collector.store.quality_reading import GapSum
 from hk_tick_collector.store.query import Completeness
 
 CLOSED = Totals("close", 0, 1, 1, {"match": 1}, 0, 0, 0.0, 0.0, ())
+PROVED = Proof(False, False, (), (), 0, {}, {}, True, (), (), ())
 FACTS = DayFacts(day=DAY, path=f"/data/{DAY}.db", is_archived=False, is_over=True, rows=1, symbols=1, totals=CLOSED)
 
 
@@ -78,16 +80,17 @@ def test_gaps_of_symbols_without_a_counter_are_counted(missing: int, severity: i
 
 
 def test_the_standing_is_the_worst_of_all_rules() -> None:
-    """A small loss that is fine, and gaps of unknown size."""
+    """A small loss that is fine, and no gap that explains it."""
     facts = replace(FACTS, completeness=Completeness(1, 99_999, 100_000, 0, 99_999), last_ts_ms=2**42)
     facts = replace(facts, incomplete=(SymbolFacts("HK.00700", 99_999, 100_000),))
+    facts = replace(facts, proof=PROVED._replace(not_explained={"HK.00700": 1}))
     judged = judge(facts, 2.0)
-    assert (judged.severity, judged.standing) == (Severity.OK, NOT_PROVABLE)  # no gap explains the tick
+    assert (judged.severity, judged.standing) == (Severity.OK, NOT_PROVABLE)
     assert [note.code for note in judged.notes] == ["incomplete", "not_explained"]
 
 
-def test_a_symbol_that_was_not_compared_after_the_close() -> None:
-    """It was removed from the settings during the day: the other symbols prove nothing of it."""
-    facts = replace(FACTS, totals=CLOSED._replace(not_compared=1))
-    assert judge(facts, 2.0).standing == NOT_PROVABLE
-    assert judge(FACTS, 2.0).standing != NOT_PROVABLE
+def test_each_doubt_has_a_rule() -> None:
+    """What the certificate doubts is a finding or a note here, under the same code, and is never left unsaid."""
+    doubtful = Proof(True, False, ("S",), ("S",), 1, {"S": 1}, {"waiting": 1}, False, ("S",), ("S",), ("S",))
+    assert len(doubtful.doubts) == len(Proof._fields) - 1  # each but `lacks`
+    assert set(doubtful.doubts) <= {rule.code for rule in RULES}

@@ -32,4 +32,6 @@ def test_a_frozen_disk_is_named_and_the_collector_recovers(begin: Begin) -> None
             assert collector.wait_for("WATCHDOG persistent_stall", cause="frozen_disk").fields["action"] == "wait"
             received = trial.live().received
             wait_until(lambda: trial.live().received > received + 200, "the network never waits for the disk")
+        thawed = trial.wait_finding("writer_slow_disk", "was frozen (fsfreeze")
+        assert (thawed.remedy, "no action is needed" in thawed.text) == ("", True)
         trial.finish()

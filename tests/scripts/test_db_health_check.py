@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -18,7 +18,7 @@ from tests.live_state import leave_live_state
 from tests.others import open_to_others
 from tests.predecessor_files import as_predecessors, write_file
 from tests.preloaded.wrong_clock import moment_s
-from tests.reliability.disks import disk_of_its_own, frozen
+from tests.reliability.disks import disk_of_its_own, frozen, small_disk
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
@@ -176,6 +176,34 @@ def test_missing_ticks_are_reported(tmp_path: Path, tick: Callable[..., TickRow]
         full = check(path, at_s=at("12:30:00"), DISK_MIN_FREE_MB="999999999")
     assert full.code == 2
     assert f"MB are free in {tmp_path} (and 1 more, below) -> df -h {tmp_path};" in full.verdict
+
+
+@pytest.mark.parametrize("limit_mb", [1, 3, 40, 2048])
+def test_a_full_disk_is_critical_as_for_status(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check, limit_mb: int
+) -> None:
+    """A quarter of DISK_MIN_FREE_MB is not rounded down to nothing."""
+    with small_disk(tmp_path / "HK", "size=16m") as disk:
+        path = disk / f"{DAY}.db"
+        fill(path, tick).close()
+        if limit_mb < 16:
+            assert check(path, DISK_MIN_FREE_MB=str(limit_mb)).code == 0
+        with (disk / "full").open("wb", buffering=0) as full, suppress(OSError):
+            while True:
+                full.write(b"x" * 65_536)
+        said = check(path, DISK_MIN_FREE_MB=str(limit_mb))
+    assert said.verdict.startswith(f"CRITICAL: 0 MB are free in {disk} -> df -h {disk};")
+
+
+def test_the_limits_are_those_of_the_settings_file(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """`status` reads DISK_MIN_FREE_MB in .env, and so does the script."""
+    fill(tmp_path / f"{DAY}.db", tick).close()
+    (tmp_path / ".env").write_text("DISK_MIN_FREE_MB=999999999\n")
+    (tmp_path / f"{DAY}.db").chmod(0o644)
+    open_to_others(tmp_path)
+    user = NOBODY if os.geteuid() == 0 else None  # root does not read the .env of any directory
+    said = check(tmp_path / f"{DAY}.db", user=user, DISK_MIN_FREE_MB="")
+    assert (said.code, "MB are free" in said.verdict) == (2, True)
 
 
 def test_dropped_ticks_and_a_wrong_account(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:

@@ -63,6 +63,16 @@ class Served:
 
         asyncio.run_coroutine_threadsafe(cut(), self._loop).result(60)
 
+    def pass_deadlines(self) -> None:
+        """As if ten seconds passed in which the server did not look."""
+        for connection in cast("set[Connection]", self._server.server_state.connections):
+            connection.deadline_s -= 11.0
+
+    def has_received(self, ending: bytes) -> bool:
+        """Whether these are the last bytes of an incomplete request."""
+        connections = cast("set[Connection]", self._server.server_state.connections)
+        return any(each.conn.trailing_data[0].endswith(ending) for each in list(connections))
+
     def connections(self) -> int:
         """How many there are."""
         return len(self._server.server_state.connections)
@@ -115,6 +125,24 @@ def test_a_browser_that_never_asks_is_cut(served: Served) -> None:
         browser.sendall(b"loc")
         served.look(11.0)
         assert is_cut(browser)
+
+
+def test_a_byte_that_comes_after_the_time_of_a_request_gains_no_time(served: Served) -> None:
+    """A browser that sends a byte more often than the server looks is cut as well."""
+    with closing(socket.create_connection(("127.0.0.1", served.port))) as browser:
+        browser.sendall(b"GET /big HTTP/1.1\r\nHost: loc")
+        while not served.has_received(b"loc"):
+            time.sleep(0.01)
+        served.pass_deadlines()
+        browser.sendall(b"al")
+        while not served.has_received(b"local"):
+            time.sleep(0.01)
+        for _ in range(100):
+            served.look(0.0)
+            if not served.connections():
+                break
+            time.sleep(0.01)
+        assert not served.connections()
 
 
 def test_two_hundred_connections_leave_a_place_for_the_operator(serve: Callable[..., Web]) -> None:

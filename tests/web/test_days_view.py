@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -62,9 +63,13 @@ def test_from_the_calendar_to_the_cause(serve: Callable[..., Web], tab: Callable
     page.get_by_text("The same as a table").press("Enter")
     expect(page.locator(".part-day-rows")).to_contain_text("<i>timeout")
     expect(page.locator(".part-day-certificate")).to_contain_text("None")
+    expect(page.locator("a[download]").first).to_have_attribute("href", f"/days/{WRONG}/quality.html")
     page.locator(".part-day-worst a").click()
     expect(page.locator(".part-figures h2")).to_contain_text("HK.00700")
     expect(page.locator(".part-figures")).to_contain_text("2026-11-20, over")
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="minutes as CSV").click()
+    assert taken.value.suggested_filename == f"minutes-HK.00700-{WRONG}.csv"
 
 
 def test_a_day_that_is_not_there_shows_nothing_but_that(serve: Callable[..., Web], tab: Callable[..., Page]) -> None:
@@ -106,6 +111,21 @@ def test_what_can_be_downloaded(serve: Callable[..., Web]) -> None:
     answer = web.get(f"/days/{WRONG}/quality.json")
     assert (answer.code, json.loads(answer.text)["verdict"]) == (200, "CRITICAL")
     assert "attachment" in answer.headers["content-disposition"]
+    for lang, title in (("en", "Data quality"), ("zh-Hant", "資料品質")):
+        answer = web.get(f"/days/{WRONG}/quality.html?lang={lang}")
+        assert answer.headers["content-disposition"] == f'attachment; filename="quality-{WRONG}.html"'
+        assert answer.text.startswith("<!doctype html>")
+        assert title in answer.text
+        assert "&lt;i&gt;timeout" in answer.text
+        assert "<i>timeout" not in answer.text
+    answer = web.get(f"/symbol/minutes.csv?symbol=5&day={WRONG}")
+    assert answer.headers["content-disposition"] == f'attachment; filename="minutes-HK.00005-{WRONG}.csv"'
+    head, *rows = csv.reader(answer.text.splitlines())
+    assert " ".join(head) == "date symbol time open high low close volume buy_volume sell_volume trades"
+    assert {tuple(row[:2]) for row in rows} == {("2026-11-20", "HK.00005")}
+    assert sum(int(row[-1]) for row in rows) == 60
+    assert web.get("/symbol/minutes.csv?symbol=<x>").code == 400
+    assert web.get("/symbol/minutes.csv?symbol=5&day=20250101").code == 404
     missing = web.get(f"/days/{WRONG}/certificate.txt")
     assert missing.code == 404
     assert missing.text.count("\n") == 1

@@ -330,15 +330,17 @@ def test_symbols_that_nobody_watches_are_forgotten(day: Collected, clock: Clock)
 
 
 def test_an_archived_day(day: Collected, clock: Clock, tmp_path: Path) -> None:
-    """A day of which only the archive has a copy shows the same candles, gaps and counters."""
+    """A day of which only the archive has a copy shows the same candles, last ticks, gaps and counters."""
     day.add(ticks_of(day, 1, 130))
     day.gap(TENCENT, 4)
     live = viewer_of(day, clock)
-    live.look()
+    shown = live.look().ticks
     place = archive(day.path, tmp_path / "archive")
     viewer = Viewer(DayWatch(place, "second", Inline(), clock), TENCENT, day.at(20))
     part = viewer.look()
     assert viewer.candles == live.candles
+    assert part.ticks == shown
+    assert len(part.ticks) == 60
     assert part.figures is not None
     assert part.figures.rows == 130
     assert [span.missing for span in part.gaps] == [4]

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector import __version__, market
 from hk_tick_collector.errors import ArchiveError
 from hk_tick_collector.store.schema import META_DRIFT
+from hk_tick_collector.text import plain
 
 from . import layout
+from .proof import STANDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +111,8 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
     figures = {
         "day": layout.dashed(day),
         "market": meta.get("market", "HK"),
-        "verdict": facts.verdict,
+        "verdict": facts.proof.standing,
+        "doubts": " ".join(f"{code}={count}" for code, count in facts.proof.doubts.items()) or NONE,
         "meaning": _MEANING,
         "number": str(last.number + 1 if last else 1),
         "previous": last.sha256 if last else NONE,
@@ -120,7 +123,7 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
         "collected_by": f"hk-tick-collector {meta.get('software_version')}, SQLite {meta.get('sqlite_version')}",
         "schema": str(facts.schema),
         "rows": str(written.rows),
-        "symbols": str(written.symbols),
+        "symbols": str(len(written.by_symbol)),
         "expected": str(known.expected),
         "symbols_without_expected": str(known.without_pattern),
         "missing": str(facts.missing),
@@ -139,7 +142,7 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
         "content_sha256": written.digest,
         "day_file_sha256": origin.day_file_sha256,
     }
-    lines = [HEAD, *(f"# {name}: {' '.join(value.split())}" for name, value in figures.items())]
+    lines = [HEAD, *(f"# {name}: {plain(' '.join(value.split()))}" for name, value in figures.items())]
     lines += [f"{digest}  {name}" for name, digest in files.items()]
     return parse("\n".join([*lines, ""]).encode(), layout.certificate_name(day))
 
@@ -183,7 +186,8 @@ def _is_whole(certificate: Certificate) -> bool:
         all(map(_DIGEST.fullmatch, digests))
         and all(map(_COUNT.fullmatch, numbers))
         and bool(_DIGEST.fullmatch(figures.get("previous", "")) or figures.get("previous") == NONE)
-        and {"verdict", "previous_day"} <= set(figures)
+        and figures.get("verdict") in STANDINGS
+        and "previous_day" in figures
         and days == {certificate.day}
         and {name.partition("/")[0] + "/" for name in certificate.files} == {layout.TICKS, layout.BOOKS}
         and len(certificate.files) == 2

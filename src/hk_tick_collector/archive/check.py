@@ -53,6 +53,54 @@ def check_day(place: Place, chain: Chain, day: str, signers: Iterable[PublicKey]
     return Checked(day, certificate, signer, faults)
 
 
+def uncertified(place: Place, chain: Chain) -> list[str]:
+    """The files beside the days that have a certificate, like those of a run that was killed. Readers take all files
+    of `ticks/`, so such a day counts for them, and nobody vouches for it.
+    """
+    certified = {*chain.by_day, *chain.damaged}
+    known = {layout.DELTA_LOG, *map(layout.ticks_directory, certified)}  # `check_day` names what else is there
+    return [
+        *(name for name in place.list(layout.TICKS) if "/".join([*name.split("/")[:2], ""]) not in known),
+        *(name for name in place.list(layout.BOOKS) if layout.day_of(name) not in certified),
+    ]
+
+
+def demand_continuable(place: Place, chain: Chain, signers: Iterable[PublicKey]) -> None:
+    """Raises ArchiveError unless the next certificate may be made after the newest one: it would vouch for it.
+
+    The newest one is signed by one of these keys, and no damaged certificate can be a newer one.
+    """
+    everyone = [*chain.by_day.values(), *chain.replaced]
+    numbers = {each.number for each in everyone}
+    absent = len(set(range(1, max(numbers, default=0) + 1)) - numbers)
+    if len(chain.damaged) > absent:
+        day, words = max(chain.damaged.items())
+        raise ArchiveError(
+            f"nothing is archived, because a damaged certificate, of {day}, may be the newest of the chain: {words}",
+            hint=f"copy it from another copy of the archive, or move it away: hk-tick-collector certificate --check"
+            f" --day {day}",
+        )
+    if (last := chain.last) is None:
+        return
+    name = layout.certificate_name(last.day)
+    signatures = [name + layout.SIGNATURE]
+    if chain.by_day.get(last.day) is not last:
+        signatures += [each for each in place.list(layout.SUPERSEDED) if each.endswith(f"/{signatures[0]}")]
+    known, why = list(signers), "its signature is missing"
+    for each in signatures:
+        try:
+            if place.exists(each):
+                sshsig.check(last.text, place.read(each), known)
+                return
+        except ArchiveError as error:
+            why = str(error)
+    raise ArchiveError(
+        f"nothing is archived, because the newest certificate there is not to be trusted, number {last.number} of"
+        f" {last.day}: {why}",
+        hint="hk-tick-collector certificate --check; name another archive with --to, or move the foreign files away",
+    )
+
+
 def signer_of(place: Place, certificate: Certificate, signers: Iterable[PublicKey]) -> str:
     """Which host signed a certificate. ArchiveError if its signature is missing, not valid, or of an unknown key.
 

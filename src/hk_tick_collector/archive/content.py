@@ -8,6 +8,7 @@ from hk_tick_collector.errors import ArchiveError
 from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.day_file import read_ticks
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.store.query import DayReader
 
 from .digests import Digests
 
@@ -26,7 +27,7 @@ def columns_of(place: Place, name: str) -> tuple[str, ...]:
     with place.open(name) as file:
         try:
             found = parquet.read_schema(file)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException, ValueError) as error:
             words = " ".join(str(error).split())[:200]
             raise ArchiveError(f"{name} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
     names = tuple(found.names)
@@ -36,6 +37,18 @@ def columns_of(place: Place, name: str) -> tuple[str, ...]:
             hint="use the version of hk-tick-collector that archived it",
         )
     return names
+
+
+def lacking(names: tuple[str, ...], day_file: Path) -> list[str]:
+    """The columns with a value in a day file that an archived file with the columns `names` does not have.
+
+    An older version may have archived a file of a newer schema. Raises the errors of DayReader.
+    """
+    from hk_tick_collector.frames.columns import COLUMNS
+
+    with DayReader(day_file) as reader:
+        there = [each for each in COLUMNS if each.name not in names and each.stored in reader.tick_columns]
+        return [each.name for each in there if reader.has_values(each.stored)]
 
 
 def content_of(day_file: Path, names: tuple[str, ...], rows: int, progress: Progress) -> str:

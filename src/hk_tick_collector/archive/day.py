@@ -17,7 +17,7 @@ from hk_tick_collector.store.book import write_book
 
 from . import layout, ticks
 from .certificate import Origin, make
-from .content import content_of
+from .content import columns_of, content_of, lacking
 from .facts import demand_sealed, read_facts
 
 if TYPE_CHECKING:
@@ -109,12 +109,18 @@ def _identified(source: Path, run: Run) -> tuple[str, int]:
 
 
 def _is_same(run: Run, before: Certificate, source: Path, facts: DayFacts, sha256: str) -> bool:
-    """Whether the certificate in force is of this content. A restored day file has the same content in other bytes."""
+    """Whether the certificate in force is of this content. A restored day file has the same content in other bytes, and
+    the file of an older version fewer columns.
+    """
+    try:
+        names = columns_of(run.place, before.ticks_name)
+    except ArchiveError:
+        return before.day_file == sha256  # `_damaged` says what is wrong with it
+    if lacking(names, source):
+        return False
     if before.day_file == sha256:
         return True
-    from hk_tick_collector.frames.columns import NAMES  # imported late: it imports pyarrow
-
-    if before.content != content_of(source, NAMES, facts.totals.rows, run.progress):
+    if before.content != content_of(source, names, facts.totals.rows, run.progress):
         return False
     book = run.workspace / "compared.db"
     book.unlink(missing_ok=True)
@@ -143,7 +149,7 @@ def _prepare(run: Run, source: Path, facts: DayFacts) -> tuple[dict[str, Path], 
         for draft in (parquet, book):
             draft.unlink(missing_ok=True)
         written = ticks.write(source, parquet, described, facts.totals.rows, run.progress)
-        ticks.demand_counters(source, written, facts.totals.rows, facts.totals.symbols, facts.totals.volume)
+        ticks.demand_counters(source, written, facts.counters)
         write_book(source, book)
     return {layout.ticks_name(source.stem, written.digest): parquet, layout.book_name(source.stem): book}, written
 

@@ -20,6 +20,8 @@ from hk_tick_collector import __version__
 from hk_tick_collector.errors import ArchiveError, OtherContentError
 from hk_tick_collector.frames.extras import need
 
+from . import layout
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from .places import Place
 
 TABLE: Final = "ticks/"
-_LOG: Final = f"{TABLE}_delta_log/"
+_LOG: Final = layout.DELTA_LOG
 _COMMIT: Final = re.compile(re.escape(_LOG) + r"([0-9]{20})\.json")
 _LAST_CHECKPOINT: Final = f"{_LOG}_last_checkpoint"
 _FILE: Final = re.compile(re.escape(TABLE) + r"(date=([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/]+\.parquet)")

@@ -1,8 +1,4 @@
-"""The figures of a certificate, read from a day file, and the verdict that they allow.
-
-The verdict never says more than the figures: that a sequence shows which ticks are missing is inferred from the feed
-and stated by nobody (docs/data-quality.md), so `complete` means complete as far as the sequence shows.
-"""
+"""The figures of a certificate, read from a day file. What they prove is in proof.py."""
 
 from __future__ import annotations
 
@@ -12,21 +8,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.model import GAP_OPEN, UNEXPLAINED, UNSTORED_CAUSES
-from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES
+from hk_tick_collector.store.quality_reading import QualityReader
+from hk_tick_collector.store.query import demand_day
+
+from .proof import read_proof
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.store.query import Completeness, Stretch, Totals
+    from hk_tick_collector.store.query import Completeness, DayReader, Stretch, Totals
 
-COMPLETE: Final = "complete"  # no tick is missing, as far as the sequences show
-GAPS_KNOWN: Final = "gaps_known"  # ticks are missing, and the gaps say which and how many
-NOT_PROVABLE: Final = "not_provable"  # the sequences do not show it, or the figures do not agree
+    from .proof import Proof
 
 _OPEN_MS: Final = 9 * 3_600_000  # the pre-opening session begins at 09:00
-_CLOSE: Final = "close"
-_UNSETTLED: Final = (UNEXPLAINED, "no_answer")  # docs/data-quality.md
 _LEDGER: Final = ("received", "stored", "duplicate", "rejected", "dropped", "waiting")
 
 
@@ -47,15 +42,15 @@ class DayFacts(NamedTuple):
     meta: dict[str, str]
     schema: int
     totals: Totals
+    counters: dict[str, tuple[int, int]]  # symbol → ticks, volume (shares)
     completeness: Completeness
     missing: int  # in open gaps, as far as it is known
-    above: int  # symbols with more ticks than their sequence shows
     gaps: Gaps
     ledger: dict[str, int]  # the sums over all runs
     without_opend_s: float  # between 09:00 and 16:08
     reconciled_after: str  # close, lunch, or empty: the session of the last comparison with OpenD's totals
     reconciled: dict[str, int]  # what that comparison found → symbols
-    not_compared: int  # symbols with ticks that are not part of it
+    proof: Proof
 
     @property
     def sealed_ms(self) -> int | None:
@@ -63,47 +58,24 @@ class DayFacts(NamedTuple):
         text = self.meta.get("sealed_ms", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
-    @property
-    def verdict(self) -> str:
-        """The weakest of the three verdicts that any figure requires."""
-        known = self.completeness
-        lacking = known.expected - known.counted - self.gaps.rejected - self.gaps.other_day
-        unsure = (
-            self.totals.rows == 0,
-            known.without_pattern > 0,
-            self.above > 0,
-            self.gaps.of_unknown_size > 0,
-            lacking > self.missing,  # more is missing than the gaps say
-            self.ledger["dropped"] > 0 and self.gaps.open == 0,
-            self.reconciled_after != _CLOSE,  # a sequence does not show that ticks came after its last one
-            self.not_compared > 0,  # the same, of a symbol that was removed from the settings during the day
-            any(word in self.reconciled for word in _UNSETTLED),
-        )
-        if any(unsure):
-            return NOT_PROVABLE
-        return GAPS_KNOWN if self.gaps.open or self.gaps.rejected else COMPLETE
-
 
 def read_facts(path: Path) -> DayFacts:
     """Reads the figures of a day file. Raises the errors of DayReader."""
-    with DayReader(path) as reader, reader.snapshot():
-        incomplete = reader.incomplete(first_day=False)
+    with QualityReader(path) as reader, reader.snapshot():
         runs, compared = reader.ledger(), reader.reconciliation()
         return DayFacts(
             meta=reader.meta(),
             schema=reader.schema_version(),
             totals=reader.totals(),
+            counters={each.symbol: (each.rows, each.volume) for each in reader.symbols()},
             completeness=reader.completeness(),
-            missing=incomplete.missing,
-            above=incomplete.above,
+            missing=reader.incomplete(first_day=False).missing,
             gaps=_gaps(reader),
             ledger={name: sum(getattr(run, name) for run in runs) for name in _LEDGER},
             without_opend_s=_without_opend_s(path.stem, reader.connections()),
             reconciled_after=compared[0].session if compared else "",
             reconciled=dict(sorted(Counter(each.explained for each in compared).items())),
-            not_compared=len(
-                {each.symbol for each in reader.symbols() if each.rows} - {each.symbol for each in compared}
-            ),
+            proof=read_proof(reader, path.stem),
         )
 
 
@@ -118,9 +90,7 @@ def demand_sealed(path: Path, facts: DayFacts) -> int:
             f"{path.stem} is not sealed: ticks may still come, so it is not archived",
             hint="the collector seals a day from 06:00 on the next morning: hk-tick-collector status",
         )
-    if (day := facts.meta.get("trading_day", path.stem)) != path.stem:
-        hint = f"give it its own name again if there is no {day}.db, otherwise move it away"
-        raise StoreError(f"{path} is the file of {day}, not of {path.stem}", hint=hint)
+    demand_day(path, path.stem, facts.meta)
     return facts.sealed_ms
 
 

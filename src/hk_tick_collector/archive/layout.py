@@ -18,6 +18,7 @@ from typing import Final
 from hk_tick_collector import market
 
 TICKS: Final = "ticks/"
+DELTA_LOG: Final = "ticks/_delta_log/"  # only with --delta
 BOOKS: Final = "books/"
 CERTIFICATES: Final = "certificates/"
 SUPERSEDED: Final = "_superseded/"

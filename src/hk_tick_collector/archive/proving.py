@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from hk_tick_collector.errors import ArchiveError, CollectorError
 from hk_tick_collector.store.book import write_book
@@ -18,15 +18,17 @@ from hk_tick_collector.store.query import DayReader
 
 from . import layout, sshsig
 from .certificate import parse
-from .content import columns_of, content_of
+from .content import columns_of, content_of, lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .certificate import Certificate
     from .places import Place
     from .sshsig import PublicKey
     from .ticks import Progress
+
+_T = TypeVar("_T")
 
 _READ_BYTES: Final = 2**20
 _BESIDE: Final = ("-wal", "-journal")
@@ -66,6 +68,7 @@ class SealedDay:
         self.day = day
         self._progress = progress
         self._sha256 = ""
+        self._lacking: dict[tuple[str, ...], list[str]] = {}
         self._content: dict[tuple[str, ...], tuple[str, str]] = {}  # columns → digests of ticks and of other tables
         fd = _open(path)
         try:
@@ -78,9 +81,13 @@ class SealedDay:
         """Whether a certificate is of this file, or of the same content: a restored file has other bytes."""
         if not self._sha256:
             self._sha256 = self._hash()
+        names = columns_of(place, certificate.ticks_name)
+        if names not in self._lacking:
+            self._lacking[names] = self._read(lambda: lacking(names, self.path))
+        if absent := self._lacking[names]:
+            raise Unproved(f"what is archived there does not have the column {absent[0]}", is_fault=True)
         if certificate.day_file == self._sha256:
             return True
-        names = columns_of(place, certificate.ticks_name)
         if names not in self._content:
             self._content[names] = self._digests(names)
         return self._content[names] == (certificate.content, certificate.files[certificate.book_name])
@@ -98,15 +105,23 @@ class SealedDay:
         """Of the ticks, and of the other tables."""
         with tempfile.TemporaryDirectory(prefix="hk-tick-collector-") as space:
             book = Path(space) / "book.db"
-            try:
-                with DayReader(self.path) as reader:
-                    rows = reader.totals().rows
-                content = content_of(self.path, names, rows, self._progress)
-                write_book(self.path, book)
-            except CollectorError as error:
-                raise Unproved(str(error), is_fault=True) from error
+            rows = self._read(self._rows)
+            content = self._read(lambda: content_of(self.path, names, rows, self._progress))
+            self._read(lambda: write_book(self.path, book))
             with book.open("rb") as file:
                 return content, hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _rows(self) -> int:
+        with DayReader(self.path) as reader:
+            return reader.totals().rows
+
+    @staticmethod
+    def _read(read: Callable[[], _T]) -> _T:
+        """What a function reads from the day file; Unproved if it cannot be read."""
+        try:
+            return read()
+        except CollectorError as error:
+            raise Unproved(str(error), is_fault=True) from error
 
 
 class Proof(NamedTuple):

@@ -66,6 +66,9 @@ class Judged(NamedTuple):
     freed: bool  # in a dry run: it would be
     why: str  # where it is proved to be, or why it stays
     is_fault: bool = False  # something is not as it should be
+    is_newest: bool = False  # it stays because it is one of the newest days
+    places: tuple[str, ...] = ()  # where a day is proved to be
+    faults: tuple[str, ...] = ()  # of a freed day: what is wrong with other places that should have it
 
 
 def prune(asked: Asked, progress: Progress) -> Iterator[Judged]:
@@ -115,7 +118,17 @@ def _judged(asked: Asked, copies: Copies, day: str, path: Path, sealed: SealedDa
             path = _back(path)
         return Judged(day, DAY, path, size, freed=False, why=str(error), is_fault=error.is_fault)
     why = "; but ".join([f"proved in {', '.join(proof.places)}", *proof.faults])
-    return Judged(day, DAY, path, size, freed=True, why=why, is_fault=bool(proof.faults))
+    return Judged(
+        day,
+        DAY,
+        path,
+        size,
+        freed=True,
+        why=why,
+        is_fault=bool(proof.faults),
+        places=tuple(proof.places),
+        faults=tuple(proof.faults),
+    )
 
 
 def _snapshot(asked: Asked, copies: Copies, day: str, sealed: SealedDay | Unproved | None) -> Iterator[Judged]:
@@ -168,7 +181,7 @@ def _kept(asked: Asked, day: str) -> Iterator[Judged]:
             _back(aside)
         if os.path.lexists(path):
             why = f"it is one of the newest {asked.keep_days} days"
-            yield Judged(day, kind, path, _size(path), freed=False, why=why)
+            yield Judged(day, kind, path, _size(path), freed=False, why=why, is_newest=True)
 
 
 def _free(path: Path, identity: Identity, *, also: Path | None = None) -> None:

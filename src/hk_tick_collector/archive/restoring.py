@@ -106,7 +106,12 @@ def _workspace(directory: Path, day: str) -> Iterator[Path]:
     space = directory / f".restoring-{day}"
     with suppress(FileExistsError):
         space.mkdir(mode=0o700)
-    fd = os.open(space, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fd = os.open(space, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        raise StoreError(
+            f"{space} is a link or a file, and a directory of that name is needed", hint=f"rm {quote_word(str(space))}"
+        ) from None
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

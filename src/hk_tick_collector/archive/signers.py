@@ -21,20 +21,32 @@ def known_signers(place: Place) -> list[PublicKey]:
     return read_signers(_text(place, layout.ALLOWED_SIGNERS))
 
 
+def signers_there(place: Place) -> list[PublicKey]:
+    """As `known_signers`, also after a run that was killed while it renewed the file."""
+    return read_signers("\n".join(_lines(place)))
+
+
 def place_helpers(place: Place, workspace: Path, key: PublicKey) -> None:
     """Stores `verify.sh` of this version, and `allowed_signers` with this key added to those that were there.
 
     Call it inside `place.hold`, before the first certificate.
     """
     _renew(place, workspace, layout.VERIFY, files(__package__).joinpath("verify.sh").read_text("utf-8"))
-    # A run that was killed between moving the old file and storing the new one has left the old ones only.
-    names = [layout.ALLOWED_SIGNERS]
-    if not place.exists(layout.ALLOWED_SIGNERS):
-        names += [name for name in place.list(layout.SUPERSEDED) if name.endswith(f"/{layout.ALLOWED_SIGNERS}")]
-    lines = [line for name in names for line in _text(place, name).splitlines() if line]
+    lines = _lines(place)
     if key.blob not in {each.blob for each in read_signers("\n".join(lines))}:
         lines.append(key.line)
     _renew(place, workspace, layout.ALLOWED_SIGNERS, "\n".join([*dict.fromkeys(lines), ""]))
+
+
+def _lines(place: Place) -> list[str]:
+    """The lines of `allowed_signers`.
+
+    A run that was killed between moving the old file and storing the new one has left the old ones only.
+    """
+    names = [layout.ALLOWED_SIGNERS]
+    if not place.exists(layout.ALLOWED_SIGNERS):
+        names += [name for name in place.list(layout.SUPERSEDED) if name.endswith(f"/{layout.ALLOWED_SIGNERS}")]
+    return [line for name in names for line in _text(place, name).splitlines() if line]
 
 
 def _renew(place: Place, workspace: Path, name: str, text: str) -> None:

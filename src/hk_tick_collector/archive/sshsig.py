@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import ArchiveError
 from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +33,7 @@ _BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
 _END: Final = "-----END SSH SIGNATURE-----"
 _LINE: Final = 70  # characters of base64 a line, as ssh-keygen writes them
 _KEY_MODE: Final = 0o600
+_KEY_BYTES: Final = 1 << 20
 
 
 class PublicKey(NamedTuple):
@@ -143,7 +145,9 @@ def _load(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
     try:
-        mode, content = path.stat().st_mode, path.read_bytes()
+        mode, content = path.stat().st_mode, read_small(path, _KEY_BYTES)
+    except ValueError as error:  # a pipe, a device, a file that is too long
+        raise ArchiveError(f"cannot use the key {path}: {error}", hint="set CERTIFICATE_KEY to another file") from None
     except FileNotFoundError:
         raise ArchiveError(f"there is no key {path}", hint="hk-tick-collector certificate --new-key") from None
     except OSError as error:
@@ -189,12 +193,15 @@ def _parse(signature: bytes) -> tuple[bytes, bytes]:
 
 
 def _unarmoured(signature: bytes) -> bytes:
-    """What follows the magic and the version. ValueError if a byte of the armour is not as `sign` writes it."""
-    lines = signature.decode("ascii").split("\n")
-    if (lines[0], lines[-2:]) != (_BEGIN, [_END, ""]):
+    """What follows the magic and the version. ValueError if a byte of the armour is not as `sign` writes it.
+
+    The last line break may be missing, as for ssh-keygen: it says nothing.
+    """
+    lines = signature.decode("ascii").removesuffix("\n").split("\n")
+    if (lines[0], lines[-1]) != (_BEGIN, _END):
         raise ValueError("no armour")
     head = _MAGIC + _VERSION.to_bytes(4, "big")
-    blob = base64.b64decode("".join(lines[1:-2]), validate=True)
+    blob = base64.b64decode("".join(lines[1:-1]), validate=True)
     if not blob.startswith(head):
         raise ValueError("no SSHSIG")
     return blob[len(head) :]

@@ -19,7 +19,7 @@ from hk_tick_collector.frames.extras import need
 from .digests import Digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -30,6 +30,7 @@ ROW_GROUP_ROWS: Final = 131_072  # from 16 thousand to a million rows the size o
 DELTA: Final = ("seq", "ts", "recv_ts", "opend_recv_ts")  # numbers that grow: their differences are small
 METADATA: Final = "hk_tick_collector."  # the prefix of our entries in the file's metadata
 _COMPRESSION: Final = "zstd"
+_NONE: Final = (0, 0)
 _LEVEL: Final = 3  # level 15 saves 4 % of the bytes and needs 14 times the CPU time
 
 
@@ -37,8 +38,7 @@ class Written(NamedTuple):
     """A Parquet file that was written and read back."""
 
     rows: int
-    symbols: int
-    volume: int  # shares
+    by_symbol: dict[str, tuple[int, int]]  # symbol → ticks, volume (shares)
     least_delay_ms: int | None  # of the ticks that were pushed in real time: from the trade to our socket
     digest: str  # of the content, as hex digits: see digests.py
 
@@ -67,7 +67,7 @@ def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int,
         raise ArchiveError(
             f"what was read back from {target.parent} is not what was written", hint="check its disk: sudo dmesg | tail"
         )
-    return Written(digests.rows, sums.symbols, sums.volume, sums.least_delay_ms, digests.content())
+    return Written(digests.rows, sums.by_symbol, sums.least_delay_ms, digests.content())
 
 
 def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
@@ -78,11 +78,11 @@ def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
     from hk_tick_collector.frames.columns import schema
 
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             if not file.schema_arrow.remove_metadata().equals(schema()):
                 raise ArchiveError(f"{source} does not have the columns of an archived day")
             yield from file.iter_batches(BATCH_ROWS)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         words = " ".join(str(error).split())[:200]
         raise ArchiveError(f"{source} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
 
@@ -101,6 +101,7 @@ def write_parquet(batches: Iterable[pa.RecordBatch], file: Any, metadata: Callab
         compression_level=_LEVEL,
         use_dictionary=cast("bool", [name for name in schema.names if name not in DELTA]),  # its stubs know no list
         column_encoding=dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
+        write_page_checksum=True,  # so that a flipped bit is an error to every reader, not a wrong price
         sorting_columns=[pq.SortingColumn(schema.names.index(name)) for name in ("symbol", "seq")],
     ) as writer:
         for group in _groups(batches):
@@ -147,10 +148,8 @@ class _Sums:
     """The figures of the ticks in the certificate; the counters of the day file must agree with them."""
 
     def __init__(self) -> None:
-        self.symbols = 0
-        self.volume = 0
+        self.by_symbol: dict[str, tuple[int, int]] = {}
         self.least_delay_ms: int | None = None
-        self._last_symbol = ""
 
     def update(self, batch: pa.RecordBatch) -> None:
         import pyarrow as pa
@@ -158,13 +157,11 @@ class _Sums:
 
         if not batch.num_rows:
             return
-        # Rows are sorted by symbol, so a symbol that continues from the batch before is the first of this one.
-        named: list[Any] = pc.unique(batch.column("symbol")).to_pylist()
-        if named[0] == self._last_symbol:
-            named = named[1:]
-        self.symbols += len(named)
-        self._last_symbol = named[-1] if named else self._last_symbol
-        self.volume += pc.sum(batch.column("volume")).as_py() or 0
+        wanted: Any = [("volume", "count"), ("volume", "sum")]
+        sums = pa.table(batch.select(["symbol", "volume"])).group_by("symbol").aggregate(wanted).to_pydict()
+        for symbol, rows, volume in zip(sums["symbol"], sums["volume_count"], sums["volume_sum"], strict=True):
+            before = self.by_symbol.get(symbol, (0, 0))  # a symbol may go on in the next batch
+            self.by_symbol[symbol] = (before[0] + rows, before[1] + volume)
         delays = pc.subtract(batch.column("recv_ts").cast(pa.int64()), batch.column("ts").cast(pa.int64()))
         realtime = pc.equal(batch.column("push_type"), pa.scalar("realtime"))
         least = pc.min(pc.if_else(realtime, delays, None)).as_py()
@@ -172,12 +169,18 @@ class _Sums:
             self.least_delay_ms = least
 
 
-def demand_counters(source: Path, written: Written, rows: int, symbols: int, volume: int) -> None:
-    """Raises StoreError unless the counters of the day file agree: a trigger has updated them with each tick."""
-    if (written.rows, written.symbols, written.volume) != (rows, symbols, volume):
+def demand_counters(source: Path, written: Written, counters: Mapping[str, tuple[int, int]]) -> None:
+    """Raises StoreError unless the counters of each symbol (its ticks, its volume) agree: a trigger has updated them
+    with each tick.
+    """
+    found = written.by_symbol
+    wrong = sorted(symbol for symbol in {*found, *counters} if found.get(symbol, _NONE) != counters.get(symbol, _NONE))
+    if wrong:
+        rows, volume = found.get(wrong[0], _NONE)
+        counted_rows, counted_volume = counters.get(wrong[0], _NONE)
         raise StoreError(
-            f"{source} has {written.rows:,} ticks of {written.symbols:,} symbols with volume {written.volume:,}, and"
-            f" its counters say {rows:,} of {symbols:,} with {volume:,}",
+            f"{source} has {rows:,} ticks of {wrong[0]} with volume {volume:,}, and its counters say {counted_rows:,}"
+            f" with {counted_volume:,}; so with {len(wrong):,} symbols",
             hint="its bytes were changed since: take it from a snapshot or a backup; see docs/sqlite-wal.md",
         )
 

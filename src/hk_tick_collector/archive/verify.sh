@@ -21,9 +21,11 @@ case $0 in */*) cd -- "${0%/*}" || exit 2 ;; esac
 bad=0
 checked=0
 newest=0
-wrong() { printf 'WRONG  %s\n' "$*"; bad=$((bad + 1)); }
+# Names and lines of the archive could hold bytes that control a terminal.
+shown() { printf '%s' "$*" | tr -c '[:print:]\n' '?'; }
+wrong() { printf 'WRONG  %s\n' "$(shown "$*")"; bad=$((bad + 1)); }
 
-for each in ssh-keygen sha256sum; do
+for each in ssh-keygen sha256sum tr; do
     command -v "$each" >/dev/null || { printf 'verify.sh: there is no %s: install openssh-client and coreutils\n' "$each" >&2; exit 2; }
 done
 [ -r "$signers" ] || { printf 'verify.sh: there is no file %s\n' "$signers" >&2; exit 2; }
@@ -48,14 +50,16 @@ figures() {
     done <"$1"
     case $number in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
     case $previous in none) ;; '' | *[!0-9a-f]*) return 1 ;; esac
+    case $day in [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;; *) return 1 ;; esac
     case ${1##*/} in "$day.txt") ;; *) return 1 ;; esac
+    case $verdict in complete | gaps_known | not_provable) ;; *) return 1 ;; esac
 }
 
 # 1. The signatures and files of the days.
 check_day() {
     if ! ssh-keygen -Y verify -f "$signers" -I hk-tick-collector -n certificate@hk-tick-collector \
         -s "$1.sig" <"$1" >/dev/null 2>&1; then
-        wrong "$day: the signature of $1 is not valid, or not by a key of $signers"
+        wrong "$day: the signature of $1 is not valid, or not by a key of ${SIGNERS:-allowed_signers}"
     elif ! lines=$(sha256sum -c --quiet --strict "$1" 2>&1); then
         wrong "$day: $lines"
     elif alone "$1"; then
@@ -106,6 +110,17 @@ done <<END
 $sums
 END
 
+# 3. Files of days without a certificate: readers take every file below ticks/.
+if [ "$*" = -- ]; then
+    for each in ticks/* books/*; do
+        day=${each#ticks/date=}
+        day=${day#books/}
+        day=${day%.db}
+        [ -e "$each" ] && [ "$each" != ticks/_delta_log ] && [ ! -f "certificates/$day.txt" ] || continue
+        [ -d "$each" ] && [ -z "$(ls -A "$each")" ] || wrong "$each has no certificate, and readers of the directory take it"
+    done
+fi
+
 number=1
 before=none
 missing=0
@@ -130,7 +145,7 @@ if [ "$newest" -gt 0 ] && [ -n "$before" ]; then
 fi
 [ "$newest" -gt 0 ] || wrong "there is no certificate here"
 if [ "$bad" -gt 0 ]; then
-    printf '%s days are as they were signed; %s faults\n' "$checked" "$bad"
+    printf 'as they were signed: %s; faults: %s\n' "$checked" "$bad"
     exit 1
 fi
-printf '%s days are as they were signed\n' "$checked"
+printf 'as they were signed: %s\n' "$checked"

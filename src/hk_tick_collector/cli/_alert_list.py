@@ -14,9 +14,9 @@ from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
-from hk_tick_collector.ops.live.atomic_file import read_small
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME
 from hk_tick_collector.store.rights import JOIN_GROUP
+from hk_tick_collector.store.small_file import read_small
 
 from ._service_report import live_status
 
@@ -35,6 +35,10 @@ _MOST_BYTES: Final = 2**20
 _ALL: Final = Words("all findings", "所有 finding")
 _NO_MUTES: Final = Words("nothing is muted", "沒有靜音")
 _MUTED: Final = Words("muted  {what} until {until}, by {by}", "靜音  {what} 至 {until}，由 {by}")
+_NOT_KEPT: Final = Words(
+    "without a destination no list of open findings is kept -> hk-tick-collector status",
+    "沒有目的地，不記錄未完結的 finding -> hk-tick-collector status",
+)
 _NO_OPEN: Final = Words("no finding is open", "沒有未完結的 finding")
 _OPEN: Final = Words("open   {code} since {since}, {told}{muted}", "未完結  {code} 由 {since} 起，{told}{muted}")
 _TOLD: Final = Words("last sent as {severity} at {at}", "最近一次在 {at} 以 {severity} 發出")
@@ -105,7 +109,8 @@ def _memory(path: Path) -> Memory:
 def lines(found: Listed, lang: str) -> list[str]:
     """The list for a person."""
     told = [_destination_line(label, found) for label in found.destinations] or [_NOWHERE]
-    opened = [_open_line(code, item, found) for code, item in found.open.items()] or [_NO_OPEN]
+    opened = [_open_line(code, item, found) for code, item in found.open.items()]
+    opened = opened or [_NO_OPEN if found.destinations else _NOT_KEPT]
     return [line.of(lang) for line in (*told, *mute_lines(found.mutes, found.now_ms), *opened)]
 
 

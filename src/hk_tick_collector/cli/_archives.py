@@ -53,7 +53,10 @@ def readable_archive(named: str | None, settings: Settings) -> Path | None:
         return Path(named)
     where = settings.archive_dir or ""
     if "://" in where:
-        warn(f"archived days are left out: {where} is no directory; name a copy on this host with --archive")
+        warn(
+            f"archived days are left out: {where} cannot be read in place; name a copy on this host with --archive, or"
+            f" use hk-tick-collector restore"
+        )
         return None
     return Path(where) if where else None
 

@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
     sources: tuple[day_sources.Source, ...]
     symbols: tuple[str, ...]  # empty: all
-    gaps: str  # a line about open gaps, empty if there is none
+    gaps: str  # a line about open gaps and the command that shows them, empty if there is none
     times: Times = Times()
     ticks: int = 0  # as the counters of the days say; 0 for a day without its book
 
@@ -58,7 +58,7 @@ def make_plan(places: tuple[Path, Path | None], wanted: tuple[str, ...], chosen:
         raise day_sources.no_day(*places, days)
     if one_symbol and not wanted:
         wanted = _busiest(sources[-1])
-    gaps = gap_count.count(sources, wanted, times).line()
+    gaps = gap_count.count(sources, wanted, times).told()
     return Plan(sources, wanted, gaps, times, sum(_ticks_of(source, wanted) for source in sources))
 
 

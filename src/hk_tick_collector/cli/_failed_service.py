@@ -19,6 +19,7 @@ from hk_tick_collector.ops.alerts.failed_service import (
     Ending,
     Failures,
     failures_locked,
+    job_notice,
     keep_failures,
     notice,
     trial,
@@ -26,9 +27,17 @@ from hk_tick_collector.ops.alerts.failed_service import (
 from hk_tick_collector.ops.alerts.mutes import MUTES_NAME, in_force, is_muted, read_mutes
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, refusal_of
-from hk_tick_collector.ops.findings.service import SERVICE_DIED
+from hk_tick_collector.ops.findings.service import JOB_FAILED, SERVICE_DIED
+from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
-from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
+from hk_tick_collector.ops.live.systemd_unit import (
+    SERVICE,
+    not_taken_over,
+    output,
+    show_unit,
+    systemd_runs,
+    unit_environment,
+)
 
 from ._journal import read_line
 from ._patience import Disk
@@ -45,6 +54,14 @@ if TYPE_CHECKING:
 _SETTLE_S: Final = 10.0  # how long systemd may take until the unit has ended
 _ROUTINE: Final = ("health", "persist_summary", "persist_loop_heartbeat")
 _READ_LINES: Final = 40
+JOBS: Final = {
+    f"hk-tick-collector-{name}.service": words
+    for name, words in {
+        "archive": Words("the daily archive", "每日封存"),
+        "snapshot": Words("the daily snapshot", "每日快照"),
+        "report": Words("the daily report", "每日報告"),
+    }.items()
+}
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0)  # before a message is tried again
 
 
@@ -54,9 +71,12 @@ def send_notice(how: str, env_file: Path | None) -> None:
     if not_taken_over({}) is not None:  # the program that ran here before has ended for the takeover
         log.info("service_ended", finding="not_taken_over", how="for the takeover", notice=False, ends=0)
         return
-    settings, ending = notice_settings(env_file), Ending.parsed(how)
+    settings, ending = notice_settings(env_file, of_unit=unit_environment(SERVICE)), Ending.parsed(how)
     if settings.unread:
         log.warning("setting", detail=settings.unread)
+    if how in JOBS:
+        _tell_job(how, settings)
+        return
     place = RUNTIME_DIRECTORY if RUNTIME_DIRECTORY.is_dir() else settings.data_root
     unit = _settled_unit()
     finding = _finding(ending, unit, env_file)
@@ -73,6 +93,17 @@ def send_notice(how: str, env_file: Path | None) -> None:
         except CollectorError:
             _take_back(place / FAILURES_NAME, before.ends)
             raise
+
+
+def _tell_job(unit: str, settings: NoticeSettings) -> None:
+    """The notice of a daily job. A timer starts it once a day, so each failure is told."""
+    name, now_ms = unit.removesuffix(".service"), clock.now_ms()
+    finding = JOB_FAILED.found(Severity.WARNING, job=JOBS[unit], unit=name)
+    place = RUNTIME_DIRECTORY if RUNTIME_DIRECTORY.is_dir() else settings.data_root
+    muted = _is_muted(place, finding.code, now_ms)
+    log.info("service_ended", finding=finding.code, how=name, notice=not muted, ends=1)
+    if not muted:
+        _deliver(job_notice(finding, now_ms, _log_lines(unit), settings.instance_id, settings.lang), settings)
 
 
 def _noted(place: Path, code: str, *, is_final: bool) -> tuple[Failures, bool]:
@@ -146,11 +177,9 @@ def _settled_unit() -> dict[str, str] | None:
         time.sleep(0.1)
 
 
-def _log_lines() -> list[str]:
-    """The last lines of the service's log without the routine ones; empty if the journal cannot be read."""
-    said = output(
-        ["journalctl", f"--unit={SERVICE}", f"--lines={_READ_LINES}", "--no-pager", "--output=cat", "--quiet"]
-    )
+def _log_lines(unit: str = SERVICE) -> list[str]:
+    """The last lines of a unit's log without the routine ones; empty if the journal cannot be read."""
+    said = output(["journalctl", f"--unit={unit}", f"--lines={_READ_LINES}", "--no-pager", "--output=cat", "--quiet"])
     found = []
     for raw in (said or "").splitlines():
         line = read_line(raw)

@@ -23,7 +23,7 @@ from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.host import FROZEN_DISK, SILENT_DISK
 from hk_tick_collector.ops.live import kernel_wait
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
-from hk_tick_collector.store.locks import pids_holding
+from hk_tick_collector.store.locks import closed_by, pids_holding
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
     is_frozen = how == "frozen"
     text = FROZEN_DISK if is_frozen else SILENT_DISK
     hint = remedies.for_frozen_disk(place) if is_frozen else remedies.DISK_MESSAGES
-    error = DiskHangsError(text.en.format(place=place), hint=hint)
+    error = DiskHangsError(text.en.format(place=place), hint=hint, zh=text.zh.format(place=place))
     error.place, error.is_frozen = place, is_frozen
     return error
 
@@ -154,6 +154,20 @@ class _Child:
             raise content
         raise RuntimeError(f"in the child that reads {self._path}:\n{content}")
 
+    def _ended(self) -> Exception:
+        """The error for a child that ended without an answer: libraries abort at some damaged files."""
+        self._works = False
+        status = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        if status is None or status.si_code == os.CLD_EXITED:
+            return RuntimeError(f"the child that reads {self._path} ended without an answer")
+        name = signal.Signals(status.si_status).name
+        if status.si_status == signal.SIGKILL:
+            return StoreError(f"the system killed the process that reads {self._path}", hint="sudo dmesg | tail")
+        return StoreError(
+            f"the process that reads {self._path} ended with {name}: a file there is damaged",
+            hint="hk-tick-collector certificate --check; see docs/sqlite-wal.md for what can be saved",
+        )
+
     def end(self) -> None:
         """Ends the child. One that waits for the disk ends only when the disk answers again, so nobody waits for it."""
         os.close(self._reading)
@@ -175,8 +189,7 @@ class _Child:
                 said += part
                 watch = _Watch(self._pid, self._path)
             else:
-                self._works = False
-                raise RuntimeError(f"the child that reads {self._path} ended without an answer")
+                raise self._ended()
         return bytes(said)
 
 
@@ -225,7 +238,17 @@ class _Watch:
         if self._disk.seconds >= kernel_wait.ONE_WAIT_S:
             raise disk_error(self._path, kernel_wait.waits_for_disk(self._child))
         if self._slept_s >= _ALL_WAITS_S:
-            raise BusyFileError(f"{self._path} stays locked", hint=remedies.for_lock(str(self._path)))
+            raise _locked(self._path)
+
+
+def _locked(path: Path) -> BusyFileError:
+    """The error for a lock that lasts: it names the file and the process, if the kernel shows them."""
+    found = closed_by([path] if path.suffix == ".db" else sorted(path.glob("*.db")))
+    if found is None:
+        return BusyFileError(f"{path} stays locked", zh=f"{path} 一直被鎖住", hint=remedies.for_lock(str(path)))
+    file, holder = found
+    zh = f"{file} 一直被 {holder.words()} 鎖住"
+    return BusyFileError(f"{file} stays locked by {holder.words()}", hint=holder.end_command(file), zh=zh)
 
 
 def _raise_if_holder_waits_for_disk(path: Path) -> None:

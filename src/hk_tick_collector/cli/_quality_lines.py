@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hk_tick_collector.archive.proof import STANDINGS
 from hk_tick_collector.ops.findings.words import Words, same
 from hk_tick_collector.quality.figures import AWAY as WITHOUT_OPEND
 from hk_tick_collector.quality.figures import COMPLETE, GAPS, ROWS, TOTALS, WORST, away_sum, seconds, worst
-from hk_tick_collector.quality.verdict import STANDINGS, as_percent, fine, line_of, share
+from hk_tick_collector.quality.verdict import as_percent, fine, line_of, share
 
 if TYPE_CHECKING:
     from hk_tick_collector.quality.overall import Day as JudgedDay

@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import stat
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.config import DEFAULT
 from hk_tick_collector.errors import CryptoError, UsageError
 from hk_tick_collector.ops.doctor.files import check_directory, check_locks, service_account
 from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.store.small_file import read_small
 
 from ._options import today
+
+_KEY_BYTES: Final = 1 << 20
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +63,7 @@ def refusals(
     return found
 
 
-def blocked(settings: Settings) -> tuple[str, str] | None:
+def blocked(settings: Settings) -> tuple[Words, str] | None:
     """Files of another account, or locks, that would prevent a start: a description and the remedy."""
     account, root = service_account(), settings.data_root
     if not root.is_dir():
@@ -70,7 +74,7 @@ def blocked(settings: Settings) -> tuple[str, str] | None:
         check_locks(root, settings.spool_dir, today(), account),
     ):
         if check.outcome is Outcome.FAILURE:
-            return check.text, check.remedy
+            return Words(check.text, check.text_zh), check.remedy
     return None
 
 
@@ -79,7 +83,11 @@ def symbols(loaded: Loaded) -> tuple[str, ...]:
     try:
         return loaded.settings.needed_symbols()
     except UsageError as error:
-        raise UsageError(f"FUTU_SYMBOLS{_place('FUTU_SYMBOLS', loaded)} is empty", hint=error.hint) from None
+        raise UsageError(
+            f"FUTU_SYMBOLS{_place('FUTU_SYMBOLS', loaded)} is empty",
+            hint=error.hint,
+            zh=f"FUTU_SYMBOLS{_place('FUTU_SYMBOLS', loaded)} 是空的",
+        ) from None
 
 
 def check_data_root(loaded: Loaded) -> None:
@@ -91,11 +99,17 @@ def check_data_root(loaded: Loaded) -> None:
     except (FileNotFoundError, NotADirectoryError):
         account = service_account()
         made = f"sudo install -d -o {account.name} -g {account.name} -m 0750" if account.installed else "mkdir -p"
-        raise UsageError(f"{given} does not exist", hint=f"{made} {path}") from None
+        raise UsageError(f"{given} does not exist", hint=f"{made} {path}", zh=f"{given} 不存在") from None
     except OSError as error:  # this account may not enter a directory above it
-        raise UsageError(f"{given} cannot be reached: {error.strerror}", hint=remedies.DOCTOR) from error
+        raise UsageError(
+            f"{given} cannot be reached: {error.strerror}",
+            hint=remedies.DOCTOR,
+            zh=f"{given} 不能存取：{error.strerror}",
+        ) from error
     if not stat.S_ISDIR(mode):
-        raise UsageError(f"{given} is not a directory", hint="name a directory")
+        raise UsageError(
+            f"{given} is not a directory", hint="name a directory", zh=f"{given} 不是目錄", hint_zh="指定一個目錄"
+        )
 
 
 def check_made(name: str, path: Path, loaded: Loaded) -> None:
@@ -110,7 +124,10 @@ def check_made(name: str, path: Path, loaded: Loaded) -> None:
         if not stat.S_ISDIR(mode):
             below = "" if place == path else f" is below {place}, which"
             raise UsageError(
-                f"{_given(name, path, loaded)}{below} is not a directory", hint=f"name a directory in {name}"
+                f"{_given(name, path, loaded)}{below} is not a directory",
+                hint=f"name a directory in {name}",
+                zh=f"{_given(name, path, loaded)}：{place} 不是目錄",
+                hint_zh=f"在 {name} 設定一個目錄",
             )
         return
 
@@ -124,9 +141,18 @@ def rsa_key(loaded: Loaded) -> RsaCipher | None:
 
     given = _given("FUTU_RSA_KEY", path, loaded)
     try:
-        return RsaCipher(path.read_bytes())
+        return RsaCipher(read_small(path, _KEY_BYTES))
+    except ValueError as error:  # a pipe, a device, a file that is too long
+        raise UsageError(
+            f"{given}: {error}",
+            hint="name the PEM file that OpenD uses",
+            zh=f"{given} 不是金鑰檔",
+            hint_zh="指定 OpenD 所用的 PEM 檔",
+        ) from None
     except OSError as error:
-        raise UsageError(f"{given}: {error.strerror}", hint="name the PEM file that OpenD uses") from error
+        raise UsageError(
+            f"{given}: {error.strerror}", hint="name the PEM file that OpenD uses", hint_zh="指定 OpenD 所用的 PEM 檔"
+        ) from error
     except CryptoError as error:
         raise UsageError(f"{given}: {error}", hint=error.hint) from None
 
@@ -139,7 +165,12 @@ def destinations(loaded: Loaded) -> tuple[Destination, ...]:
         return open_destinations([url.get_secret_value() for url in loaded.settings.alert_urls])
     except UsageError as error:
         text = str(error).removeprefix("ALERT_URLS: ")
-        raise UsageError(f"ALERT_URLS{_place('ALERT_URLS', loaded)}: {text}", hint=error.hint) from None
+        raise UsageError(
+            f"ALERT_URLS{_place('ALERT_URLS', loaded)}: {text}",
+            hint=error.hint,
+            zh=f"ALERT_URLS{_place('ALERT_URLS', loaded)}：{error.zh}",
+            hint_zh=error.hint_zh,
+        ) from None
 
 
 def _check_key(loaded: Loaded, account: Account) -> None:
@@ -150,7 +181,9 @@ def _check_key(loaded: Loaded, account: Account) -> None:
         whose = f"root:{account.name}" if account.installed else account.owner
         given = _given("FUTU_RSA_KEY", path, loaded)
         command = f"sudo chown {whose} {path}; sudo chmod 0640 {path}"
-        raise UsageError(f"{given}: {account.name} may not read it", hint=command)
+        raise UsageError(
+            f"{given}: {account.name} may not read it", hint=command, zh=f"{given}：{account.name} 不能讀取"
+        )
 
 
 def _given(name: str, value: object, loaded: Loaded) -> str:

@@ -9,12 +9,13 @@ import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import (
+    BusyFileError,
     CollectorError,
     DiskHangsError,
     NoDayError,
@@ -32,7 +33,7 @@ from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.findings.remedies import Remedy
 from hk_tick_collector.ops.findings.service import LIVE_STATE, NOT_TAKEN_OVER, SETTINGS, SETTINGS_UNREADABLE
-from hk_tick_collector.ops.findings.words import NO_WORDS, Words, joined
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, cause_of, joined, line_of
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.live.systemd_unit import (
     SERVICE,
@@ -106,7 +107,7 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = Tru
     # Before a takeover the day files belong to the program that was here before.
     waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)
     if wrong and _is_unreadable(wrong) and not waits:  # without the right to read, other causes are unknown
-        findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=str(wrong))]
+        findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=cause_of(wrong))]
     data_root = Path(streams.merge.data_root) if streams.merge and merges_only else settings and settings.data_root
     newest = streams.merge.newest_day if streams.merge and merges_only else live.newest_day if live else ""
     day = day_figures(data_root, live, findings, disk, newest) if data_root and not unread and not waits else None
@@ -164,8 +165,8 @@ def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Findin
 
 def finding_of(spec: FindingSpec, error: CollectorError) -> Finding:
     """The finding for an error."""
-    remedy = remedies.for_hint(error.hint, remedies.DOCTOR)
-    return spec.found(Severity.UNKNOWN, remedy=remedy, error=str(error))
+    remedy = remedies.for_hint(error.hint, remedies.DOCTOR, error.hint_zh)
+    return spec.found(Severity.UNKNOWN, remedy=remedy, error=cause_of(error))
 
 
 def _with_holder(live: LiveStatus) -> LiveStatus:
@@ -188,13 +189,13 @@ def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
     """Findings from the live state; the host is examined only if a report is overdue."""
     loaded, wrong = known
-    host, refused = Host(), ""
+    host, refused = Host(), NO_WORDS
     if is_silent(live, now_ms) or is_late(live, now_ms):
         host = _host(live, env_file, known, disk)
     elif live and loaded:
         refused = _refused(loaded, disk, given_only=True, started_ms=live.started_ms)
     findings = health.check(live, now_ms, limits(loaded.settings if loaded else Settings.model_validate({})), host)
-    refused = wrong.one_line() if wrong else refused
+    refused = line_of(wrong) if wrong else refused
     if refused and not is_silent(live, now_ms):
         findings.append(SETTINGS.found(Severity.WARNING, error=refused, file=settings_file(env_file)))
     return findings
@@ -207,15 +208,15 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
     take_over = not_taken_over(unit)
-    place, refused, stopped = "", "", None
-    with suppress(DiskHangsError):  # `disk` remembers the hang
+    place, refused, stopped = "", NO_WORDS, None
+    with suppress(DiskHangsError, BusyFileError):  # `disk` remembers the hang; a locked day file is reported later
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
         if loaded:
             refused = _refused(loaded, disk, given_only=not installed)
         if settings and take_over is None:
             stopped = disk.read(lambda: blocked(settings), settings.data_root)
     if wrong:
-        refused = "" if take_over is not None and _is_unreadable(wrong) else wrong.one_line()
+        refused = NO_WORDS if take_over is not None and _is_unreadable(wrong) else line_of(wrong)
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
@@ -228,7 +229,7 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
     )
 
 
-def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> str:
+def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> Words:
     """Why `run` would refuse to start, although each setting alone is valid; empty if it would start.
 
     ALERT_URLS is not checked if the service has started with this file: the check takes half a second, and the
@@ -238,14 +239,12 @@ def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms
     leave_out = ("ALERT_URLS",) if started_ms and not _changed_since(loaded, started_ms) else ()
     try:
         found = disk.read(
-            lambda: [
-                error.one_line() for error in refusals(loaded, given_only=given_only, leave_out=leave_out).values()
-            ],
+            lambda: [line_of(error) for error in refusals(loaded, given_only=given_only, leave_out=leave_out).values()],
             loaded.settings.data_root,
         )
     except DiskHangsError:  # `disk` remembers the hang
-        return ""
-    return "; ".join(found)
+        return NO_WORDS
+    return reduce(joined, found, NO_WORDS)
 
 
 def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
@@ -299,7 +298,7 @@ def day_figures(
         return None
     except PredecessorFileError as error:
         remedy = Remedy(error.hint)
-        findings.append(PREDECESSOR_DAYS.found(Severity.WARNING, "read", remedy=remedy, error=str(error)))
+        findings.append(PREDECESSOR_DAYS.found(Severity.WARNING, "read", remedy=remedy, error=cause_of(error)))
         return None
     except CollectorError as error:
         findings.append(finding_of(DAY_FILE, error))

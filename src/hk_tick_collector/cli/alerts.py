@@ -162,6 +162,10 @@ def _duration_ms(text: str) -> int:
 
 def _finding(code: str | None) -> str | None:
     """The code of a finding, None for all. UsageError for a code that does not exist."""
+    from hk_tick_collector.ops.alerts.mutes import EVERYTHING
+
+    if code == EVERYTHING:  # as the log and status.json call them
+        return None
     if code is None or REGISTRY.defines(code.replace("opend_program_", "opend_")):
         return code
     codes = [spec.code for spec in REGISTRY]
@@ -199,7 +203,8 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
         again = " ".join(filter(None, ["sudo hk-tick-collector alerts", command, code]))
         raise StoreError(str(error), hint=error.hint or again) from None
     runs = live.state != "stopped" and abs(clock.now_ms() - live.written_ms) < _FRESH_MS
-    followed = runs and _is_in_force(root, {mute.code: mute.until_ms for mute in mutes}, disk)
+    until_ms = now_ms + duration_ms if duration_ms else None
+    followed = runs and _is_in_force(root, code if until_ms is None else wanted, until_ms, disk)
     if as_json:
         show_json({"mutes": alert_list.mutes_document(mutes), "service_runs": runs, "in_force": followed})
         return
@@ -211,12 +216,14 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
         show(_STILL_SHOWN.of(lang))
 
 
-def _is_in_force(data_root: Path, wanted: dict[str, int], disk: Disk) -> bool:
-    """Whether the live state shows these mutes within moments."""
+def _is_in_force(data_root: Path, code: str | None, until_ms: int | None, disk: Disk) -> bool:
+    """Whether the live state shows this change within moments: the mute of `code`, its end if there is no `until_ms`,
+    the end of all mutes without a code. What other commands changed meanwhile does not matter.
+    """
     deadline_s = time.monotonic() + _FOLLOWS_S
     while time.monotonic() < deadline_s:
         live = live_status(data_root, disk)
-        if live and live.alerts_muted == wanted:
+        if live and (live.alerts_muted.get(code) == until_ms if code else not live.alerts_muted):
             return True
         time.sleep(0.1)
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -9,6 +10,7 @@ import typer
 
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import ArchiveError, CollectorError, DiskHangsError, NoDayError
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, counted
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._archives import Since, Until, days_between, place_named, refuse_both
@@ -17,6 +19,7 @@ from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import demand_readable, demand_writable, in_child
 from ._progress import Watch
 from ._show import complain, show, show_json, warn
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,9 +91,10 @@ def archive(
         about = {} if registered is None else {"delta": registered._asdict()}
         show_json({"archive": place.where, "days": list(map(_document, results)), **about})
     else:
-        _show_results(place, results)
+        lang = language_on(sys.stdout, env_file)
+        _show_results(place, results, lang)
         if registered is not None and (registered.added or registered.removed):
-            show(f"Delta log version {registered.version}: {registered.added:,} added, {registered.removed:,} removed")
+            show(_REGISTERED.filled(**registered._asdict()).of(lang))
     if any(result.state == _FAILED for result in results):
         raise typer.Exit(1)
 
@@ -103,7 +107,7 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
         return _Asked([day], by_name=True, replace=replace)
     chosen, now = days_between(there, since, until), today()
     if later := [each for each in chosen if each > now]:
-        which = f"{later[0]} is" if len(later) == 1 else f"{later[0]} and {len(later) - 1:,} more days are"
+        which = f"{later[0]} is" if len(later) == 1 else f"{len(later):,} days, {later[0]} first, are"
         them = "it is" if len(later) == 1 else "they are"
         words = f"{which} after today, {now}, by the clock of this host: {them} not archived"
         warn(f"{words} -> timedatectl status")
@@ -113,8 +117,9 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
 def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Result], Registered | None]:
     from hk_tick_collector.archive import delta, ticks
     from hk_tick_collector.archive.chain import read_chain
+    from hk_tick_collector.archive.check import demand_continuable
     from hk_tick_collector.archive.day import ALREADY, Run
-    from hk_tick_collector.archive.signers import place_helpers
+    from hk_tick_collector.archive.signers import place_helpers, signers_there
 
     ticks.spare_memory()
     watch = Watch("nothing of the unfinished day was left")
@@ -124,6 +129,7 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Res
         with place.hold() as workspace:
             chain = read_chain(place)
             key = _key(settings, place, chain)
+            demand_continuable(place, chain, [key.public, *signers_there(place)])
             run = Run(place, workspace, key, settings.instance_id, watch.show, now_ms)
             place_helpers(place, workspace, key.public)
             for day in asked.days:
@@ -202,21 +208,48 @@ def _document(result: _Result) -> dict[str, Any]:
     return document
 
 
-def _show_results(place: Place, results: list[_Result]) -> None:
+def _show_results(place: Place, results: list[_Result], lang: str) -> None:
     for result in results:
         if result.error is not None:
             complain(f"{result.day}: {result.error.one_line()}")
         elif result.outcome is not None:
-            show(_line(result.outcome))
+            show(_line(result.outcome).of(lang))
         elif result.state == _NOT_SEALED:
-            show(f"{result.day}: not sealed yet, so not archived")
+            show(_UNSEALED.filled(day=result.day).of(lang))
     before = sum(result.outcome is None and result.error is None and result.state != _NOT_SEALED for result in results)
-    if before or not results:
-        show(f"{before:,} days were archived before in {place.where}" if before else "no finished day to archive")
+    if before:
+        days = counted(before, "day was", "days were", "日")
+        show(
+            Words("{days} archived before in {where}", "{days}先前已歸檔於 {where}")
+            .filled(days=days, where=place.where)
+            .of(lang)
+        )
+    elif not results:
+        show(Words("no finished day to archive", "沒有已完結的日子可歸檔").of(lang))
 
 
-def _line(outcome: Outcome) -> str:
-    certificate = outcome.certificate
-    size = f", {outcome.size_bytes / 2**20:,.1f} MB in {outcome.seconds:.1f} s" if outcome.size_bytes else ""
-    words = {"already": "archived before with the same content"}.get(outcome.state, f"{outcome.state} and verified")
-    return f"{certificate.day}: {words}: {certificate.rows:,} ticks, {certificate.verdict}{size}"
+_UNSEALED = Words("{day}: not sealed yet, so not archived", "{day}：尚未封存，故未歸檔")
+_REGISTERED = Words(
+    "Delta log version {version}: {added:,} added, {removed:,} removed",
+    "Delta 記錄第 {version} 版：加入 {added:,} 個，移除 {removed:,} 個",
+)
+_STATES = {
+    "already": Words("archived before with the same content", "先前已歸檔，內容相同"),
+    "archived": Words("archived and verified", "已歸檔並驗證"),
+    "replaced": Words("replaced and verified", "已取代並驗證"),
+}
+
+
+def _line(outcome: Outcome) -> Words:
+    certificate, size = outcome.certificate, NO_WORDS
+    if outcome.size_bytes:
+        size = Words(", {size_mb:,.1f} MB in {seconds:.1f} s", "，{size_mb:,.1f} MB，需時 {seconds:.1f} 秒").filled(
+            size_mb=outcome.size_bytes / 2**20, seconds=outcome.seconds
+        )
+    return Words("{day}: {state}: {ticks}, {verdict}{size}", "{day}：{state}：{ticks}，{verdict}{size}").filled(
+        day=certificate.day,
+        state=_STATES[outcome.state],
+        ticks=counted(certificate.rows, "tick", "ticks", "筆 tick"),
+        verdict=certificate.verdict,
+        size=size,
+    )

@@ -122,7 +122,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     places = (settings.data_root, readable_archive(archive, settings))
     plan = in_child(lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE), settings.data_root)
     if plan.gaps:
-        warn(f"{plan.gaps} -> hk-tick-collector gaps --open")
+        warn(plan.gaps)
     with closing(Reading(plan, spec, settings.data_root)) as reading:
         if out is not None:
             _write(reading, out, form, replace=replace, as_json=as_json)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hk_tick_collector.errors import ArchiveError, UsageError
+from hk_tick_collector.ops.findings.words import Words, counted
 
 from ._archives import Since, Until, days_between, place_named, refuse_both, signers_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import in_child
 from ._show import complain, show, show_json, show_lines, warn
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,19 +64,20 @@ def certificate(  # noqa: PLR0917 - typer takes the options of a verb as its arg
     if new_key:
         if check or one or since or until:
             raise UsageError("--new-key goes with no other option", hint="make the key first")
-        _make_key(settings, as_json=as_json)
+        _make_key(settings, language_on(sys.stdout, env_file), as_json=as_json)
         return
     if (since or until) and not check:
         raise UsageError("--since and --until go with --check", hint="--day shows one certificate")
     place = place_named(archive, settings, "--archive", env_file)
     chain = _chain(place)
     if check:
-        _check(place, chain, one, (since, until), _signers(place, signers), as_json=as_json)
+        lang = None if as_json else language_on(sys.stdout, env_file)
+        _check(place, chain, one, (since, until), _signers(place, signers), lang)
     else:
         _show(place, chain, one, as_json=as_json)
 
 
-def _make_key(settings: Settings, *, as_json: bool) -> None:
+def _make_key(settings: Settings, lang: str, *, as_json: bool) -> None:
     from hk_tick_collector.archive.sshsig import SigningKey, make_key
     from hk_tick_collector.frames.extras import need
 
@@ -84,8 +88,8 @@ def _make_key(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         show_json({"key": str(path), "fingerprint": public.fingerprint, "allowed_signers": public.line})
         return
-    show(f"{path}: made, readable by its owner only; keep a copy of it in a safe place")
-    show(f"{public.fingerprint}; its line for allowed_signers, which archive adds by itself:")
+    for text in _NEW_KEY:
+        show(text.filled(path=path, fingerprint=public.fingerprint).of(lang))
     show(public.line)
 
 
@@ -132,10 +136,10 @@ def _check(
     day: str | None,
     between: tuple[str | None, str | None],
     signers: list[PublicKey],
-    *,
-    as_json: bool,
+    lang: str | None,
 ) -> None:
-    from hk_tick_collector.archive.check import check_day
+    """Checks the days, and shows the results in this language, or as JSON without one."""
+    from hk_tick_collector.archive.check import check_day, uncertified
 
     everyone = sorted({*chain.by_day, *chain.damaged})
     days = [day] if day else days_between(everyone, *between)
@@ -143,8 +147,9 @@ def _check(
         raise ArchiveError(f"there is no certificate in {place.where}", hint="hk-tick-collector archive makes them")
     checked = [check_day(place, chain, each, signers) for each in days]
     order = [f"{at}: {words}" for at, words in chain.faults() if at not in days]
-    good = not order and not any(each.faults for each in checked)
-    if as_json:
+    lonely = [] if day else uncertified(place, chain)
+    good = not order and not lonely and not any(each.faults for each in checked)
+    if lang is None:
         last = chain.last
         show_json(
             {
@@ -152,11 +157,12 @@ def _check(
                 "as_signed": good,
                 "days": list(map(_checked_document, checked)),
                 "order": order,
+                "uncertified": lonely,
                 "newest": None if last is None else {"day": last.day, "number": last.number, "sha256": last.sha256},
             }
         )
     else:
-        _show_results(chain, checked, order)
+        _show_results(chain, checked, order, lonely, lang)
     if not good:
         raise typer.Exit(1)
 
@@ -174,16 +180,44 @@ def _checked_document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _show_results(chain: Chain, checked: list[Checked], order: list[str]) -> None:
+def _show_results(chain: Chain, checked: list[Checked], order: list[str], lonely: list[str], lang: str) -> None:
+    """Faults are told as all errors are, in English; what is right in the operator's language."""
     for each in checked:
         found = each.certificate
         if not each.faults and found is not None:
-            show(f"{each.day}: as signed by {each.signer}, {found.rows:,} ticks, {found.verdict}")
+            ticks = counted(found.rows, "tick", "ticks", "筆 tick")
+            facts = {"day": each.day, "signer": each.signer, "ticks": ticks, "verdict": found.verdict}
+            show(_AS_SIGNED.filled(**facts).of(lang))
         for words in each.faults:
             complain(f"{each.day}: {words}")
     for words in order:
         complain(words)
+    for name in lonely:
+        complain(
+            f"{name} has no certificate, and readers of the directory take it: a run of archive is at work or was"
+            " killed; run archive again, or move it away"
+        )
     if (last := chain.last) is not None:
-        show(f"newest: number {last.number}, {last.day}, SHA-256 {last.sha256}; compare it with what you published")
+        show(_NEWEST.filled(number=last.number, day=last.day, sha256=last.sha256).of(lang))
     if any(not each.signer and each.certificate for each in checked):
-        warn("a signature cannot be trusted: see docs/archive.md")
+        warn(_UNTRUSTED.of(lang))
+
+
+_AS_SIGNED = Words(
+    "{day}: as signed by {signer}, {ticks}, {verdict}", "{day}：與 {signer} 簽署的一致，{ticks}，{verdict}"
+)
+_NEWEST = Words(
+    "newest: number {number}, {day}, SHA-256 {sha256}; compare it with what you published",
+    "最新：第 {number} 號，{day}，SHA-256 {sha256}；請與已公布的比較",
+)
+_UNTRUSTED = Words("a signature cannot be trusted: see docs/archive.md", "有簽署不可信：見 docs/archive.md")
+_NEW_KEY = (
+    Words(
+        "{path}: made, readable by its owner only; keep a copy of it in a safe place",
+        "{path}：已製作，只有擁有者可讀；請在安全處保留副本",
+    ),
+    Words(
+        "{fingerprint}; its line for allowed_signers, which archive adds by itself:",
+        "{fingerprint}；它在 allowed_signers 的一行如下，archive 會自行加入：",
+    ),
+)

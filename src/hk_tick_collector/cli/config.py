@@ -14,6 +14,7 @@ from hk_tick_collector.config import (
     Loaded,
     Setting,
     as_text,
+    load_rest,
     load_settings,
     settings_file,
     settings_tables,
@@ -96,14 +97,14 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     from ._refused_settings import blocked, check_made, refusals  # imported late: they need SQLite
 
     try:
-        loaded = load_settings(env_file)
-    except UsageError as error:
-        return list(error.faults or (error,)), [], ""
+        loaded, errors, wrong = load_rest(env_file)
+    except UsageError as error:  # the file cannot be read
+        return [error], [], ""
     given = sum(origin != DEFAULT for origin in loaded.origins.values())
     right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
-    errors = list(refusals(loaded).values())
-    if stopped := blocked(loaded.settings):
-        errors.append(UsageError(stopped[0], hint=stopped[1]))
+    errors += refusals(loaded, leave_out=tuple(wrong)).values()
+    if not wrong & {"DATA_ROOT", "SPOOL_DIR"} and (stopped := blocked(loaded.settings)):
+        errors.append(UsageError(stopped[0].en, hint=stopped[1]))
     odd = [*loaded.warnings, *loaded.bad_symbols]
     try:
         check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)

@@ -19,7 +19,7 @@ from hk_tick_collector.ops.doctor.opend_probe import ask
 from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
-from hk_tick_collector.ops.findings.words import ENGLISH, Words
+from hk_tick_collector.ops.findings.words import ENGLISH, Words, cause_of, hint_of
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hk_tick_collector.config import Loaded, Settings
+    from hk_tick_collector.config.predecessor import Alerts, Former
     from hk_tick_collector.ops.live.status import LiveStatus
 
 _FRESH_MS: Final = 10_000  # a running service writes its live state every second
@@ -83,7 +84,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         loaded = load_settings(env_file)
     except UsageError as error:
         seen = not isinstance(error.__cause__, PermissionError)
-        yield (failure if seen else not_checked)("settings", str(error), error.hint)
+        yield (failure if seen else not_checked)("settings", cause_of(error), hint_of(error))
         loaded = None
     wrong: dict[str, UsageError] = {}
     if loaded:
@@ -121,7 +122,8 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
         remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
         yield failure("settings", Words(str(no_symbols), "FUTU_SYMBOLS 沒有股票"), remedy)
     elif told := loaded.told(3):
-        yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
+        text = Words("; ".join(told), "；".join(loaded.told_zh(3)))
+        yield warning("settings", text, remedies.CHECK_SETTINGS, urgent=bool(loaded.bad_symbols))
     else:
         count = f"{len(settings.symbols):,}"
         text = Words(
@@ -130,7 +132,7 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
         yield ok("settings", text)
     yield from _check_predecessor(loaded)
     if no_key := wrong.get("FUTU_RSA_KEY"):
-        yield failure("RSA key", str(no_key), no_key.hint)
+        yield failure("RSA key", cause_of(no_key), hint_of(no_key))
     installed = (
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
@@ -143,7 +145,7 @@ def _check_disk(settings: Settings, account: files.Account, wrong: dict[str, Usa
         demand_writable(settings.data_root)
         return in_child(lambda: list(_check_data(settings, account, wrong)), settings.data_root)
     except StoreError as error:
-        return [failure("DATA_ROOT", str(error), error.hint)]
+        return [failure("DATA_ROOT", cause_of(error), hint_of(error))]
 
 
 def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
@@ -152,13 +154,15 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
     if found.alerts and found.alerts.lines:
         either = Words(" or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines))
         remedy = Words("write into {where}: {lines}", "寫入 {where}：{lines}").filled(where=where, lines=either)
-        yield warning("old alerts", found.alerts.line, remedy)
+        yield warning("old alerts", Words(found.alerts.line, found.alerts.line_zh), remedy)
     elif found.alerts and not found.alerts.done:
-        yield warning("old alerts", found.alerts.line, Words(f"edit {where}", f"編輯 {where}"))
-    lines = [former.line for former in (*found.former, *found.same_name)]
-    lines += [found.alerts.line] if found.alerts and found.alerts.done else []
-    if lines:
-        yield warning("old settings", "; ".join(lines), found.removal(where))
+        text = Words(found.alerts.line, found.alerts.line_zh)
+        yield warning("old alerts", text, Words(f"edit {where}", f"編輯 {where}"))
+    done = [found.alerts] if found.alerts and found.alerts.done else []
+    old: list[Former | Alerts] = [*found.former, *found.same_name, *done]
+    if old:
+        text = Words("; ".join(each.line for each in old), "；".join(each.line_zh for each in old))
+        yield warning("old settings", text, found.removal(where))
 
 
 def _check_data(settings: Settings, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
@@ -173,7 +177,7 @@ def _check_data(settings: Settings, account: files.Account, wrong: dict[str, Usa
     directories = {"DATA_ROOT": root, "SPOOL_DIR": settings.spool_dir, "SNAPSHOT_DIR": settings.snapshot_dir}
     for name, path in directories.items():
         if error := wrong.get(name):
-            yield failure(name, str(error), error.hint)
+            yield failure(name, cause_of(error), hint_of(error))
         elif name != "SNAPSHOT_DIR" or path != root:
             yield files.check_directory(name, path, account, made_by_service=name != "DATA_ROOT")
     yield files.check_file_system(root)
@@ -209,6 +213,7 @@ def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
             drift_warn_s=drift_warn_s,
             today=day,
             reported=live.trouble if live and live.connected else None,
+            refused=live.refused if live and live.connected else None,
         )
     )
 
@@ -233,7 +238,7 @@ def _check_metrics(settings: Settings) -> Check:
 def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:
     """The number of destinations and their kinds; the rest of a URL is secret."""
     if wrong:
-        return failure("alerts", str(wrong), wrong.hint)
+        return failure("alerts", cause_of(wrong), hint_of(wrong))
     schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})
     if not schemes:
         return ok("alerts", Words("none are sent: ALERT_URLS is empty", "不會發出：ALERT_URLS 是空的"))
@@ -260,7 +265,7 @@ def _check_archive(settings: Settings) -> Check:
                 )
                 return warning("archive", text, remedy)
     except CollectorError as error:
-        return warning("archive", str(error), error.hint)
+        return warning("archive", cause_of(error), hint_of(error))
     return ok("archive", Words(f"to {where}", f"存到 {where}"))
 
 

@@ -257,8 +257,8 @@ def _marked(out: Path, form: Format) -> Path:
 
 
 def _warn(plan: Plan) -> None:
-    if line := plan.gaps.line():
-        warn(f"{line} -> hk-tick-collector gaps --open")
+    if line := plan.gaps.told():
+        warn(line)
     if plan.missing_days:
         warn(f"no data of these weekdays, holidays or not collected: {_listed(plan.missing_days)}")
     if plan.absent:

@@ -15,7 +15,6 @@ from hk_tick_collector.collect.loading.imported_gaps import missing_of
 from hk_tick_collector.errors import CollectorError, OwnedError, StoreError, UsageError
 from hk_tick_collector.store import foreign, predecessor
 from hk_tick_collector.store.importing import clear_drafts, hand_over, import_day
-from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.predecessor import OursError, Source
 from hk_tick_collector.store.query import list_days, path_of
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hk_tick_collector.store.importing import Imported
+    from hk_tick_collector.store.locks import Holder
 
 _WORDS: Final = {
     predecessor.WITHOUT_SEQ: "without a sequence, in the table ticks_without_seq",
@@ -40,6 +40,7 @@ _AT_WORK: Final = (
     "the running collector (process {}) adds it to {} by itself, and removes .not-imported when it is done"
 )
 _SHOW_EVERY_S: Final = 0.1
+_ENDING_S: Final = 2.0
 
 
 def import_(
@@ -123,13 +124,13 @@ def _moved(path: Path) -> Path:
 
 def _import(path: Path, data_root: Path, keep_free: int) -> str:
     """Imports one file; returns the line to print."""
-    holder = describe(foreign.opener(path) or 0)
-    if holder.is_collector and foreign.is_kept(path):
+    holder = _holder_after_a_while(path)
+    if holder and holder.is_collector and foreign.is_kept(path):
         return f"{path}: {_AT_WORK.format(holder.pid, path_of(data_root, path.name[:8]))}: nothing to do"
-    if not holder.is_collector and (opened := foreign.held_by(path)):
+    if holder and not holder.is_collector:
         raise StoreError(
-            f"it is open in {opened}, perhaps the predecessor itself",
-            hint=f"sudo fuser -v {path}* names the process; stop it, then import again",
+            f"it is open in {holder.words()}, perhaps the predecessor itself",
+            hint=f"{holder.end_command(path)}; {foreign.import_command(path)}",
         )
     bar = _Bar(path.name)
     started_s = time.monotonic()
@@ -159,11 +160,19 @@ def _import(path: Path, data_root: Path, keep_free: int) -> str:
     return _line(path, path_of(data_root, result.day), kept, result, time.monotonic() - started_s)
 
 
+def _holder_after_a_while(path: Path) -> Holder | None:
+    """The process that has a file open. One that was told to end may need a moment to close it."""
+    until_s = time.monotonic() + _ENDING_S
+    while (holder := foreign.opener(path)) and not holder.is_collector and time.monotonic() < until_s:
+        time.sleep(_SHOW_EVERY_S)
+    return holder
+
+
 def _line(path: Path, target: Path, kept: Path, result: Imported, took_s: float) -> str:
     verb = "added" if result.merged else "imported"
     parts = [f"{result.stored:,} of {result.rows:,} rows {verb} to {target}, checked row by row in {took_s:.1f} s"]
     if result.duplicate:
-        parts.append(f"{result.duplicate:,} were already there")
+        parts.append(f"{result.duplicate:,} are duplicates of stored ticks")
     parts += [f"{rows:,} {_WORDS.get(cause, cause)}" for cause, rows in sorted(result.beside.items())]
     if any(cause != predecessor.WITHOUT_SEQ for cause in result.beside):
         parts.append("rows that are not valid ticks are in the table rows_not_imported")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hk_tick_collector.errors import UsageError
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, counted
 from hk_tick_collector.store.inventory import KEEP_DAYS
 from hk_tick_collector.store.query import list_days
 
@@ -15,6 +18,7 @@ from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import in_child
 from ._progress import Watch
 from ._show import complain, show, show_json, warn
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,16 +72,20 @@ def prune(
     places = _places(settings, archive, copy or [], env_file)
     if copies > max(1, len(places)):
         raise UsageError(
-            f"--copies {copies} is more than the {len(places)} places that are named", hint="name more with --copy"
+            f"--copies {copies} is more than the places that are named, {len(places)}", hint="name more with --copy"
         )
     in_child(lambda: list_days(settings.data_root), settings.data_root)  # a disk that hangs is named at once
     trusted = signers_named(signers) if signers is not None else _own_key(settings) if places else []
     asked = Asked(settings.data_root, settings.snapshot_dir, places, trusted, copies, keep_days, yes)
-    judged = _prune(asked, as_json=as_json)
-    if as_json:
+    lang = None if as_json else language_on(sys.stdout, env_file)
+    judged = _prune(asked, lang)
+    if lang is None:
         show_json(_document(asked, judged))
     else:
-        _sum_up(asked, judged)
+        options: list[tuple[str, object]] = [("--keep-days", keep_days), ("--copies", copies)]
+        options += [("--copy", each) for each in copy or []]
+        options += [("--archive", archive), ("--signers", signers), ("--env-file", env_file)]
+        _sum_up(asked, judged, lang, _command(options))
     if any(each.is_fault for each in judged):
         raise typer.Exit(1)
 
@@ -121,7 +129,8 @@ def _own_key(settings: Settings) -> list[PublicKey]:
     return [SigningKey(settings.certificate_key, settings.instance_id).public]
 
 
-def _prune(asked: Asked, *, as_json: bool) -> list[Judged]:
+def _prune(asked: Asked, lang: str | None) -> list[Judged]:
+    """Judges each file, and shows at once what became of it in this language, if one is given."""
     from hk_tick_collector.archive.pruning import prune
 
     watch = Watch("the days that were named above are freed, the others are there")
@@ -130,38 +139,62 @@ def _prune(asked: Asked, *, as_json: bool) -> list[Judged]:
         for each in prune(asked, watch.show):
             judged.append(each)
             watch.clear()
-            if not as_json and (each.freed or not _is_newest(asked, each)):
-                _show_result(asked, each)
+            if lang is not None and (each.freed or not each.is_newest):
+                _show_result(asked, each, lang)
     finally:
         watch.clear()
     return judged
 
 
-def _is_newest(asked: Asked, each: Judged) -> bool:
-    return each.why == f"it is one of the newest {asked.keep_days} days"
-
-
-def _show_result(asked: Asked, each: Judged) -> None:
+def _show_result(asked: Asked, each: Judged, lang: str) -> None:
     name, size = each.path.name, f"{each.size_bytes / 2**20:,.1f} MB"
-    if each.freed:
-        show(f"{name}: {'freed' if asked.frees else 'would free'} {size}: {each.why}")
-        if each.is_fault:
-            complain(f"{name}: a copy is not right: {each.why}")
-    elif each.is_fault:
-        complain(f"{name}: stays: {each.why}")
-    else:
-        show(f"{name}: stays, {size}: {each.why}")
+    if not each.freed and each.is_fault:
+        complain(f"{name}: {_STAYS.of(lang)}: {each.why}")
+        return
+    if not each.freed:
+        show(f"{name}: {_STAYS.of(lang)}, {size}: {each.why}")
+        return
+    proved = _PROVED.filled(places=", ".join(each.places)) if each.places else _CONTAINED
+    freed = _FREED if asked.frees else _WOULD_FREE
+    show(f"{name}: {freed.filled(size=size).of(lang)}: {proved.of(lang)}")
+    for fault in each.faults:
+        complain(f"{name}: {_NOT_RIGHT.of(lang)}: {fault}")
 
 
-def _sum_up(asked: Asked, judged: list[Judged]) -> None:
+def _command(options: list[tuple[str, object]]) -> str:
+    """What frees what this dry run found: a command that can be pasted, with the same options."""
+    given = [str(word) for option in options if option[1] not in (None, _DEFAULTS.get(option[0])) for word in option]
+    return shlex.join(["hk-tick-collector", "prune", "--yes", *given])
+
+
+def _sum_up(asked: Asked, judged: list[Judged], lang: str, command: str) -> None:
     freed = [each for each in judged if each.freed]
-    newest = len({each.day for each in judged if _is_newest(asked, each)})
+    newest = len({each.day for each in judged if each.is_newest})
+    stay = NO_WORDS
+    if newest:
+        days = counted(newest, "day stays", "days stay", "日")
+        stay = Words("; the newest {days}", "；最近 {days}保留").filled(days=days)
+    text = _DONE if asked.frees else _DRY_RUN
     size = f"{sum(each.size_bytes for each in freed) / 2**20:,.1f} MB"
-    stay = f"; the newest {newest:,} days stay" if newest else ""
-    if asked.frees:
-        show(f"{len(freed):,} files freed, {size}{stay}")
-    else:
-        show(f"{len(freed):,} files would be freed, {size}{stay}; nothing was changed: prune --yes frees them")
+    show(
+        text.filled(files=counted(len(freed), "file", "files", "個檔案"), size=size, stay=stay, command=command).of(
+            lang
+        )
+    )
+
+
+_DEFAULTS: Final = {"--keep-days": KEEP_DAYS, "--copies": 1}
+_STAYS: Final = Words("stays", "保留")
+_FREED: Final = Words("freed {size}", "已騰出 {size}")
+_WOULD_FREE: Final = Words("would free {size}", "可騰出 {size}")
+_PROVED: Final = Words("proved in {places}", "證明存於 {places}")
+_CONTAINED: Final = Words("the sealed day file has every tick of it", "已封存的日檔有其全部 tick")
+_NOT_RIGHT: Final = Words("a copy is not right", "有副本不正確")
+_DONE: Final = Words("freed: {files}, {size}{stay}", "已騰出 {files}，{size}{stay}")
+_DRY_RUN: Final = Words(
+    "would be freed: {files}, {size}{stay}; nothing was changed -> {command}",
+    "可騰出 {files}，{size}{stay}；沒有改動任何檔案 -> {command}",
+)
 
 
 def _document(asked: Asked, judged: list[Judged]) -> dict[str, Any]:

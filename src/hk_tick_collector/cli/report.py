@@ -11,7 +11,7 @@ import typer
 
 from hk_tick_collector.errors import CollectorError, DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
-from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
+from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, counted, same
 from hk_tick_collector.store.inventory import GOOD, KEEP_DAYS, NO_SNAPSHOT, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
@@ -23,6 +23,13 @@ from ._terminal import language_on
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.inventory import Kept, KeptDay
+
+
+class _Archived(NamedTuple):
+    """Which days the archive has."""
+
+    days: frozenset[str]
+    problem: str  # why it is not known
 
 
 class _Prunable(NamedTuple):
@@ -62,13 +69,14 @@ def report(
     except DiskHangsError as error:
         return _show_disk_error(error, ENGLISH if as_json else language_on(sys.stdout, env_file), as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
-    findings = retention.check(found, day, min_free_bytes)
+    archived = _archived(settings, found)
+    findings = retention.check(found, day, min_free_bytes, archived.days)
     lang = ENGLISH if as_json else language_on(sys.stdout, env_file)
     severity, line = health.Severity.OK, _FINE.of(lang)
     if findings:
         severity, line = health.summary(findings, lang=lang)
     forecast, movable = retention.forecast(found, day, min_free_bytes), retention.movable(found, day)
-    prunable = _prunable(settings, found)
+    prunable = _prunable(found, archived)
     if as_json:
         document = {
             "verdict": severity.name,
@@ -127,28 +135,27 @@ def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[Words, Words
         elsewhere=NO_WORDS if found.same_disk else Words(", on another disk", "，在另一磁碟"),
     )
     free = Words("{free_mb:,} of {all_mb:,} MB free", "{all_mb:,} MB 中剩餘 {free_mb:,} MB")
-    damaged = Words("{count:,} damaged files, {size_mb:,.1f} MB", "{count:,} 個損壞檔案，{size_mb:,.1f} MB")
-    imported = Words(
-        "{count:,} files kept, imported, {size_mb:,.1f} MB", "{count:,} 個已匯入的原檔保留，{size_mb:,.1f} MB"
-    )
-    spool = Words("{count:,} files, {size_mb:,.1f} MB", "{count:,} 個檔案，{size_mb:,.1f} MB")
+    sized = Words("{files}, {size_mb:,.1f} MB", "{files}，{size_mb:,.1f} MB")
+    damaged = counted(len(found.damaged), "damaged file", "damaged files", "個損壞檔案")
+    imported = counted(len(found.imported), "imported file kept", "imported files kept", "個已匯入的原檔保留")
+    spool = counted(found.spool_files, "file", "files", "個檔案")
     return [
         (Words("days", "日檔"), kept),
         (Words("snapshots", "快照"), snapshots),
         (Words("growth", "增長"), _growth(forecast)),
         (Words("disk", "磁碟"), free.filled(free_mb=found.free_bytes // 2**20, all_mb=found.disk_bytes // 2**20)),
-        (Words("set aside", "改名保留"), damaged.filled(count=len(found.damaged), size_mb=found.damaged_bytes / 2**20)),
+        (Words("set aside", "改名保留"), sized.filled(files=damaged, size_mb=found.damaged_bytes / 2**20)),
         *(
             [
                 (
                     Words("predecessor", "原有程式"),
-                    imported.filled(count=len(found.imported), size_mb=found.imported_bytes / 2**20),
+                    sized.filled(files=imported, size_mb=found.imported_bytes / 2**20),
                 )
             ]
             if found.imported
             else []
         ),
-        (same("spool"), spool.filled(count=found.spool_files, size_mb=found.spool_bytes / 2**20)),
+        (same("spool"), sized.filled(files=spool, size_mb=found.spool_bytes / 2**20)),
     ]
 
 
@@ -167,16 +174,17 @@ def _growth(forecast: retention.Forecast) -> Words:
 
 
 def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[Words, Words]]:
-    """The command to type, if the person decides to; /ARCHIVE stands for a directory on another disk."""
+    """The command to type, if the person decides to; it asks for a directory on another disk."""
     if not movable:
         return []
     day, root, snapshots = movable[0].day, shlex.quote(str(settings.data_root)), shlex.quote(str(settings.snapshot_dir))
-    command = f"sudo mv {root}/{day}.db {snapshots}/{day}.snapshot.db {snapshots}/{day}.snapshot.db.sha256 /ARCHIVE/"
+    files = f"{root}/{day}.db {snapshots}/{day}.snapshot.db {snapshots}/{day}.snapshot.db.sha256"
+    command = f"read -rp 'move to: ' to && sudo mv --no-clobber {files} \"$to/\""
     text = Words(
-        "{count:,} sealed days with a good snapshot, {first} to {last}, {size_mb:,.1f} MB: {command}",
-        "{first} 至 {last} 有 {count:,} 個已封存並有完好快照的日子，{size_mb:,.1f} MB：{command}",
+        "{days} with a good snapshot, {first} to {last}, {size_mb:,.1f} MB -> {command}",
+        "{first} 至 {last} 有 {days}，{size_mb:,.1f} MB -> {command}",
     ).filled(
-        count=len(movable),
+        days=counted(len(movable), "sealed day", "sealed days", "個已封存並有完好快照的日子"),
         first=day,
         last=movable[-1].day,
         size_mb=sum(day.size_bytes + day.snapshot_bytes for day in movable) / 2**20,
@@ -185,24 +193,26 @@ def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[Words,
     return [(same("may move"), text)]
 
 
-def _prunable(settings: Settings, found: Kept) -> _Prunable:
+def _archived(settings: Settings, found: Kept) -> _Archived:
+    """The days that have a certificate, by names alone; none if the archive cannot be asked."""
+    if not settings.archive_dir or not found.days:
+        return _Archived(frozenset(), "")
+    if "://" in settings.archive_dir:
+        return _Archived(frozenset(), "ARCHIVE_DIR is an object store, which report does not ask")
+    directory = Path(settings.archive_dir)
+    try:
+        return _Archived(frozenset(in_child(lambda: _certified(directory), directory)), "")
+    except CollectorError as error:
+        return _Archived(frozenset(), str(error))
+
+
+def _prunable(found: Kept, archived: _Archived) -> _Prunable:
     """Counted by names: which of the older sealed days have a certificate, and which have a snapshot."""
     old = [day for day in found.days[:-KEEP_DAYS] if day.sealed and day.rows is not None]
-    archived: set[str] = set()
-    problem = ""
-    if settings.archive_dir and old:
-        if "://" in settings.archive_dir:
-            problem = "ARCHIVE_DIR is an object store, which report does not ask"
-        else:
-            directory = Path(settings.archive_dir)
-            try:
-                archived = in_child(lambda: _certified(directory), directory)
-            except CollectorError as error:
-                problem = str(error)
-    days = [day for day in old if day.day in archived]
+    days = [day for day in old if day.day in archived.days]
     snapshots = [day for day in old if day.snapshot != NO_SNAPSHOT]
     size = sum(day.size_bytes for day in days) + sum(day.snapshot_bytes for day in snapshots)
-    return _Prunable([day.day for day in days], [day.day for day in snapshots], size, problem)
+    return _Prunable([day.day for day in days], [day.day for day in snapshots], size, archived.problem if old else "")
 
 
 def _certified(archive: Path) -> set[str]:
@@ -217,19 +227,19 @@ def _prune_lines(prunable: _Prunable) -> list[tuple[Words, Words]]:
     if not prunable.size_bytes and not prunable.problem:
         return []
     text = Words(
-        "would free up to {size_mb:,.1f} MB: {days:,} days and {snapshots:,} snapshots, all older than the newest"
-        " {kept} days{problem}: hk-tick-collector prune",
-        "最多可騰出 {size_mb:,.1f} MB：{days:,} 個日檔及 {snapshots:,} 個快照，均早於最近 {kept} 日"
-        "{problem}：hk-tick-collector prune",
+        "would free up to {size_mb:,.1f} MB: {days} and {snapshots}, all older than the newest {kept} days{problem}"
+        " -> {command}",
+        "最多可騰出 {size_mb:,.1f} MB：{days}及 {snapshots}，均早於最近 {kept} 日{problem} -> {command}",
     ).filled(
         size_mb=prunable.size_bytes / 2**20,
-        days=len(prunable.days),
-        snapshots=len(prunable.snapshots),
+        days=counted(len(prunable.days), "day", "days", "個日檔"),
+        snapshots=counted(len(prunable.snapshots), "snapshot", "snapshots", "個快照"),
         kept=KEEP_DAYS,
         problem=Words(
             f" (archived days are not counted: {prunable.problem})", f"（未計已歸檔的日子：{prunable.problem}）"
         )
         if prunable.problem
         else NO_WORDS,
+        command="sudo -u hkcollector hk-tick-collector prune",
     )
     return [(same("prune"), text)]

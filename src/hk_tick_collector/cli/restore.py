@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,12 +11,14 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import ArchiveError, CollectorError, UsageError
+from hk_tick_collector.ops.findings.words import Words, counted
 
 from ._archives import place_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import demand_writable
 from ._progress import Watch
 from ._show import complain, show, show_json
+from ._terminal import language_on
 
 if TYPE_CHECKING:
     from hk_tick_collector.archive.places import Place
@@ -65,9 +68,10 @@ def restore(
     if as_json:
         show_json({"directory": str(directory), "days": list(map(_document, results))})
     else:
+        lang = language_on(sys.stdout, env_file)
         for result in results:
             if result.restored is not None:
-                show(_line(result.restored, result))
+                show(_line(result.restored, result).of(lang))
             elif result.error is not None:
                 complain(f"hk-tick-collector: {result.error.one_line()}")
     if any(result.error for result in results):
@@ -137,6 +141,15 @@ def _document(result: _Result) -> dict[str, Any]:
     }
 
 
-def _line(found: Restored, result: _Result) -> str:
-    size = f"{found.size_bytes / 2**20:,.1f} MB in {result.seconds:.1f} s"
-    return f"{found.path}: {found.rows:,} ticks, compared with the certificate ({found.verdict}), {size}"
+def _line(found: Restored, result: _Result) -> Words:
+    text = Words(
+        "{path}: {ticks}, compared with the certificate ({verdict}), {size_mb:,.1f} MB in {seconds:.1f} s",
+        "{path}：{ticks}，已與證書核對（{verdict}），{size_mb:,.1f} MB，需時 {seconds:.1f} 秒",
+    )
+    return text.filled(
+        path=found.path,
+        ticks=counted(found.rows, "tick", "ticks", "筆 tick"),
+        verdict=found.verdict,
+        size_mb=found.size_bytes / 2**20,
+        seconds=result.seconds,
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import log
 from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STARTS_NAME: Final = ".starts.json"
 _KEPT_MS: Final = 3_600_000
 _KEPT_MOST: Final = 100
+_MOST_BYTES: Final = 65_536
 STOPPED: Final = "stopped"  # on purpose
 FAILED: Final = "failed"
 
@@ -76,7 +78,7 @@ class EarlierRuns:
 
     def _read(self) -> _Run | None:
         try:
-            raw: dict[str, Any] = json.loads(self._path.read_bytes())
+            raw: dict[str, Any] = json.loads(read_small(self._path, _MOST_BYTES))
             moments = [int(at_ms) for at_ms in raw["unplanned_ms"]]
             return _Run(int(raw["pid"]), int(raw["started_ms"]), str(raw["ended"]), moments)
         except FileNotFoundError:

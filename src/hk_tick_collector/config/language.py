@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import UsageError
 
-from .envfile import read_env_file
+from .envfile import UnacceptedBytesError, Variable, meant_variables, read_env_file
 from .load import settings_file
 from .settings import LANGUAGES, locale_language
 
@@ -28,7 +28,16 @@ def operator_language(env_file: Path | None = None, environ: Mapping[str, str] |
 def _of_file(env_file: Path | None) -> str:
     path = settings_file(env_file)
     try:
-        variables = read_env_file(path)[0] if path else []
+        variables = _variables(path) if path else []
     except UsageError:
         return ""
     return next((variable.value for variable in variables if variable.name == _NAME), "")
+
+
+def _variables(path: Path) -> list[Variable]:
+    """Also those of lines that are not accepted: what is wrong with them is told in the language that is meant."""
+    try:
+        variables, faults = read_env_file(path)
+    except UnacceptedBytesError:
+        return meant_variables(path, [])
+    return meant_variables(path, variables) if faults else variables

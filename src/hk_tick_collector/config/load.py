@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from hk_tick_collector.errors import UsageError
 
-from .envfile import read_env_file
+from .envfile import UnacceptedBytesError, Variable, meant_variables, read_env_file
 from .predecessor import Predecessor, became, is_distinctive, predecessor
 from .settings import DEFINITIONS, Notes, Setting, Settings, as_text, locale_language
 from .values import printable
@@ -57,12 +57,19 @@ class Loaded(NamedTuple):
     env_file: Path | None  # the file that was read
     predecessor: Predecessor = Predecessor()  # settings of the predecessor in the file or environment
     bad_symbols: tuple[str, ...] = ()  # invalid entries of FUTU_SYMBOLS, each with its place
+    bad_symbols_zh: tuple[str, ...] = ()  # the same in Chinese
 
     def told(self, most: int = 20) -> tuple[str, ...]:
         """The warnings and the bad symbols, one line each; at most `most` bad symbols and the number of the others."""
         more = len(self.bad_symbols) - most
         others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
         return (*self.warnings, *self.bad_symbols[:most], *others)
+
+    def told_zh(self, most: int = 20) -> tuple[str, ...]:
+        """The same in Chinese, except for the warnings."""
+        more = len(self.bad_symbols) - most
+        others = (f"另有 {more} 隻無效的股票：hk-tick-collector config --check",) if more > 0 else ()
+        return (*self.warnings, *self.bad_symbols_zh[:most], *others)
 
 
 class Systemd(NamedTuple):
@@ -81,24 +88,63 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     Raises one UsageError for all invalid settings, each with its name, value, origin and allowed values. Settings of
     the predecessor are ignored; they are listed in `Loaded.predecessor`.
     """
+    given = _given(env_file, environ)
+    notes = Notes(given.warnings)
+    settings, wrong = _parsed(given.texts, given.origins, notes)
+    if settings is None or given.faults:
+        raise _together(list(dict.fromkeys([*given.faults, *wrong.values()])), given.path)
+    return _loaded(settings, given, notes)
+
+
+def load_rest(
+    env_file: Path | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Loaded, list[UsageError], frozenset[str]]:
+    """What remains of settings that `load_settings` refuses, so that everything wrong can be told in one answer.
+
+    A line of the file that is not accepted counts as it is probably meant. Returns the settings with the default in
+    place of each wrong value, all errors, and the names of the settings that are wrong. Raises UsageError for a file
+    that cannot be read.
+    """
+    given = _given(env_file, environ, meant=True)
+    wrong: dict[str, UsageError] = {}
+    while True:
+        notes = Notes([*given.warnings])
+        texts = {name: text for name, text in given.texts.items() if name not in wrong}
+        settings, found = _parsed(texts, given.origins, notes)
+        if settings is not None:
+            origins = given.origins | dict.fromkeys(wrong, DEFAULT)
+            loaded = _loaded(settings, given._replace(texts=texts, origins=origins), notes)
+            return loaded, list(dict.fromkeys([*given.faults, *wrong.values()])), frozenset(wrong)
+        wrong |= found
+
+
+class _Given(NamedTuple):
+    """What file and environment say, before the values are checked."""
+
+    path: Path | None
+    texts: dict[str, str]
+    origins: dict[str, str]
+    former: dict[str, tuple[str, str]]  # settings of the predecessor: name → value and origin
+    warnings: list[str]
+    faults: list[UsageError]
+    environ: Mapping[str, str]
+
+
+def _given(env_file: Path | None, environ: Mapping[str, str] | None, *, meant: bool = False) -> _Given:
     environ = os.environ if environ is None else environ
     path = settings_file(env_file)
-    texts: dict[str, str] = {}
-    origins = dict.fromkeys(_BY_NAME, DEFAULT)
-    former: dict[str, tuple[str, str]] = {}  # settings of the predecessor: name → value and origin
-    notes = Notes()
-    warnings = notes.warnings
+    given = _Given(path, {}, dict.fromkeys(_BY_NAME, DEFAULT), {}, [], [], environ)
+    texts, origins, former, warnings = given.texts, given.origins, given.former, given.warnings
     if env_file is None and not _may_read(local := Path(".env").absolute()):
         warnings.append(f"{local} is not read as root: --env-file {local} reads it")
-    variables, faults = read_env_file(path) if path else ([], [])
-    for variable in variables:
+    for variable in _variables(path, given.faults, meant=meant) if path else []:
         where = f"{path}:{variable.line}"
         if variable.name in _BY_NAME:
             texts[variable.name], origins[variable.name] = variable.value, where
         elif became(variable.name):
             former[variable.name] = variable.value, where
         else:
-            faults += _unknown(variable.name, where)
+            given.faults.extend(_unknown(variable.name, where))
             warnings += _not_a_setting(variable.name, where)
     by_systemd = "INVOCATION_ID" in environ  # EnvironmentFile= puts the lines of the file into the environment
     for name, value in environ.items():
@@ -109,17 +155,30 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
             if by_systemd or is_distinctive(name):
                 former.setdefault(name, (value, ENVIRONMENT))
         else:
-            faults += _unknown(name, ENVIRONMENT)
-    settings, wrong = _parsed(texts, origins, notes)
-    if settings is None or faults:
-        raise _together([*faults, *wrong], path)
+            given.faults.extend(_unknown(name, ENVIRONMENT))
+    return given
+
+
+def _variables(path: Path, faults: list[UsageError], *, meant: bool) -> list[Variable]:
+    """The variables of the file; adds its faults to `faults`. `meant`: also those of lines that are not accepted."""
+    try:
+        variables, found = read_env_file(path)
+    except UnacceptedBytesError as fault:
+        variables, found = [], [fault]
+    faults += found
+    return meant_variables(path, variables) if meant and found else variables
+
+
+def _loaded(settings: Settings, given: _Given, notes: Notes) -> Loaded:
+    origins = given.origins
     if origins["OPERATOR_LANG"] == DEFAULT:
-        settings = settings.model_copy(update={"operator_lang": locale_language(environ)})
-    ours = {name: (text, origins[name]) for name, text in texts.items()}
-    of_predecessor = predecessor(former, ours, alerts_in_force=bool(settings.alert_urls))
+        settings = settings.model_copy(update={"operator_lang": locale_language(given.environ)})
+    ours = {name: (text, origins[name]) for name, text in given.texts.items()}
+    of_predecessor = predecessor(given.former, ours, alerts_in_force=bool(settings.alert_urls))
     origin = origins["FUTU_SYMBOLS"]
     bad = tuple(f"{entry.place or f'FUTU_SYMBOLS (from {origin})'}: {entry.words()}" for entry in notes.bad_symbols)
-    return Loaded(settings, origins, tuple(warnings), path, of_predecessor, bad)
+    bad_zh = tuple(f"{entry.place or f'FUTU_SYMBOLS（{origin}）'}：{entry.words_zh()}" for entry in notes.bad_symbols)
+    return Loaded(settings, origins, tuple(notes.warnings), given.path, of_predecessor, bad, bad_zh)
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
@@ -179,7 +238,14 @@ def _unknown(name: str, where: str) -> list[UsageError]:
     if name in _OTHERS or not name.startswith(_OUR_PREFIXES):
         return []
     nearest = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0)[0]
-    return [UsageError(f"unknown setting {name} (from {where})", hint=f"the nearest that exists is {nearest}")]
+    return [
+        UsageError(
+            f"unknown setting {name} (from {where})",
+            hint=f"the nearest that exists is {nearest}",
+            zh=f"不明的設定 {name}（{where}）",
+            hint_zh=f"最接近的是 {nearest}",
+        )
+    ]
 
 
 def _not_a_setting(name: str, where: str) -> list[str]:
@@ -193,14 +259,12 @@ def _not_a_setting(name: str, where: str) -> list[str]:
 
 def _parsed(
     texts: Mapping[str, str], origins: Mapping[str, str], notes: Notes
-) -> tuple[Settings | None, list[UsageError]]:
-    """The settings, or all errors."""
+) -> tuple[Settings | None, dict[str, UsageError]]:
+    """The settings, or all errors by the name of the setting."""
     try:
-        return _in_order(Settings.model_validate(texts, context=notes), origins), []
+        return _in_order(Settings.model_validate(texts, context=notes), origins)
     except ValidationError as error:
         return None, _bad_values(error.errors(), texts, origins)
-    except UsageError as error:
-        return None, [error]
 
 
 def _together(faults: list[UsageError], path: Path | None) -> UsageError:
@@ -208,15 +272,23 @@ def _together(faults: list[UsageError], path: Path | None) -> UsageError:
     if len(faults) == 1:
         return faults[0]
     told = "; ".join(f"{fault}: {fault.hint}" for fault in faults)
-    error = UsageError(f"{len(faults)} settings are wrong: {told}", hint=f"correct {path}" if path else "correct them")
+    told_zh = "；".join(f"{fault.zh or fault}：{fault.hint_zh or fault.hint}" for fault in faults)
+    error = UsageError(
+        f"{len(faults)} settings are wrong: {told}",
+        hint=f"correct {path}" if path else "correct them",
+        zh=f"{len(faults)} 項設定有錯：{told_zh}",
+        hint_zh=f"更正 {path}" if path else "更正",
+    )
     error.faults = tuple(faults)
     return error
 
 
-def _bad_values(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]) -> list[UsageError]:
+def _bad_values(
+    errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]
+) -> dict[str, UsageError]:
     """An error for every bad value. A default that depends on a bad value is not an error."""
     faults = {str(error["loc"][0]): error for error in errors if error["loc"][0] in texts}
-    return [_bad_value(name, fault, texts[name], origins[name]) for name, fault in faults.items()]
+    return {name: _bad_value(name, fault, texts[name], origins[name]) for name, fault in faults.items()}
 
 
 def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> UsageError:
@@ -224,8 +296,12 @@ def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> Usag
     cause = details.get("ctx", {}).get("error")
     fault = "is empty" if not text else str(cause) if cause else "is out of bounds"
     unit = f" {setting.about.unit}" if setting.about.unit else ""
+    fault_zh = "是空的" if not text else f"不正確（{cause}）" if cause else "超出範圍"
     return UsageError(
-        f"{name}={_shown(setting, text)} (from {origin}) {fault}", hint=f"allowed is {setting.allowed.en}{unit}"
+        f"{name}={_shown(setting, text)} (from {origin}) {fault}",
+        hint=f"allowed is {setting.allowed.en}{unit}",
+        zh=f"{name}={_shown(setting, text)}（{origin}）{fault_zh}",
+        hint_zh=f"可用 {setting.allowed.zh}{unit}",
     )
 
 
@@ -235,8 +311,8 @@ def _shown(setting: Setting, text: str) -> str:
     return printable(_USER_OF_URL.sub("//***@", text), 60)
 
 
-def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:
-    """Adjusts a default that contradicts a given setting. Raises UsageError if two given settings contradict."""
+def _in_order(settings: Settings, origins: Mapping[str, str]) -> tuple[Settings | None, dict[str, UsageError]]:
+    """Adjusts a default that contradicts a given setting. Returns an error if two given settings contradict."""
     moved: dict[str, Any] = {}
     for low, high in _ORDERED:
         smaller, larger = getattr(settings, low), getattr(settings, high)
@@ -247,9 +323,13 @@ def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:
         elif origins[low.upper()] == DEFAULT:
             moved[low] = larger
         else:
-            raise UsageError(
+            error = UsageError(
                 f"{low.upper()}={as_text(smaller)} (from {origins[low.upper()]}) is more than "
                 f"{high.upper()}={as_text(larger)} (from {origins[high.upper()]})",
                 hint=f"allowed is at most {high.upper()}",
+                zh=f"{low.upper()}={as_text(smaller)}（{origins[low.upper()]}）大於"
+                f" {high.upper()}={as_text(larger)}（{origins[high.upper()]}）",
+                hint_zh=f"不可大於 {high.upper()}",
             )
-    return settings.model_copy(update=moved) if moved else settings
+            return None, {low.upper(): error, high.upper(): error}
+    return (settings.model_copy(update=moved) if moved else settings), {}

@@ -35,15 +35,23 @@ class NoticeSettings(NamedTuple):
     unread: str
 
 
-def notice_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> NoticeSettings:
-    """The settings for a notice; the environment wins over the file."""
+def notice_settings(
+    env_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    of_unit: Mapping[str, str] | None = None,
+) -> NoticeSettings:
+    """The settings for a notice; the environment wins over the file, and the file over `of_unit`: the variables that
+    systemd gives the service by `Environment=`.
+    """
     environ = os.environ if environ is None else environ
     path, unread = settings_file(env_file), ""
     try:
         variables = read_env_file(path)[0] if path else []
     except UsageError as error:
         variables, unread = [], error.one_line()
-    given = {variable.name: variable.value for variable in variables} | dict(environ)
+    of_file = {variable.name: variable.value for variable in variables}
+    environ = {name: value for name, value in (of_unit or {}).items() if name not in of_file} | dict(environ)
+    given = of_file | environ
     texts = {name: given[name] for name in _NAMES if name in given and _is_valid(name, given[name])}
     found = Settings.model_validate(texts)
     urls = tuple(url.get_secret_value() for url in found.alert_urls)

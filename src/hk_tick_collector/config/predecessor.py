@@ -18,6 +18,8 @@ _GAPS: Final = "not needed: missing ticks are detected by the sequence of each s
 _WRITER: Final = "not needed: the writer waits for the disk and retries without limit"
 _WATCHDOG: Final = "not needed: the watchdog only needs WATCHDOG_STALL_SEC and WATCHDOG_QUEUE_THRESHOLD_ROWS"
 _ALERTING: Final = "not needed: how often an alert is sent depends on its kind (docs/alerts.md)"
+_NO_EFFECT_SET: Final = "they do nothing; ALERT_URLS is set and says where alerts go"
+_NO_EFFECT_EMPTY: Final = "they do nothing, and are empty: ALERT_URLS says where alerts go"
 _TELEGRAM: Final = "replaced by a tgram:// URL in ALERT_URLS"
 
 _BECAME: Final = {
@@ -59,17 +61,45 @@ _OTHER_DEFAULT: Final = {
 }
 
 
+# The Chinese of what replaces a setting.
+_ZH: Final = {
+    _GAPS: "不再需要：按每隻股票的序列找出缺失的 tick，並回補",
+    _WRITER: "不再需要：寫入執行緒會等待磁碟，並不限次數重試",
+    _WATCHDOG: "不再需要：watchdog 只用 WATCHDOG_STALL_SEC 與 WATCHDOG_QUEUE_THRESHOLD_ROWS",
+    _ALERTING: "不再需要：告警的頻率按其種類而定（docs/alerts.md）",
+    "replaced by BATCH_ROWS": "改用 BATCH_ROWS",
+    "replaced by MAX_QUEUE_ROWS, which counts rows and not batches": "改用 MAX_QUEUE_ROWS，按筆數而非批次計算",
+    "not needed: persist_loop_heartbeat comes with HEALTH_INTERVAL_SEC": (
+        "不再需要：persist_loop_heartbeat 隨 HEALTH_INTERVAL_SEC 輸出"
+    ),
+    "not needed: a day file that is written is always in WAL mode": "不再需要：寫入中的日檔必為 WAL 模式",
+    _NO_EFFECT_SET: "已不起作用；告警送往 ALERT_URLS 所設的地方",
+    _NO_EFFECT_EMPTY: "已不起作用，且是空的；告警送往 ALERT_URLS 所設的地方",
+}
+_OTHER_MEANING_ZH: Final = {
+    "HEALTH_INTERVAL_SEC": "原有程式中是兩則訊息的間隔，這裡是日誌行的間隔",
+    "DRIFT_WARN_SEC": "原有程式中是資料的延遲，這裡是本機時鐘與 OpenD 的差",
+    "WATCHDOG_QUEUE_THRESHOLD_ROWS": "原有程式中是批次數目，這裡是筆數",
+}
+
+
 class Former(NamedTuple):
     """Settings of the predecessor with the same replacement."""
 
     names: tuple[str, ...]
     where: str  # /path/.env:3, or environment: of the first
     became: str
+    zh: str = ""
 
     @property
     def line(self) -> str:
         """The text for the operator."""
         return f"{', '.join(self.names)} ({self.where}): {self.became}"
+
+    @property
+    def line_zh(self) -> str:
+        """The same in Chinese."""
+        return f"{'、'.join(self.names)}（{self.where}）：{self.zh or _ZH.get(self.became, self.became)}"
 
 
 class Alerts(NamedTuple):
@@ -78,6 +108,7 @@ class Alerts(NamedTuple):
     names: tuple[str, ...]
     where: str
     said: str  # what replaces them, without a secret
+    said_zh: str
     lines: tuple[str, ...] = ()  # each can be pasted into the settings file; contains the token
     done: bool = False  # they are no longer needed
 
@@ -85,6 +116,11 @@ class Alerts(NamedTuple):
     def line(self) -> str:
         """The text for the operator, without a secret."""
         return f"{', '.join(self.names)} ({self.where}): {self.said}"
+
+    @property
+    def line_zh(self) -> str:
+        """The same in Chinese."""
+        return f"{'、'.join(self.names)}（{self.where}）：{self.said_zh}"
 
 
 class Predecessor(NamedTuple):
@@ -136,14 +172,24 @@ def predecessor(
             groups.setdefault(became(name) or "", []).append(name)
     former = tuple(Former(tuple(names), found[names[0]][1], words) for words, names in groups.items())
     same_name = [
-        Former((name,), where, f"{value} is {_OTHER_MEANING[name][1]}: leave it out for the default")
+        Former(
+            (name,),
+            where,
+            f"{value} is {_OTHER_MEANING[name][1]}: leave it out for the default",
+            f"{value} {_OTHER_MEANING_ZH[name]}：刪除此行即用預設值",
+        )
         for name, (value, where) in ours.items()
         if name in _OTHER_MEANING and _is(value, _OTHER_MEANING[name][0])
     ]
     # A value such as NORMAL may be the operator's choice, unless other settings of the predecessor are also there.
     if found or same_name:
         same_name += [
-            Former((name,), where, f"{value} was the predecessor's default: leave it out for the default here")
+            Former(
+                (name,),
+                where,
+                f"{value} was the predecessor's default: leave it out for the default here",
+                f"{value} 是原有程式的預設值：刪除此行即用這裡的預設值",
+            )
             for name, (value, where) in ours.items()
             if name in _OTHER_DEFAULT and _is(value, _OTHER_DEFAULT[name])
         ]
@@ -154,19 +200,27 @@ def predecessor(
 def _alerts(found: Mapping[str, tuple[str, str]], *, in_force: bool) -> Alerts:
     names, where = tuple(found), next(iter(found.values()))[1]
     if in_force:
-        return Alerts(names, where, "they do nothing; ALERT_URLS is set and says where alerts go", done=True)
+        return Alerts(names, where, _NO_EFFECT_SET, _ZH[_NO_EFFECT_SET], done=True)
     texts = {name: value for name, (value, _) in found.items()}
     tokens = list(dict.fromkeys(texts[name] for name in _TOKENS if texts.get(name)))
     if not tokens and not texts.get(_CHAT):
-        return Alerts(names, where, "they do nothing, and are empty: ALERT_URLS says where alerts go", done=True)
+        return Alerts(names, where, _NO_EFFECT_EMPTY, _ZH[_NO_EFFECT_EMPTY], done=True)
+    no_alerts_zh = "不會發出任何告警：它們在此不起作用，而 ALERT_URLS 是空的"
     no_alerts = "no alert is sent: they do nothing here, and ALERT_URLS is empty"
     lines = _lines(tokens, texts.get(_CHAT, ""), texts.get(_THREAD, ""))
     if not lines:
         wrong = _missing(tokens, texts.get(_CHAT, ""))
-        return Alerts(names, where, f"{no_alerts}; {wrong}: ALERT_URLS=tgram://TOKEN/CHAT_ID has to be written by hand")
+        by_hand = "ALERT_URLS=tgram://TOKEN/CHAT_ID"
+        return Alerts(
+            names,
+            where,
+            f"{no_alerts}; {wrong}: {by_hand} has to be written by hand",
+            f"{no_alerts_zh}；{_MISSING_ZH[wrong]}：須自行寫上 {by_hand}",
+        )
     if len(lines) > 1:
         no_alerts += "; they hold two tokens: one of two lines is right"
-    return Alerts(names, where, no_alerts, lines)
+        no_alerts_zh += "；它們有兩個 token：兩行中只有一行正確"
+    return Alerts(names, where, no_alerts, no_alerts_zh, lines)
 
 
 def _lines(tokens: Iterable[str], chat: str, thread: str) -> tuple[str, ...]:
@@ -184,6 +238,13 @@ def _missing(tokens: list[str], chat: str) -> str:
     if not tokens:
         return "TG_TOKEN is missing"
     return "TG_CHAT_ID is missing" if not chat else "token, chat or thread are not as Telegram writes them"
+
+
+_MISSING_ZH: Final = {
+    "TG_TOKEN is missing": "沒有 TG_TOKEN",
+    "TG_CHAT_ID is missing": "沒有 TG_CHAT_ID",
+    "token, chat or thread are not as Telegram writes them": "token、chat 或 thread 不符合 Telegram 的寫法",
+}
 
 
 def _is(value: str, default: str) -> bool:

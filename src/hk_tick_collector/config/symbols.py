@@ -41,6 +41,13 @@ class BadSymbol(NamedTuple):
         meant = f"did you mean {self.meant}?" if self.meant else "a symbol looks like HK.00700"
         return f"'{self.text}' is not a valid symbol; {meant}"
 
+    def words_zh(self) -> str:
+        """The same in Chinese."""
+        if not self.text:
+            return "有一項是空的：刪除多餘的逗號"
+        meant = f"是否指 {self.meant}？" if self.meant else "股票寫成 HK.00700 的形式"
+        return f"'{self.text}' 不是有效的股票；{meant}"
+
 
 class Symbols(NamedTuple):
     """The entries of a list or a file."""

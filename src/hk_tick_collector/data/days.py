@@ -36,7 +36,8 @@ def demand_local(where: object) -> None:
     if "://" in str(where):
         raise UsageError(
             f"an archive at {where} cannot be read in place",
-            hint="copy it, or bring days back with hk-tick-collector restore",
+            hint=f"copy it to a directory, or make day files of some days with hk-tick-collector restore 20261120"
+            f" --archive {where} --to DIR, and read DIR",
         )
 
 
@@ -74,7 +75,7 @@ class Source(NamedTuple):
         from_ms, to_ms = times.on(self.day)
         chosen: dict[str, Any] = {"symbols": symbols, "from_ms": from_ms, "to_ms": to_ms, "columns": columns}
         if self.is_archived:
-            yield from parquet_file.read_ticks(self.path, dictionaries=dictionaries, **chosen)
+            yield from parquet_file.read_ticks(self.path, day=self.name, dictionaries=dictionaries, **chosen)
         else:
             yield from day_file.read_ticks(self.path, **chosen)
 

@@ -36,6 +36,11 @@ class OpenGaps(NamedTuple):
     missing: int  # ticks, as far as their number is known
     days: tuple[int, ...]  # days with an open gap
     unknown: tuple[int, ...]  # days whose gaps are not known: their book is missing
+    command: str = ""  # shows the gaps of the first day that has any
+
+    def told(self) -> str:
+        """The line with the command that shows more of it, for a terminal; empty if there is nothing to say."""
+        return " -> ".join(filter(None, (self.line(), self.command)))
 
     def line(self) -> str:
         """One line for people; empty if there is nothing to say."""
@@ -57,7 +62,7 @@ def demand_choice(gaps: str) -> None:
 
 def count(sources: Sequence[Source], symbols: Sequence[str], times: Times) -> OpenGaps:
     """Counts the open gaps. Reads only the table `gaps` of each day."""
-    gaps, missing, days, unknown = 0, 0, [], []
+    gaps, missing, days, unknown, command = 0, 0, [], [], ""
     for source in sources:
         found = _of_day(source, symbols, *times.on(source.day))
         if found is None:
@@ -65,14 +70,18 @@ def count(sources: Sequence[Source], symbols: Sequence[str], times: Times) -> Op
         elif found[0]:
             gaps, missing = gaps + found[0], missing + found[1]
             days.append(source.day)
-    return OpenGaps(gaps, missing, tuple(days), tuple(unknown))
+            # `gaps` reads day files only; the file of an archived day may be gone.
+            verb = "quality" if source.is_archived else "gaps --open"
+            command = command or f"hk-tick-collector {verb} --day {source.name}"
+    return OpenGaps(gaps, missing, tuple(days), tuple(unknown), command)
 
 
 def report(found: OpenGaps, sources: Sequence[Source], days: DayRange, gaps: Gaps, *, stacklevel: int) -> None:
     """Warns of open gaps and of weekdays without data, or raises GapsError for gaps."""
     line = found.line()
     if gaps == "raise" and line:
-        raise GapsError(line, hint='hk-tick-collector gaps --open lists them; gaps="warn" reads all the same')
+        shown = f"{found.command} shows them; " if found.command else ""
+        raise GapsError(line, hint=f'{shown}gaps="warn" reads all the same')
     if away := missing_weekdays(sources, days):
         words = "weekday" if len(away) == 1 else "weekdays"
         absent = f"no data of {len(away)} {words} of the range, holidays or not collected ({_named(away)})"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.frames.extras import need
-from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.query import DayReader, demand_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,10 +105,19 @@ def read(source: Source, sql: str, values: Sequence[Any], schema: pa.Schema) -> 
     """
     if source.book is None:
         return None
-    if not source.is_archived:
-        with DayReader(source.book):  # checks what the file is, and names what is wrong with it
-            pass
+    demand_day(source.book, source.name, _meta(source.book, finished=source.is_archived))
     return _rows(source.book, sql, values, schema, finished=source.is_archived)
+
+
+def _meta(path: Path, *, finished: bool) -> dict[str, str]:
+    """The table `meta`, of which a book is asked for the day alone."""
+    if not finished:
+        with DayReader(path) as reader:  # checks what the file is, and names what is wrong with it
+            return reader.meta()
+    pa = need("pyarrow", "data")
+    sql = "SELECT value FROM meta WHERE key = 'trading_day'"
+    found = _rows(path, sql, (), pa.schema([("value", pa.string())]), finished=True)
+    return {"trading_day": str(found["value"][0])} if found else {}
 
 
 def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, finished: bool) -> pa.Table | None:

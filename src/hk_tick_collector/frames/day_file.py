@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.query import DayReader, demand_day, is_date
 
 from .extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import date
     from pathlib import Path
 
     import pyarrow as pa
@@ -51,12 +52,14 @@ def read_ticks(
     target = schema(names)
     stored = {column.name: column.stored for column in COLUMNS if column.stored}
     with DayReader(path) as reader:  # checks what the file is, and names what is wrong with it
-        day, there = reader.meta().get("trading_day", path.stem), reader.tick_columns
+        meta, there = reader.meta(), reader.tick_columns
+    day = path.stem if is_date(path.stem) else meta["trading_day"]  # a copy may have any name
+    demand_day(path, day, meta)
     stored = {name: column for name, column in stored.items() if column in there}  # an older schema has fewer
     chosen = [_SELECTED.get(stored[name], stored[name]) for name in names if name in stored] or ["seq"]
     where, values = _where(symbols, from_ms, to_ms)
     sql = f"SELECT {', '.join(chosen)} FROM ticks {where} ORDER BY symbol, seq"  # noqa: S608 - our own names
-    trading_day = date(int(day[:4]), int(day[4:6]), int(day[6:8]))
+    trading_day = market.day_date(market.parse_day(day))
     with _named_errors(path), closing(driver.connect(f"file:{quote(str(path.absolute()))}?mode=ro")) as connection:
         cursor = connection.cursor()
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})

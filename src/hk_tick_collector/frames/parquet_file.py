@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def read_ticks(
     source: Path | Any,
     *,
+    day: str = "",
     symbols: Sequence[str] = (),
     from_ms: int | None = None,
     to_ms: int | None = None,
@@ -30,9 +31,10 @@ def read_ticks(
 ) -> Iterator[pa.RecordBatch]:
     """Yields the ticks of a Parquet file of the archive, as `day_file.read_ticks` does. `source` is a path or a file.
 
-    A column that the file does not have, because its schema is older, is NULL. With `dictionaries` texts stay codes of
-    a dictionary, as they are read: that saves as much again. Raises StoreError for a file that is
-    missing, damaged, or no archived day; CollectorError without the extra `data`.
+    `day`: like `20261120`; a file whose metadata says that it is of another day is refused. A column that the file does
+    not have, because its schema is older, is NULL. With `dictionaries` texts stay codes of a dictionary, as they are
+    read: that saves as much again. Raises StoreError for a file that is missing, damaged, or no archived day;
+    CollectorError without the extra `data`.
     """
     pa, parquet = need("pyarrow", "data"), need("pyarrow.parquet", "data")
     from .columns import COLUMNS, NAMES, schema
@@ -49,7 +51,12 @@ def read_ticks(
         there = set(about.schema.to_arrow_schema().names)
         # Texts as codes of a dictionary take a third of the time.
         texts = [column.name for column in COLUMNS if column.type == pa.string() and column.name in there]
-        with parquet.ParquetFile(source, metadata=about, read_dictionary=texts) as file:
+        checked = {"page_checksum_verification": True}  # files of older versions have no checksums, and are read too
+        with parquet.ParquetFile(source, metadata=about, read_dictionary=texts, **checked) as file:
+            if day and (own := _day_of(about)) not in ("", day):
+                raise StoreError(
+                    f"{source} is the file of {own}, not of {day}", hint="hk-tick-collector certificate --check"
+                )
             if missing := {"symbol", "seq", "ts"} - there:
                 raise StoreError(f"{source} is not an archived day: it has no column {min(missing)}")
             groups = [group for group in range(file.num_row_groups) if _may_match(file, group, symbols, from_ms, to_ms)]
@@ -64,9 +71,14 @@ def read_ticks(
                         for field in target
                     ]
                     yield pa.RecordBatch.from_arrays(arrays, schema=target)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # also a name that is not UTF-8
         words = " ".join(str(error).split())[:300]
         raise StoreError(f"cannot read {source} ({words})", hint="hk-tick-collector certificate --check") from error
+
+
+def _day_of(about: pq.FileMetaData) -> str:
+    """The day that the metadata of an archived file states, like `20261120`; empty if it states none."""
+    return (about.metadata or {}).get(b"hk_tick_collector.day", b"").decode("ascii", "replace").replace("-", "")
 
 
 def _may_match(

@@ -13,10 +13,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
+from hk_tick_collector.archive.proof import CLOSE, read_proof
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, PredecessorFileError
 from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
-from hk_tick_collector.store.query import Completeness, SymbolCount
+from hk_tick_collector.store.query import Completeness, SymbolCount, demand_day
 from hk_tick_collector.store.schema import META_DRIFT
 
 from .outages import Away, find_outages, sessions
@@ -26,6 +27,7 @@ from .scan import Scan, Scanner, parquet_minutes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hk_tick_collector.archive.proof import Proof
     from hk_tick_collector.store.quality_reading import MinuteStep
     from hk_tick_collector.store.query import Run
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 _KEPT_SYMBOLS: Final = 2000  # incomplete symbols of a day that are listed, the worst; all are counted
 _NAMED: Final = 3
-CLOSE: Final = "close"  # the comparison after the close
 _KEPT_SPANS: Final = 600
 _KEPT_DIFFERENCES: Final = 50
 
@@ -75,7 +76,6 @@ class Totals(NamedTuple):
     turnover: float  # HKD
     official_turnover: float
     differing: tuple[Reconciled, ...]  # the worst first
-    not_compared: int = 0  # symbols with ticks that are not part of it
 
     @property
     def unexplained(self) -> list[Reconciled]:
@@ -92,6 +92,7 @@ class Ledger(NamedTuple):
     duplicate: int
     rejected: int
     dropped: int
+    waiting: int
 
 
 _NOTHING: Final = Completeness(0, 0, 0, 0, 0)
@@ -101,8 +102,8 @@ _NOTHING: Final = Completeness(0, 0, 0, 0, 0)
 class DayFacts:
     """One day. If it cannot be read, `problem` says why, and nothing else is known.
 
-    Times are UTC epoch ms. `is_over`: its trading hours are over by this host's clock, and the file is not expected
-    to grow.
+    Times are UTC epoch ms. `is_over`: its trading hours are over by this host's clock, or the day is sealed: the file
+    is not expected to grow.
     """
 
     day: str  # 20261120
@@ -128,6 +129,7 @@ class DayFacts:
     without_rule: int = 0  # symbols whose sequence does not show what is missing
     without_rule_named: tuple[str, ...] = ()  # the first of them by name
     unproved: int = 0  # how many of them do not match OpenD's totals after the close either
+    proof: Proof | None = None  # None if the file cannot be read
     gaps: tuple[GapSum, ...] = ()
     spans: tuple[GapSpan, ...] = ()
     away: Away | None = None
@@ -181,6 +183,7 @@ def read_day(
     is_over = now_ms >= sessions(place.day)[-1][1]
     try:
         with _opened(place) as reader, reader.snapshot():
+            demand_day(place.path, place.day, reader.meta())
             found = _facts(reader, place, now_ms, symbols, is_over=is_over)
             if spans:
                 found["spans"] = tuple(reader.gap_spans(_KEPT_SPANS, symbols))
@@ -211,7 +214,7 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
 
 
 def _parts(reader: QualityReader, place: Place, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
-    return parquet_minutes(ticks_file(place.ticks), symbols) if place.ticks else reader.minutes(symbols)
+    return parquet_minutes(ticks_file(place.ticks), place.day, symbols) if place.ticks else reader.minutes(symbols)
 
 
 @contextmanager
@@ -225,15 +228,10 @@ def _facts(
 ) -> dict[str, Any]:
     counts, meta, runs = reader.symbols(symbols), reader.meta(), reader.ledger()
     reconciled = [row for row in reader.reconciliation() if not symbols or row.symbol in symbols]
-    rules = reader.rules()
-    ruleless = [
-        count.symbol
-        for count in counts
-        if count.expected is None or count.symbol not in rules or rules[count.symbol].rule != "counter"
-    ]
-    above = [count.symbol for count in counts if count.expected is not None and count.rows > count.expected]
+    proof = read_proof(reader, place.day, symbols)
     lacking = [_of(count) for count in counts if (count.expected or 0) > count.rows]
     lacking.sort(key=lambda each: (-each.missing, each.symbol))
+    is_over = is_over or "sealed_ms" in meta  # whatever the clock of this host says
     until_ms = sessions(place.day)[-1][1] if is_over else now_ms
     return {
         "day": place.day,
@@ -251,14 +249,15 @@ def _facts(
         "completeness": _completeness(counts),
         "incomplete": tuple(lacking[:_KEPT_SYMBOLS]),
         "incomplete_symbols": len(lacking),
-        "above": len(above),
-        "above_first": above[0] if above else "",
-        "without_rule": len(ruleless),
-        "without_rule_named": tuple(ruleless[:_NAMED]),
-        "unproved": len(set(ruleless).difference(row.symbol for row in reconciled if _proves(row))),
+        "above": len(proof.above),
+        "above_first": proof.above[0] if proof.above else "",
+        "without_rule": len(proof.without_rule),
+        "without_rule_named": proof.without_rule[:_NAMED],
+        "unproved": len(set(proof.without_rule).difference(row.symbol for row in reconciled if _proves(row))),
+        "proof": proof,
         "gaps": tuple(reader.gap_sums(symbols)),
         "away": find_outages(place.day, reader.connections(), runs, until_ms, has_ticks=bool(counts)),
-        "totals": _totals(reconciled, counts),
+        "totals": _totals(reconciled),
         "ledger": _ledger(runs),
         "drift_s": _drift_s(meta),
     }
@@ -285,7 +284,7 @@ def _completeness(counts: Sequence[SymbolCount]) -> Completeness:
     )
 
 
-def _totals(rows: Sequence[Reconciled], counts: Sequence[SymbolCount]) -> Totals | None:
+def _totals(rows: Sequence[Reconciled]) -> Totals | None:
     if not rows:
         return None
     differing = [row for row in rows if row.explained not in MATCHING]
@@ -302,7 +301,6 @@ def _totals(rows: Sequence[Reconciled], counts: Sequence[SymbolCount]) -> Totals
         turnover=sum(row.turnover for row in official),
         official_turnover=sum(row.official_turnover or 0.0 for row in official),
         differing=tuple(differing[:_KEPT_DIFFERENCES]),
-        not_compared=len({count.symbol for count in counts if count.rows} - {row.symbol for row in rows}),
     )
 
 

@@ -198,8 +198,9 @@ def _clock(facts: DayFacts) -> Words:
 def _ledger(facts: DayFacts) -> Words:
     text = Words(
         "received {received:,} = stored {stored:,} + duplicate {duplicate:,} + rejected {rejected:,} + dropped"
-        " {dropped:,}; {starts}",
-        "收到 {received:,} = 存入 {stored:,} + 重複 {duplicate:,} + 拒收 {rejected:,} + 捨棄 {dropped:,}；{starts}",
+        " {dropped:,} + waiting {waiting:,}; {starts}",
+        "收到 {received:,} = 存入 {stored:,} + 重複 {duplicate:,} + 拒收 {rejected:,} + 捨棄 {dropped:,} + 等候"
+        " {waiting:,}；{starts}",
     )
     if not facts.ledger:
         return NO_WORDS

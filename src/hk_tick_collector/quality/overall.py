@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hk_tick_collector.archive.proof import STANDINGS
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.store.query import Completeness
 
 from .facts import SymbolFacts
-from .verdict import STANDINGS
 
 if TYPE_CHECKING:
     from .facts import DayFacts

@@ -95,7 +95,7 @@ class Scanner:
         )
 
 
-def parquet_minutes(path: Path, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
+def parquet_minutes(path: Path, day: str, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
     """The same sums from the ticks of an archived day: how many ticks were read so far, and the sums of a batch.
 
     Raises the errors of `frames.parquet_file.read_ticks`.
@@ -103,7 +103,7 @@ def parquet_minutes(path: Path, symbols: Sequence[str]) -> Iterator[tuple[int, l
     from hk_tick_collector.frames.parquet_file import read_ticks
 
     read = 0
-    for batch in read_ticks(path, symbols=symbols, columns=("ts", "push_type", "recv_ts")):
+    for batch in read_ticks(path, day=day, symbols=symbols, columns=("ts", "push_type", "recv_ts")):
         read += batch.num_rows
         yield read, _steps(batch)
 

@@ -7,8 +7,9 @@ of the certificate, and none of them is absolute: the meaning of the sequence is
     gaps_known    ticks are missing, and it is known which and how many
     not_provable  not proven complete: ticks may be missing of which there is no trace
 
-A rule that is met gives the day at least its standing. A day never stands better here than in its certificate. The
-first rule in the order of the table that has the highest severity makes the line.
+The standing is the one that `archive.proof` finds, which the certificate has too, and each of its doubts has a rule of
+the same name here. A rule that is met gives the day at least its own standing. The first rule in the order of the table
+that has the highest severity makes the line.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.model import GAP_OPEN, NOT_TRADED, UNEXPLAINED, UNSTORED_CAUSES
+from hk_tick_collector.archive.proof import CLOSE, COMPLETE, GAPS_KNOWN, NOT_PROVABLE, STANDINGS
+from hk_tick_collector.model import NOT_TRADED, UNEXPLAINED
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, more
 from hk_tick_collector.text import plain
 
-from .facts import CLOSE, date_of
+from .facts import date_of
 from .outages import sessions
 
 if TYPE_CHECKING:
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
 
     from .facts import DayFacts
 
-COMPLETE: Final = "complete"
-GAPS_KNOWN: Final = "gaps_known"
-NOT_PROVABLE: Final = "not_provable"
-STANDINGS: Final = (COMPLETE, GAPS_KNOWN, NOT_PROVABLE)  # each is worse than the one before
 STANDING_WORDS: Final = {
     COMPLETE: Words("nothing shows that a tick is missing", "沒有跡象顯示欠缺任何 tick"),
     GAPS_KNOWN: Words("ticks are missing; which and how many is known", "欠缺部分 tick；欠哪些、欠多少均已知"),
@@ -87,7 +85,7 @@ class Rule:
 
 def judge(facts: DayFacts, drift_warn_s: float) -> Judged:
     """The verdict of one day. `drift_warn_s` is the setting DRIFT_WARN_SEC."""
-    findings, standing = [], COMPLETE
+    findings, standing = [], facts.proof.standing if facts.proof else COMPLETE
     for rule in RULES:
         if met := rule.when(facts, drift_warn_s):
             severity, figures = met
@@ -194,23 +192,30 @@ def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     return _of_loss(lost, facts.rows + lost) if lost else Severity.OK, {"count": count, "missing": facts.gap_missing}
 
 
+def _doubted(facts: DayFacts, code: str) -> int:
+    """How many symbols, gaps or ticks a doubt of `archive.proof` is about; 0 if there is none."""
+    return facts.proof.doubts.get(code, 0) if facts.proof else 0
+
+
 def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    """More ticks are missing than the open gaps and the ticks that were received but not stored here explain."""
-    dropped = facts.ledger.dropped if facts.ledger else 0
-    unstored = sum(each.gaps for each in facts.gaps if each.cause in UNSTORED_CAUSES and each.status != GAP_OPEN)
-    if facts.missing - unstored <= facts.gap_missing and not (dropped and not facts.open_gaps):
+    """Of each symbol by itself: open gaps of one symbol say nothing of another."""
+    if not facts.proof or not (lacking := facts.proof.not_explained):
         return None
-    rejected = facts.ledger.rejected if facts.ledger else 0
-    return Severity.OK, {
-        "lost": facts.missing,
-        "known": facts.gap_missing,
-        "rejected": rejected,
-        "dropped": dropped,
-    }
+    worst = max(sorted(lacking), key=lambda symbol: lacking[symbol])
+    return Severity.OK, {"lost": sum(lacking.values()), "count": len(lacking), "worst": worst}
+
+
+def _ledger(facts: DayFacts, _drift_warn_s: float) -> _Answer:
+    """While the day is collected ticks wait, and are no fault: the totals were not compared yet either."""
+    if not facts.proof or not (wrong := facts.proof.ledger):
+        return None
+    severity = Severity.WARNING if wrong.keys() - {"waiting", "dropped"} else Severity.OK
+    what = ", ".join(f"{name} {count:,}" for name, count in wrong.items())
+    return severity, {"what": what, "date": date_of(facts.day), "time": "09:00:00"}
 
 
 def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    return (Severity.WARNING, {"count": facts.unknown_gaps}) if facts.unknown_gaps else None
+    return (Severity.WARNING, {"count": count}) if (count := _doubted(facts, "gaps_of_unknown_size")) else None
 
 
 def _above(facts: DayFacts, _drift_warn_s: float) -> _Answer:
@@ -237,10 +242,13 @@ def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Answer:
 
 
 def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Answer:
-    count = facts.totals.explained.get("no_answer", 0) if facts.totals else 0
-    if facts.totals and facts.totals.session == CLOSE:
-        count += facts.totals.not_compared
-    return (Severity.OK, {"count": count}) if count else None
+    return (Severity.OK, {"count": count}) if (count := _doubted(facts, "no_answer")) else None
+
+
+def _not_shown(facts: DayFacts, _drift_warn_s: float) -> _Answer:
+    if not facts.proof or not (symbols := facts.proof.not_fitting):
+        return None
+    return Severity.WARNING, {"count": len(symbols), "first": symbols[0]}
 
 
 def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Answer:
@@ -334,12 +342,21 @@ RULES: Final = (
         "not_explained",
         NOT_PROVABLE,
         Words(
-            "{lost:,} ticks are missing by the sequence and {known:,} by the gaps; {rejected:,} were rejected and"
-            " {dropped:,} dropped",
-            "按序號欠 {lost:,} 筆，按缺口欠 {known:,} 筆；拒收 {rejected:,} 筆，捨棄 {dropped:,} 筆",
+            "the gaps of {count:,} symbols do not explain {lost:,} missing ticks, most of all those of {worst}",
+            "{count:,} 隻股票的缺口未能解釋所欠的 {lost:,} 筆 tick，最多的是 {worst}",
         ),
-        _GAPS,
+        "hk-tick-collector gaps --day {day} {worst}",
         _not_explained,
+    ),
+    Rule(
+        "ledger_differs",
+        NOT_PROVABLE,
+        Words(
+            "the ledger does not account for every tick that was received ({what})",
+            "帳目未能交代所有收到的 tick（{what}）",
+        ),
+        _LOGS,
+        _ledger,
     ),
     Rule(
         "gaps_of_unknown_size",
@@ -371,6 +388,17 @@ RULES: Final = (
         ),
         "hk-tick-collector gaps --day {day} {worst}",
         _totals_differ,
+    ),
+    Rule(
+        "totals_not_shown",
+        NOT_PROVABLE,
+        Words(
+            "the comparison with OpenD's totals has figures that do not show its result, for {count:,} symbols, {first}"
+            " first",
+            "{count:,} 隻股票與 OpenD 總數核對的數字與其結果不符，首隻 {first}",
+        ),
+        "hk-tick-collector gaps --day {day} {first}",
+        _not_shown,
     ),
     Rule(
         "end_not_seen",

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import re
-import shlex
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -117,9 +116,7 @@ def _owned(what: str, path: Path, named: str) -> OwnedError:
     if holder.is_collector:
         return _of_another(what, f"{holder.words()}, which is just starting")
     text = f"{what} is locked by {holder.words()}, which holds {path} and is not a collector"
-    if holder.pid > 0:
-        return OwnedError(text, hint=f"sudo kill -TERM {holder.pid}")
-    return OwnedError(text, hint=f"sudo fuser -v {shlex.quote(str(path))}")
+    return OwnedError(text, hint=holder.end_command(path))
 
 
 def _of_another_account(setting: str, directory: Path, path: Path) -> StoreError | None:

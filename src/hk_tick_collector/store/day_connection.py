@@ -77,10 +77,11 @@ def list_days(data_root: Path) -> list[str]:
         raise StoreError(
             f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
         ) from error
-    return sorted(name[1] for name in names if name and _is_date(name[1]))
+    return sorted(name[1] for name in names if name and is_date(name[1]))
 
 
-def _is_date(name: str) -> bool:
+def is_date(name: str) -> bool:
+    """Whether a name is a day, like `20261120`."""
     try:
         market.parse_day(name)
     except ValueError:
@@ -204,11 +205,13 @@ class DayConnection:
         root = quote_word(str(self.path.parent))
         if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
             words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little space"
-            return StoreError(words, hint=f"df -h {root}; df -i {root}")
+            zh = f"不能開啟 {self.path}：{self.path.parent} 已沒有空間（{lack}），讀取亦須少許空間"
+            return StoreError(words, hint=f"df -h {root}; df -i {root}", zh=zh)
         for kinds, named, words, hint in _NAMED:
             if isinstance(error, kinds):
                 fuser = f"sudo fuser -v {quote_word(str(self.path))}*"
-                return named(words.format(path=self.path, error=error), hint=hint.format(fuser=fuser))
+                zh = _NAMED_ZH[words].format(path=self.path, error=error)
+                return named(words.format(path=self.path, error=error), hint=hint.format(fuser=fuser), zh=zh)
         return None
 
 
@@ -231,6 +234,16 @@ _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, st
 )
 
 
+_NAMED_ZH: Final = {
+    "{path} is damaged ({error})": "{path} 已損壞（{error}）",
+    "{path} stays locked": "{path} 一直被鎖住",
+    "cannot open {path} ({error})": "不能開啟 {path}（{error}）",
+    "cannot read {path} ({error})": "不能讀取 {path}（{error}）",
+    "no space for temporary files to read {path} ({error})": "沒有空間放讀取 {path} 所需的暫存檔（{error}）",
+    "{path} has text that is not UTF-8 ({error.reason})": "{path} 有非 UTF-8 的文字（{error.reason}）",
+}
+
+
 def _check_file(path: Path) -> None:
     """Raises a specific error where SQLite would only say "unable to open"."""
     try:
@@ -241,7 +254,9 @@ def _check_file(path: Path) -> None:
         days = list_days(path.parent) if path.parent.is_dir() else []
         raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
     except OSError as error:
-        raise StoreError(f"cannot access {path} ({error.strerror})", hint=_NO_RIGHT) from error
+        hint = _NO_RIGHT if isinstance(error, PermissionError) else f"ls -l {quote_word(str(path))}"
+        zh = f"不能存取 {path}（{error.strerror}）"
+        raise StoreError(f"cannot access {path} ({error.strerror})", hint=hint, zh=zh) from error
     if not stat.S_ISREG(mode):
         raise no_file_here(path, mode)
     demand_files_beside(path)

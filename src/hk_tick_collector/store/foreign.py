@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import ForeignFileError, NoDayError, PredecessorFileError
 
 from .disk import sync_directory
-from .locks import blocker
+from .locks import Holder, blocker, describe, descriptor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import apsw
@@ -49,19 +49,29 @@ def is_predecessors(db: apsw.Connection) -> bool:
 def foreign_file(db: apsw.Connection, path: Path) -> ForeignFileError:
     """The error to raise for a database without our application_id."""
     if is_predecessors(db):
-        return PredecessorFileError(f"{path} is a day file of the predecessor", hint=import_command(path))
-    return ForeignFileError(f"{path} is another program's database", hint=move_command(path))
+        holder = in_use_by(path)
+        where = f", open in {holder.words()}" if holder else ""
+        where_zh = f"，由 {holder.words()} 開啟中" if holder else ""
+        return PredecessorFileError(
+            f"{path} is a day file of the predecessor{where}",
+            hint=import_steps(path, [path]),
+            zh=f"{path} 是原有程式的日檔{where_zh}",
+        )
+    return ForeignFileError(
+        f"{path} is another program's database", hint=move_command(path), zh=f"{path} 是其他程式的資料庫"
+    )
 
 
 def not_sqlite(path: Path) -> ForeignFileError:
     """The error to raise for a file that is not a database."""
-    return ForeignFileError(f"{path} is not an SQLite file", hint=move_command(path))
+    return ForeignFileError(f"{path} is not an SQLite file", hint=move_command(path), zh=f"{path} 不是 SQLite 檔")
 
 
 def no_file_here(path: Path, mode: int) -> ForeignFileError:
     """The error to raise for a directory or a special file, by its mode."""
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-    return ForeignFileError(f"{path} is {kind}", hint=move_command(path))
+    kind_zh = "是目錄" if stat.S_ISDIR(mode) else "不是一般檔案"
+    return ForeignFileError(f"{path} is {kind}", hint=move_command(path), zh=f"{path} {kind_zh}")
 
 
 def demand_files_beside(path: Path) -> None:
@@ -81,7 +91,8 @@ def waiting_for(path: Path) -> NoDayError | None:
         if waiting:
             return NoDayError(
                 f"there is no {path}: the predecessor's file of that day is not imported yet",
-                hint=import_command(waiting[-1]),
+                hint=import_steps(waiting[-1], waiting),
+                zh=f"沒有 {path}：該日屬原有程式的日檔仍未匯入",
             )
     return None
 
@@ -89,6 +100,17 @@ def waiting_for(path: Path) -> NoDayError | None:
 def import_command(path: Path) -> str:
     """The command to import a file or a directory of the predecessor."""
     return f"sudo hk-tick-collector import {shlex.quote(str(path))}"
+
+
+def import_steps(path: Path, files: Iterable[Path]) -> str:
+    """The commands to import a file or a directory: before, end the process that has one of `files` open.
+
+    No file is imported while its program may still write to it.
+    """
+    for file in files:
+        if holder := in_use_by(file):
+            return f"{holder.end_command(file)}; {import_command(path)}"
+    return import_command(path)
 
 
 def move_command(path: Path) -> str:
@@ -173,7 +195,7 @@ def _drop_empty_log(path: Path) -> None:
     """Removes an empty WAL and its shm, which a reader of a file in WAL mode leaves, if no process has them open."""
     wal = path.with_name(f"{path.name}-wal")
     with suppress(FileNotFoundError):
-        if not wal.stat().st_size and not held_by(path):
+        if not wal.stat().st_size and opener(path) is None:
             wal.unlink()
             path.with_name(f"{path.name}-shm").unlink()
 
@@ -201,28 +223,28 @@ def names_held(directory: Path, wait_s: float) -> Iterator[None]:
         os.close(fd)
 
 
-def held_by(path: Path) -> str:
-    """Which other process has a database open: `process 123`; empty if none has. See `opener`."""
-    pid = opener(path)
-    if pid is None:
-        return ""
-    return f"process {pid}" if pid > 0 else "another process"
+def in_use_by(path: Path) -> Holder | None:
+    """The process, no collector, that has a database open; None if none has."""
+    holder = opener(path)
+    return None if holder is None or holder.is_collector else holder
 
 
-def opener(path: Path) -> int | None:
-    """Another process that has a database open; 0 or less if the kernel does not name it, None if no process has.
+def opener(path: Path) -> Holder | None:
+    """Another process that has a database open; None if no process has.
 
     A connection in WAL mode always holds a lock on the shm file; in other modes it holds one while it reads or writes.
-    F_GETLK is used, because the unit of the service hides /proc/locks. No lock is taken. Do not call this while this
-    process has the file open: closing the descriptor here would release its locks.
+    F_GETLK is used, because the unit of the service hides /proc/locks. No lock is taken. If this process has the file
+    open itself, that descriptor is used: closing another one would release its locks.
     """
     for part in (path.with_name(f"{path.name}-shm"), path):
+        ours = descriptor_of(part)
         with suppress(FileNotFoundError, PermissionError):
-            fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if ours is None else ours
             try:
                 pid = blocker(fd, fcntl.F_WRLCK, 0, 0)  # the whole file
             finally:
-                os.close(fd)
+                if ours is None:
+                    os.close(fd)
             if pid is not None:
-                return pid
+                return describe(pid)
     return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 
-from .foreign import NOT_IMPORTED, list_kept
+from .foreign import NOT_IMPORTED, import_steps, list_kept
 from .query import DayReader, list_days, path_of
 from .snapshot import SUFFIX, read_sum, snapshot_path
 from .spool_segments import segments_below
@@ -46,6 +46,7 @@ class KeptDay(NamedTuple):
     snapshot: str  # one of the words above
     snapshot_bytes: int
     remedy: str = ""  # of the problem
+    problem_zh: str = ""
     is_predecessors: bool = False  # it is a file of the predecessor and can be imported
 
 
@@ -65,6 +66,7 @@ class Kept(NamedTuple):
     not_imported: list[Path]  # files of the predecessor that wait for import
     imported: list[Path]  # files of the predecessor that were imported and are still kept
     imported_bytes: int
+    import_steps: str  # the commands to import the predecessor's files
 
 
 def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapshots: bool) -> Kept:
@@ -84,9 +86,11 @@ def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapsho
     kept = list_kept(data_root)
     waiting = [path for path in kept if path.name.endswith(NOT_IMPORTED)]
     imported = [path for path in kept if path not in waiting]
+    days = [_day(data_root, snapshot_dir, day, read=read_snapshots) for day in list_days(data_root)]
+    former = [path_of(data_root, day.day) for day in days if day.is_predecessors]
     return Kept(
         data_root=data_root,
-        days=[_day(data_root, snapshot_dir, day, read=read_snapshots) for day in list_days(data_root)],
+        days=days,
         damaged=damaged,
         damaged_bytes=_bytes(data_root.glob("*.db.damaged-*")),
         not_imported=waiting,
@@ -97,6 +101,7 @@ def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapsho
         partial=sorted(snapshot_dir.glob(_PARTIAL)) if snapshot_dir.is_dir() else [],
         disk_bytes=disk.total,
         free_bytes=disk.free,
+        import_steps=import_steps(data_root, [*former, *waiting]),
         same_disk=snapshot_dir.is_dir() and snapshot_dir.stat().st_dev == root.st_dev,
     )
 
@@ -115,6 +120,7 @@ def _day(data_root: Path, snapshot_dir: Path, day: str, *, read: bool) -> KeptDa
         rows=rows,
         problem=str(problem or ""),
         remedy=problem.hint if problem else "",
+        problem_zh=problem.zh if problem else "",
         is_predecessors=isinstance(problem, PredecessorFileError),
         snapshot=_snapshot(copy, rows, read=read),
         snapshot_bytes=_bytes([copy]),

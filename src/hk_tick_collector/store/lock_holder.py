@@ -8,13 +8,12 @@ this process on the file. So SQLite opens and closes the file, and this module u
 from __future__ import annotations
 
 import fcntl
-import os
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
-from .locks import Holder, blocker, describe
+from .locks import Holder, blocker, describe, descriptor_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +28,8 @@ def day_holder(path: Path) -> Holder | None:
 
     It opens the file for reading for a moment and does not wait. Call it for a file that was just found locked.
     """
+    if not path.is_file():  # opening a FIFO would wait for another process
+        return None
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error:
@@ -41,13 +42,13 @@ def day_holder(path: Path) -> Holder | None:
 
 
 def _blocking_pid(path: Path) -> int | None:
-    shm = _descriptor(path.with_name(path.name + "-shm"))
+    shm = descriptor_of(path.with_name(path.name + "-shm"))
     if shm is not None:
         for byte in (_WAL_WRITE, _WAL_RECOVER, _WAL_CHECKPOINT):
             pid = _locked_by(shm, fcntl.F_WRLCK, byte, 1)
             if pid is not None:
                 return pid
-    file = _descriptor(path)
+    file = descriptor_of(path)
     if file is None:
         return None
     # In WAL mode every reader has a shared lock on the file itself, and only an exclusive one blocks us.
@@ -60,17 +61,3 @@ def _locked_by(fd: int, kind: int, start: int, length: int) -> int | None:
         return blocker(fd, kind, start, length)
     except OSError:
         return None
-
-
-def _descriptor(path: Path) -> int | None:
-    """A descriptor of this process for a file; None if it has none."""
-    try:
-        wanted = path.stat()
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - names alone
-    except OSError:
-        return None
-    for number in numbers:
-        with suppress(OSError):  # another thread closed it meanwhile
-            if os.path.samestat(os.fstat(number), wanted):
-                return number
-    return None

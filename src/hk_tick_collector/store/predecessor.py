@@ -27,7 +27,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayEr
 from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, SEQ_NEAR_S
 
 from .faults import DISK_ERRORS
-from .foreign import foreign_file, held_by, is_predecessors, move_command
+from .foreign import foreign_file, is_predecessors, move_command, opener
 from .schema import APPLICATION_ID
 from .schema_check import SCHEMA_ERRORS
 
@@ -137,7 +137,7 @@ class Source:
         """Closes the file, and removes the empty WAL and shm that reading a file in WAL mode creates."""
         self._db.close(True)
         with suppress(OSError):
-            if not self._had_wal and not _wal(self.path).stat().st_size and not held_by(self.path):
+            if not self._had_wal and not _wal(self.path).stat().st_size and opener(self.path) is None:
                 for part in (_wal(self.path), self.path.with_name(f"{self.path.name}-shm")):
                     part.unlink(missing_ok=True)
 

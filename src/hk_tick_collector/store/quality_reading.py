@@ -43,6 +43,20 @@ class GapSum(NamedTuple):
     unknown: int  # gaps of unknown size
 
 
+class SymbolGaps(NamedTuple):
+    """All gaps of one symbol."""
+
+    open: int
+    of_unknown_size: int  # of the open ones; a size below 1 is impossible, so it is unknown too
+    missing: int  # ticks missing in the other open ones
+    rejected: int  # closed gaps: ticks that were received and could not be stored
+    other_day: int  # closed gaps: ticks that were stored in the file of another day
+    closed_missing: int  # ticks that are missing in closed gaps: a contradiction
+
+
+NO_GAPS: Final = SymbolGaps(0, 0, 0, 0, 0, 0)
+
+
 class GapSpan(NamedTuple):
     """The gaps of one cause and status that begin in the same minute."""
 
@@ -75,6 +89,19 @@ class QualityReader(DayReader):
         sql = f"""SELECT cause, status, count(*), ifnull(sum(missing), 0), count(*) - count(missing) FROM gaps {where}
             GROUP BY cause, status ORDER BY 4 DESC, 3 DESC, 1, 2 LIMIT {_MOST_SUMS}"""  # noqa: S608 - our own names
         return [GapSum._make(_figures(row, self.path, "gaps", texts=2)) for row in self._rows(sql, values, scans=True)]
+
+    def gaps_by_symbol(self, symbols: Sequence[str] = ()) -> dict[str, SymbolGaps]:
+        """The gaps of each symbol that has any."""
+        where, values = _of_symbols(symbols)
+        sql = f"""SELECT symbol, count(*) FILTER (WHERE is_open), count(*) FILTER (WHERE is_open AND missing < 1),
+                ifnull(sum(missing) FILTER (WHERE is_open AND missing >= 1), 0),
+                count(*) FILTER (WHERE NOT is_open AND cause = 'rejected'),
+                count(*) FILTER (WHERE NOT is_open AND cause = 'other_day'),
+                ifnull(sum(abs(missing)) FILTER (WHERE NOT is_open), 0)
+            FROM (SELECT symbol, cause, status = 'open' AS is_open, ifnull(missing, 0) AS missing FROM gaps {where})
+            GROUP BY symbol ORDER BY symbol"""  # noqa: S608 - our own names
+        rows = (_figures(row, self.path, "gaps", texts=1) for row in self._rows(sql, values, scans=True))
+        return {str(symbol): SymbolGaps._make(figures) for symbol, *figures in rows}
 
     def gap_spans(self, count: int, symbols: Sequence[str] = ()) -> list[GapSpan]:
         """The gaps by cause, status and minute, at most `count`: those with the most missing ticks, in order of time.

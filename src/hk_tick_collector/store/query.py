@@ -7,16 +7,18 @@ from itertools import starmap
 from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Instrument, Reconciled, Tick
 
 from .bounded_reading import checked, demand_figures, id_of, odd_first
-from .day_connection import DayConnection, list_days, path_of, sealed_early, unseal_command
+from .day_connection import DayConnection, is_date, list_days, path_of, sealed_early, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
 from .same_tick import Compared, compare
 from .schema import MISCOUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from hk_tick_collector.model import TickRow
 
@@ -29,6 +31,8 @@ __all__ = [
     "Stretch",
     "SymbolCount",
     "Totals",
+    "demand_day",
+    "is_date",
     "list_days",
     "path_of",
     "sealed_early",
@@ -40,6 +44,16 @@ Times: TypeAlias = tuple[int | None, int | None]  # ts_ms from the first on, bef
 ALL: Final[Times] = (None, None)
 _INTEGRITY_LINES: Final = 5
 _LONG: Final = ("ticks", "gaps")  # tables that can have millions of rows
+
+
+def demand_day(path: Path, day: str, meta: Mapping[str, str]) -> None:
+    """Raises StoreError if a day file or a book is of another day than its name says: it was renamed by hand.
+
+    `day` is that of the name, like `20261120`; `meta` is the table `meta`. A file without a day there is not judged.
+    """
+    if (own := meta.get("trading_day", day)) != day:
+        hint = f"give it its own name again if there is none of {own}, otherwise move it away"
+        raise StoreError(f"{path} is the file of {own}, not of {day}", hint=hint)
 
 
 class DayReader(DayConnection):
@@ -273,6 +287,11 @@ class DayReader(DayConnection):
     def miscounted(self) -> list[str]:
         """Symbols whose counter is not the number of their ticks. Scans the keys of all ticks."""
         return [symbol for symbol, _, _ in self._rows(MISCOUNTED, scans=True)]
+
+    def has_values(self, column: str) -> bool:
+        """Whether any tick has a value in this column of `ticks`. Reads all ticks if none has."""
+        sql = f"SELECT EXISTS (SELECT 1 FROM ticks WHERE {column} IS NOT NULL)"  # noqa: S608 - one of our own names
+        return bool(next(self._rows(sql, scans=True))[0])
 
     def integrity(self) -> str:
         """`ok`, or the faults that SQLite's integrity check finds. Reads the whole file."""

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import login, now
+from . import downloads, login, now
 from .days_view import DaysView
 from .days_watch import DaysWatch
 from .feed import Feed
@@ -64,6 +64,7 @@ def create_app(site: Site) -> Starlette:
             *now.routes(pages, feed, streams),
             *symbol.routes(streams),
             *days.routes(streams),
+            *downloads.routes(pages, watch, symbol),
             *(login.routes(pages, token, attempts) if token else ()),
             Route("/alive", _alive),
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),

@@ -34,10 +34,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of a request; the first part of one starts its time."""
-        if not self.answers:
-            now_s = time.monotonic()
-            if now_s > self.deadline_s or self._is_between():
-                self.deadline_s = now_s + _REQUEST_S
+        if self._is_between():  # later bytes of the same request gain no time
+            self.deadline_s = time.monotonic() + _REQUEST_S
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:

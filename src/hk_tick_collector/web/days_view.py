@@ -12,29 +12,27 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from hk_tick_collector import clock, market
-from hk_tick_collector.errors import ArchiveError, CollectorError, NoDayError
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.quality import pictures
-from hk_tick_collector.quality.document import day_document
 from hk_tick_collector.quality.figures import figures
 from hk_tick_collector.quality.verdict import as_percent, fine
-from hk_tick_collector.text import plain
 
 from .days import is_over
 from .days_words import DAYS_WORDS
+from .downloads import day_of
 from .months import months
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from .days_watch import DaysWatch, Detail, Survey
     from .pages import Pages
@@ -74,7 +72,7 @@ class DaysView:
         self._closed.set()
 
     def routes(self, streams: Streams) -> list[Route]:
-        """The calendar, the page of a day, their streams, and what can be downloaded of a day."""
+        """The calendar, the page of a day, and their streams."""
 
         async def calendar(request: Request) -> Response:
             year = _year(request)
@@ -86,29 +84,19 @@ class DaysView:
             return streams.answer(self._events(lambda: self._calendar(lang, year), lang))
 
         async def day(request: Request) -> Response:
-            name = _day(request)
+            name = day_of(request)
             over = is_over(name, clock.now_ms())
             return self._page(request, "day.html", day=name, stream=f"/days/{name}/events", is_over=over)
 
         async def day_events(request: Request) -> Response:
-            lang, name = self._pages.choice(request).lang, _day(request)
+            lang, name = self._pages.choice(request).lang, day_of(request)
             return streams.answer(self._events(lambda: self._day(lang, name), lang))
-
-        async def document(request: Request) -> Response:
-            return await _downloaded(self._document(_day(request)))
-
-        async def certificate(request: Request) -> Response:
-            is_signature = request.url.path.endswith(".sig")
-            return await _downloaded(self._certificate(_day(request), signature=is_signature))
 
         return [
             Route("/days", calendar),
             Route("/days/events", calendar_events),
             Route("/days/{day}", day),
             Route("/days/{day}/events", day_events),
-            Route("/days/{day}/quality.json", document),
-            Route("/days/{day}/certificate.txt", certificate),
-            Route("/days/{day}/certificate.txt.sig", certificate),
         ]
 
     def _page(self, request: Request, template: str, **values: Any) -> Response:
@@ -191,15 +179,6 @@ class DaysView:
         # The picture escapes every text by itself: quality/markup.py.
         return {**parts, "day-picture": "" if facts.problem else pictures.timeline(facts, lang)}
 
-    async def _document(self, day: str) -> Response:
-        facts, judged = (await self._days.detail(day, clock.now_ms())).day
-        return JSONResponse(day_document(facts, judged), headers=_attached(f"quality-{day}.json"))
-
-    async def _certificate(self, day: str, *, signature: bool) -> Response:
-        content = await self._days.certificate(day, signature=signature)
-        name = f"{market.day_date(market.parse_day(day))}.txt{'.sig' if signature else ''}"
-        return Response(content, media_type="text/plain; charset=utf-8", headers=_attached(name))
-
     def _once(self, key: tuple[object, ...], version: object, render: Callable[[], dict[str, str]]) -> dict[str, str]:
         """What was rendered for this version, or is rendered now."""
         kept = self._rendered.get(key)
@@ -235,26 +214,6 @@ def _events_of(detail: Detail) -> Iterator[Event]:
         yield Event(each.from_ms, each.to_ms, "without_opend", None, 0, each.reason)
 
 
-def _day(request: Request) -> str:
-    """The day of the path; HTTPException 404 if it is none."""
-    try:
-        return market.day_name(market.parse_day(request.path_params["day"]))
-    except ValueError:
-        raise HTTPException(404) from None
-
-
 def _year(request: Request) -> int | None:
     given = request.query_params.get("year", "")
     return int(given) if len(given) == 4 and given.isascii() and given.isdigit() else None
-
-
-async def _downloaded(answer: Awaitable[Response]) -> Response:
-    try:
-        return await answer
-    except CollectorError as error:
-        code = 404 if isinstance(error, ArchiveError | NoDayError) else 503
-        return PlainTextResponse(f"{plain(error.one_line())}\n", code)
-
-
-def _attached(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"'}

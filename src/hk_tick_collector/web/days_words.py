@@ -82,6 +82,13 @@ DAYS_WORDS: Final[dict[str, Words]] = {
     "export_csv": Words("Ticks of one symbol as CSV", "單一股票的 tick（CSV）"),
     "export_bars": Words("One-minute bars as CSV", "一分鐘 K 線（CSV）"),
     "export_page": Words("This day as a page in one file", "此日的單一檔案網頁"),
+    "export_minutes": Words(
+        "The minutes of one symbol are a click away on its candles.", "單一股票的分鐘數據可在其陰陽燭頁下載。"
+    ),
+    "export_commands": Words(
+        "All ticks of a day may be gigabytes; take them on the host, beside the data:",
+        "全日的 tick 可達數 GB；請在主機上以命令取用：",
+    ),
     "export_json": Words("The figures of this page as JSON", "此頁數字（JSON）"),
     "back": Words("All days", "全部日子"),
     "earlier": Words("Earlier day", "前一日"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _SECOND: Final = 1.0
 _EXAMINE_S: Final = 10.0  # while somebody looks
+_EXAMINE_SILENT_S: Final = 2.0  # while somebody looks and no service reports: only this says why, and for how long
 _EXAMINE_IDLE_S: Final = 60.0
 _FIRST_EVERY_S: Final = 0.02
 _FIRST_READS: Final = 100
@@ -60,6 +61,7 @@ class Feed:
         self._busiest = Busiest()
         self._started_ms = clock.now_ms()
         self._examined: Examination | None = None
+        self._examined_s = 0.0  # when, by a monotonic clock
         self._wanted = asyncio.Event()  # an examination, now
         self._bugs = log.Repeated(_LOG_EVERY_S)
         self.moment: Moment | None = None
@@ -85,6 +87,11 @@ class Feed:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def look(self, now_s: float) -> None:
+        """Somebody begins to look; `now_s` is a monotonic clock. What was found while nobody did may be too old."""
+        if now_s - self._examined_s > _EXAMINE_S:
+            self._wanted.set()
 
     def close(self) -> None:
         """Ends the streams of all browsers."""
@@ -126,16 +133,21 @@ class Feed:
         )
 
     async def _examine(self) -> None:
-        """What `status` finds, every ten seconds while somebody looks, and at once when the service falls silent."""
+        """What `status` finds: every ten seconds while somebody looks, every two while no service reports, and at once
+        when somebody begins to look or the service falls silent.
+        """
         while True:
             self._wanted.clear()
             try:
                 self._examined = await self._site.reading.call(self._site.examine)
+                self._examined_s = time.monotonic()
             except CollectorError:  # settings that are wrong now: the live state is still judged
                 self._examined = None
             except Exception:  # noqa: BLE001 - the boundary of an examination: the next one is tried
                 log.bug("web_examination_failed")
             pause_s = _EXAMINE_S if self._is_watched() or self._examined is None else _EXAMINE_IDLE_S
+            if self._is_watched() and self._examined and self._examined.silent:
+                pause_s = _EXAMINE_SILENT_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), pause_s)
             await asyncio.sleep(_SECOND)  # not more often, also while the service comes and goes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.routing import Route
@@ -70,10 +71,12 @@ def routes(pages: Pages, feed: Feed, streams: Streams) -> list[Route]:
     """The page, and its stream."""
 
     async def page(request: Request) -> Response:
+        feed.look(time.monotonic())
         parts = feed.boards[pages.choice(request).lang].parts()
         return pages.page(request, "now.html", view="now", parts=parts)
 
     async def events(request: Request) -> Response:
+        feed.look(time.monotonic())
         return streams.answer(feed.boards[pages.choice(request).lang].frames())
 
     return [Route("/", page), Route("/now/events", events)]

@@ -106,7 +106,7 @@ def opened(place: Place) -> QualityReader:
 def _news(reader: QualityReader, place: Place, count: SymbolCount, wanted: Wanted) -> News:
     ticks: list[Tick] = []
     if place.is_archived:
-        pass  # the book has no ticks
+        pass  # the book has no ticks: `symbol_load.load` reads them
     elif wanted.after_seq is None:
         ticks = reader.latest(TICKS, (count.symbol,))
     elif count.rows > wanted.rows:

@@ -217,6 +217,10 @@ class SymbolView:
             self._newest = now_s, await self._worker.read(partial(newest_place, root), root)
         return self._newest[1]
 
+    async def whole(self, question: Asked) -> Part:
+        """All that is known of a symbol on a day. Raises StoreError."""
+        return await self._part(question, NOTHING)
+
     async def _list(self, day: str | None) -> list[tuple[str, str, int]]:
         place = await self._place(day)
         kept = self._lists.get(place.day)

@@ -18,7 +18,7 @@ from hk_tick_collector.quality.outages import Outage, sessions
 
 from .candles import Candle, Candles
 from .symbol import MOST_NEW, TICKS, News, Wanted, look
-from .symbol_load import load
+from .symbol_load import Loaded, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -133,8 +133,10 @@ class _Watched:
             self._note_ticks(news.ticks, version)
             self.late_rows = count.rows - self.candles.rows
 
-    def take_loaded(self, candles: Candles, version: int) -> None:
-        """Notes the candles of the whole symbol."""
+    def take_loaded(self, loaded: Loaded, version: int) -> None:
+        """Notes the candles of the whole symbol, and the ticks of an archived day."""
+        candles = loaded.candles
+        self._note_ticks(loaded.ticks, version)
         self._note(candles.differing(self.candles), version)
         self.candles, self.is_unread, self.late_rows = candles, False, 0
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector import market, model
-from hk_tick_collector.collect.connection import compare_totals
 from hk_tick_collector.collect.connection.compare_totals import DaySums, Reconciler, ask_totals, compare
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.storing_state import StoringState
@@ -61,8 +60,8 @@ def word(ours: DaySums, official: DayTotals | None) -> str:
         (970, 1940.0, model.WITHOUT_ODD_LOTS),
         (800, 1600.0, model.WITHOUT_LATE),
         (770, 1540.0, model.WITHOUT_BOTH),
-        (1000, 2005.0, compare_totals.TURNOVER),
-        (970, 2000.0, compare_totals.TURNOVER),
+        (1000, 2005.0, model.TURNOVER),
+        (970, 2000.0, model.TURNOVER),
         (1001, 2002.0, model.UNEXPLAINED),
         (999, 1998.0, model.UNEXPLAINED),
         (0, 0.0, model.UNEXPLAINED),
@@ -77,18 +76,18 @@ def test_large_turnovers_may_differ_by_their_rounding() -> None:
     """Up to a millionth: a difference of 10 HKD in 20 million is accepted, 100 HKD are not."""
     official = DayTotals("HK.00700", 10_000_000, 20_000_000.0, False, DAY)
     assert word(sums(10_000_000), official._replace(turnover=20_000_010.0)) == model.MATCH
-    assert word(sums(10_000_000), official._replace(turnover=20_000_100.0)) == compare_totals.TURNOVER
+    assert word(sums(10_000_000), official._replace(turnover=20_000_100.0)) == model.TURNOVER
 
 
 def test_missing_ticks_explain_only_a_smaller_total() -> None:
     """An open gap or a rejected tick explains why OpenD has more, never why it has less; the gap comes first."""
     more, less = DayTotals("HK.00700", 1500, 3000.0, False, DAY), DayTotals("HK.00700", 500, 1000.0, False, DAY)
-    assert word(sums(gap=True), more) == compare_totals.GAP
-    assert word(sums(rejected=True), more) == compare_totals.REJECTED
-    assert word(sums(gap=True, rejected=True), more) == compare_totals.GAP
+    assert word(sums(gap=True), more) == model.BY_GAP
+    assert word(sums(rejected=True), more) == model.BY_REJECTED
+    assert word(sums(gap=True, rejected=True), more) == model.BY_GAP
     assert word(sums(gap=True, rejected=True), less) == model.UNEXPLAINED
     without_odd_lots = more._replace(volume=990)  # odd lots do not count there, and 20 shares are missing
-    assert word(sums(gap=True), without_odd_lots) == compare_totals.GAP
+    assert word(sums(gap=True), without_odd_lots) == model.BY_GAP
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_missing_ticks_explain_only_a_smaller_total() -> None:
         (DayTotals("HK.00700", 500, 9.0, True, ""), model.NOT_TRADED),
         (DayTotals("HK.00700", 500, 9.0, False, DAY), model.UNEXPLAINED),
         (DayTotals("HK.00700", 500, 9.0, False, ""), model.UNEXPLAINED),
-        (None, compare_totals.NO_ANSWER),
+        (None, model.NO_ANSWER),
     ],
 )
 def test_a_symbol_without_ticks(official: DayTotals | None, expected: str) -> None:

@@ -160,6 +160,17 @@ def test_every_row_of_a_file_is_stored_or_kept_apart(tmp_path: Path, journal: Jo
     assert (tmp_path / NAME).exists()
 
 
+def test_a_row_that_the_file_has_twice_is_stored_once_and_counted_once(tmp_path: Path, journal: Journal) -> None:
+    """Files of early versions have no unique index: identical rows are duplicates, a contradiction is a conflict."""
+    rows = [as_predecessors(tick(counter), DAY) for counter in range(1, 11)]
+    rows += [*rows[:4], as_predecessors(tick(1, price=1.0), DAY), rows[0]]
+    write_file(tmp_path / f"{NAME}.not-imported", rows, indexes=False)
+    done = Import(tmp_path, journal).run("predecessor_imported")
+    assert {name: done[name] for name in ("rows", "stored", "duplicate", "beside")} == {
+        "rows": "16", "stored": "10", "duplicate": "5", "beside": "1",
+    }  # fmt: skip
+
+
 def test_a_file_without_rows_for_us_is_imported_too(tmp_path: Path, journal: Journal) -> None:
     """We already have all of its ticks: none is stored, and the file gets its final name."""
     waiting(tmp_path, [as_predecessors(tick(counter), DAY) for counter in (1, 2)])

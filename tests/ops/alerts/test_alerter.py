@@ -13,7 +13,7 @@ from tests.ops.alerts.conftest import CAP_S, LIMITS
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.ops.alerts.failed_service import FAILURES_NAME, Failures, keep_failures, read_failures
-from hk_tick_collector.ops.alerts.mutes import MUTES_NAME, Mute, change_mutes
+from hk_tick_collector.ops.alerts.mutes import MUTES_NAME, Mute, change_mutes, read_mutes
 from hk_tick_collector.ops.alerts.options import AlertOptions
 from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.stats import Stats
@@ -129,6 +129,26 @@ def test_a_muted_finding_is_not_sent_and_the_live_state_says_so(
     assert stats.alerts_muted == {"persistent_stall": ops.NOW_MS + 60_000}
 
 
+def test_a_mute_is_in_force_again_after_a_boot_and_one_that_was_ended_is_not(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus, stalled: LiveStatus
+) -> None:
+    """The file of mutes lies where a boot removes everything; the service has a record of its own."""
+    there, path = receiver(), tmp_path / MUTES_NAME
+    mute = Mute("persistent_stall", ops.NOW_MS - 1000, ops.NOW_MS + 60_000, "duty")
+    change_mutes(path, lambda _: [mute], ops.NOW_MS)
+    looked(tmp_path, there, make_status())
+    path.unlink()
+    stats = looked(tmp_path, there, stalled)
+    assert there.titles() == []
+    assert stats.alerts_muted == {"persistent_stall": mute.until_ms}
+    assert read_mutes(path) == [mute]
+    change_mutes(path, lambda _: [], ops.NOW_MS)
+    looked(tmp_path, there, make_status())
+    path.unlink()
+    looked(tmp_path, there, stalled, until=there.titles)
+    assert not path.exists()
+
+
 def test_a_heartbeat_message_is_not_repeated_by_a_restart(
     receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
 ) -> None:
@@ -169,3 +189,21 @@ def test_a_service_that_runs_again_sends_the_end_of_the_notice(
         looked(tmp_path, there, make_status(), runs_again_ms=0, until=there.titles)
     assert there.titles() == ["[one] resolved service_died"]
     assert read_failures(tmp_path / FAILURES_NAME) == replace(ended, code="")
+
+
+def test_ends_that_no_notice_told_are_told_by_the_service(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
+) -> None:
+    """A second crash soon after the first: with the end of the notice, or ten minutes after it; each of them once."""
+    there, path = receiver(), tmp_path / FAILURES_NAME
+    first = Failures().with_end(ops.NOW_MS - 900_000).with_notice("service_died", ops.NOW_MS - 900_000)
+    keep_failures(path, first.with_end(ops.NOW_MS - 890_000))
+    looked(tmp_path, there, make_status(), runs_again_ms=0, until=there.titles)
+    assert "ends since the last notice: 1, the last one at 2026-11-20 09:45:10 HKT" in str(there.messages[0]["message"])
+    keep_failures(path, read_failures(path).with_end(ops.NOW_MS - 800_000))
+    for _ in range(2):
+        looked(tmp_path, there, make_status(), runs_again_ms=0, until=lambda: len(there.titles()) == 2)
+    assert there.titles() == ["[one] resolved service_died"] * 2
+    keep_failures(path, read_failures(path).with_end(ops.NOW_MS))
+    looked(tmp_path, there, make_status(), runs_again_ms=0)
+    assert len(there.titles()) == 2, "a loop sends no flood"

@@ -97,6 +97,47 @@ def test_telegram_gets_tags_as_plain_text() -> None:
     assert text == f"<b>{MESSAGE.title}</b>\n{html.escape(BODY, quote=False)}"
 
 
+@pytest.mark.parametrize("options", ["", "?format=markdown"])
+def test_discord_shows_no_live_markdown(options: str) -> None:
+    """Links, headings and mentions of OpenD's words are characters in a code block; nobody is called by them."""
+    (there,) = open_destinations([f"discord://123456789012345678/abcdefghijklmnopqrstuvwxyz{options}"])
+    body = f"# x\n{BODY}\n@everyone <@123> <@&456> ```[a](http://x)"
+    with mock.patch("requests.post") as post:  # the address of the service is fixed
+        post.return_value.status_code, post.return_value.content = 200, b"{}"
+        there.send(Message(Kind.WARNING, "x", MESSAGE.title, body))
+    sent = json.loads(post.call_args.kwargs["data"])
+    (embed,) = sent.get("embeds") or [{"description": sent["content"]}]
+    shown = embed["description"].removeprefix(f"{MESSAGE.title}\r\n")
+    assert shown.startswith("```\n")
+    assert shown.endswith("\n```")
+    assert shown.count("```") == 2
+    assert shown[4:-4].replace("\u200b", "").replace("'''", "```") == body
+    assert "fields" not in embed
+    assert "allow_mentions" not in sent
+    assert "@everyone" not in json.dumps(sent)
+    assert "@123" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize("options", ["", "&format=markdown"])
+def test_a_service_that_shows_markdown_gets_a_code_block(receiver: Callable[..., Receiver], options: str) -> None:
+    """Mattermost interprets Markdown in every text: the whole body is a block, and a command in it can be copied."""
+    there = receiver()
+    open_destinations([f"mmost://127.0.0.1:{there.port}/abcdefghijklmnopqrstuvwxyz{PATIENT}{options}"])[0].send(MESSAGE)
+    (sent,) = there.messages
+    assert sent["text"].endswith(f"\n```\n{BODY}\n```")
+
+
+def test_a_long_text_is_not_cut_out_of_its_code_block() -> None:
+    """Discord takes 2,000 characters: the end of a longer text is left out, and the block is whole."""
+    (there,) = open_destinations(["discord://123456789012345678/abcdefghijklmnopqrstuvwxyz"])
+    with mock.patch("requests.post") as post:
+        post.return_value.status_code, post.return_value.content = 200, b"{}"
+        there.send(Message(Kind.WARNING, "x", MESSAGE.title, "[a](http://x) " * 400))
+    (sent,) = [json.loads(call.kwargs["data"])["content"] for call in post.call_args_list]
+    assert (sent.count("```"), sent[-3:]) == (2, "```")
+    assert len(sent) < 2000
+
+
 @pytest.mark.parametrize("options", ["", "&format=text"])
 def test_a_service_that_takes_text_gets_it_as_it_is(receiver: Callable[..., Receiver], options: str) -> None:
     """Nothing is escaped twice, nothing is lost."""

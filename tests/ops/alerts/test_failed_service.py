@@ -122,7 +122,7 @@ def test_a_service_that_stays_down_or_keeps_ending_is_critical() -> None:
 
 def test_the_end_of_the_problem() -> None:
     """The service itself sends it, with the code of the notice."""
-    message = runs_again(Failures(code="service_died"), NOW_MS, "one", "en")
+    message = runs_again(Failures(code="service_died"), "service_died", NOW_MS, "one", "en")
     assert (message.kind, message.title) == (Kind.RESOLVED, "[one] resolved service_died")
     assert message.body.startswith("the service runs again since 2026-11-20 10:00:00 HKT")
 

@@ -152,11 +152,11 @@ def test_the_verdict_names_the_first_thing_to_do() -> None:
     warned, failed = warning("c", "odd", "mend c"), failure("d", "wrong", "mend d")
     cases: list[tuple[list[Check], Outcome, str]] = [
         ([fine, unseen], Outcome.OK, "OK: all 1 checks passed; 1 could not be checked"),
-        ([fine, warned], Outcome.WARNING, "WARNING: failures 0, warnings 1; first c: mend c"),
+        ([fine, warned], Outcome.WARNING, "WARNING: failures 0, warnings 1; first c: odd; mend c"),
         (
             [warned, failed, unseen],
             Outcome.FAILURE,
-            "FAILURE: failures 1, warnings 1; 1 could not be checked; first d: mend d",
+            "FAILURE: failures 1, warnings 1; 1 could not be checked; first d: wrong; mend d",
         ),
     ]
     for checks, outcome, line in cases:

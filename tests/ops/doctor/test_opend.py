@@ -41,3 +41,18 @@ def test_the_remedy_is_that_of_the_cause(said: str, outcome: str, remedy: str) -
 def test_without_any_known_symbol_nothing_is_collected(unknown: tuple[str, ...], outcome: str) -> None:
     """One unknown symbol is a warning. If all are unknown, it is the first thing to do."""
     assert symbols(Answers(unknown=list(unknown))).outcome == outcome
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(1, "warning"), (len(SYMBOLS), "failure")])
+@pytest.mark.parametrize("said", ["xyz", "no quote right"])
+def test_what_opend_refused_to_the_service_is_told(count: int, outcome: str, said: str) -> None:
+    """A refusal whose text nobody knows is told with that text; if every symbol is refused, nothing is collected."""
+    found = next(
+        check
+        for check in check_answers(
+            Answers(), SYMBOLS, 0, drift_warn_s=2, today=0, refused=dict.fromkeys(SYMBOLS[:count], said)
+        )
+        if check.name == "symbols"
+    )
+    assert found.outcome == outcome
+    assert f"refused {count} of {len(SYMBOLS)} symbols to the running service, {SYMBOLS[0]} first: {said}" in found.text

@@ -41,6 +41,13 @@ def test_the_sum_is_in_the_operators_language() -> None:
     """The word of the worst outcome is not translated; the first thing to do follows an arrow if it is a command."""
     fine, bad = ok("a", Words("fine", "正常")), failure("b", Words("bad", "不正常"), "df -h")
     odd = warning("c", Words("odd", "有異"), Words("look", "看"))
-    assert verdict([fine, odd, bad]) == (Outcome.FAILURE, "FAILURE: failures 1, warnings 1; first b -> df -h")
-    assert verdict([fine, odd], CHINESE) == (Outcome.WARNING, "WARNING: FAILURE 0 項，WARNING 1 項；先處理 c：看")
+    assert verdict([fine, odd, bad]) == (Outcome.FAILURE, "FAILURE: failures 1, warnings 1; first b: bad -> df -h")
+    assert verdict([fine, odd], CHINESE) == (Outcome.WARNING, "WARNING: FAILURE 0 項，WARNING 1 項；先處理 c：有異；看")
     assert verdict([fine], CHINESE) == (Outcome.OK, "OK: 1 項檢查全部通過")
+
+
+def test_what_loses_ticks_comes_first() -> None:
+    """Of several warnings the sum names the one because of which ticks are missed, with its cause."""
+    old, refused = warning("old settings", Words("x", "x"), "df -h"), warning("symbols", "OpenD: ??", "w", urgent=True)
+    assert verdict([old, refused])[1] == "WARNING: failures 0, warnings 2; first symbols: OpenD: ??; w"
+    assert verdict([old, refused, failure("c", Words("bad", "x"), "df -h")])[1].endswith("first c: bad -> df -h")

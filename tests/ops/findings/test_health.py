@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector.model import Reconciled
+from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.health import Limits, Severity, check, check_totals, lag_s, summary
 
 if TYPE_CHECKING:
@@ -169,6 +170,15 @@ def test_no_pushes_at_all_are_told_from_a_few_that_stopped(make_status: MakeStat
         [found] = [each for each in check(status, NOW_MS, LIMITS) if each.code == "pushes_stopped"]
         assert ("everything that is subscribed, 8 symbols, and pushes none" in found.text) is is_all, changes
         assert ("request_highest_quote_right" in found.remedy) is is_all, changes
+
+
+@pytest.mark.parametrize(("slow", "remedy"), [(0, ""), (2, ""), (3, remedies.SLOW_DISK)])
+def test_a_disk_that_was_frozen_needs_no_command(make_status: MakeStatus, slow: int, remedy: str) -> None:
+    """For a minute after the thaw: it was frozen, it writes again. A disk that is still slow has to be looked at."""
+    waits = {"disk_wait_max_s": 40.0, "disk_waits": 40 + slow, "disk_waits_frozen": 40}
+    (finding,) = check(make_status(**waits), NOW_MS, LIMITS)
+    assert (finding.code, finding.remedy) == ("writer_slow_disk", remedy)
+    assert ("was frozen" in finding.text, "曾被凍結" in finding.zh) == (not remedy, not remedy)
 
 
 def test_recent_events_are_named(make_status: MakeStatus) -> None:

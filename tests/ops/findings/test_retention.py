@@ -20,7 +20,7 @@ def day(name: str, snapshot: str = GOOD, *, sealed: bool = True) -> KeptDay:
 
 
 def kept(*days: KeptDay, free_mb: int = 100_000, same_disk: bool = True) -> Kept:
-    return Kept(list(days), [], 0, 0, 0, [], 200_000 * MB, free_mb * MB, same_disk, Path("/data"), [], [], 0)
+    return Kept(list(days), [], 0, 0, 0, [], 200_000 * MB, free_mb * MB, same_disk, Path("/data"), [], [], 0, "")
 
 
 def test_the_growth_is_that_of_finished_days() -> None:

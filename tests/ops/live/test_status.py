@@ -117,6 +117,13 @@ def test_a_file_that_is_no_live_state_is_named(tmp_path: Path, text: str) -> Non
         ("link_reason", "\ud800"),
         ("wal_bytes", 10**400),
         ("drift_s", 10**400),
+        ("drift_s", -1e18),
+        ("drift_s", float("inf")),
+        ("alerts_muted", {"all": -1}),
+        ("alerts_failing", {"1:json://***": 2**53}),
+        ("trouble_since_ms", {"backfill": 2**62}),
+        ("backfill_failed_ms", {"HK.00700": -5}),
+        ("unplanned_ms", [2**62]),
         ("held_rows", {"20261120": 2**63}),
     ],
 )

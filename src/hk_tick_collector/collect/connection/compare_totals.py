@@ -17,10 +17,14 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, NoDayError
 from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
 from hk_tick_collector.model import (
+    BY_GAP,
+    BY_REJECTED,
     GAP_OPEN,
     MATCH,
     MATCHING,
+    NO_ANSWER,
     NOT_TRADED,
+    TURNOVER,
     UNEXPLAINED,
     WITHOUT_BOTH,
     WITHOUT_LATE,
@@ -45,12 +49,7 @@ if TYPE_CHECKING:
     from .ask_in_halves import Request
     from .transport import Transport
 
-TURNOVER: Final = "turnover"  # the volume is equal, so no tick is missing; the turnover differs
-GAP: Final = "gap"  # ticks are missing, and the table `gaps` has an open gap
-REJECTED: Final = "rejected"
-NO_ANSWER: Final = "no_answer"
-
-_SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # another attempt would have the same result
+_SETTLED: Final = MATCHING | {TURNOVER, BY_REJECTED}  # another attempt would have the same result
 
 _SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
 _FAILURES: Final[tuple[type[Exception], ...]] = (
@@ -153,9 +152,9 @@ def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str
         return NOT_TRADED
     if theirs.volume > row.volume - odd[0] - late[0]:  # OpenD has more: a tick of ours is missing
         if row.symbol in ours.with_gaps:
-            return GAP
+            return BY_GAP
         if row.symbol in ours.with_rejected:
-            return REJECTED
+            return BY_REJECTED
     return UNEXPLAINED
 
 

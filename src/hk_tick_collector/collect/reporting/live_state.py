@@ -83,6 +83,7 @@ _OF_STATS: Final = (
     "not_sealed",
     "predecessor_days",
     "predecessor_files",
+    "predecessor_remedies",
     "stalls",
     "gaps_open",
     "gaps_missing",
@@ -168,6 +169,7 @@ class LiveState:
         self._stored_before = 0
         self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
         self._disk_waits_ms: deque[int] = deque(maxlen=_MINUTE)
+        self._disk_frozen: deque[bool] = deque(maxlen=_MINUTE)
         self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the percentiles
         self._interval: list[Commit] = []  # commits since the last health lines
         self._trading_since_ms: int | None = None  # start of the current trading state
@@ -184,6 +186,7 @@ class LiveState:
         self._stored_before = stats.stored
         self._counted.append(self._counts())
         self._disk_waits_ms.append(stats.disk_wait_ms)
+        self._disk_frozen.append(stats.disk_frozen and stats.disk_wait_ms > 0)
         self._note_trading()
         self.latest = taken_evenly(lambda: self._status(state))
         return self.latest
@@ -265,6 +268,7 @@ class LiveState:
             disk_wait_s=stats.disk_wait_ms / 1000,
             disk_wait_max_s=max(self._disk_waits_ms, default=0) / 1000,
             disk_waits=sum(wait_ms > 0 for wait_ms in self._disk_waits_ms),
+            disk_waits_frozen=sum(self._disk_frozen),
             descriptors=descriptors,
             descriptors_limit=descriptors_limit,
             **{name: copy(getattr(stats, name)) for name in _OF_STATS},

@@ -90,6 +90,7 @@ class PredecessorDays:
         self._stats = stats
         self._on_imported = on_imported
         self._files: dict[str, str] = {}  # name of a waiting file → why it is not imported yet
+        self._remedies: dict[str, str] = {}  # and the command for it, if it is not `import`
         self._again_s: dict[Path, float] = {}
         self._log_limits: dict[tuple[Path, str], log.Repeated] = {}
 
@@ -103,7 +104,9 @@ class PredecessorDays:
             await self._drop_imported_days()
             there = {path.name for path in waiting}
             self._files = {name: why for name, why in self._files.items() if name in there}
+            self._remedies = {name: command for name, command in self._remedies.items() if name in there}
             self._stats.predecessor_files = dict(self._files)
+            self._stats.predecessor_remedies = dict(self._remedies)
             for path in waiting:
                 if time.monotonic() >= self._again_s.get(path, 0.0):
                     await self._try(path)
@@ -128,7 +131,7 @@ class PredecessorDays:
         except DISK_ERRORS as error:
             self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
             hint = error.hint if isinstance(error, StoreError) else ""
-            self._note(path, str(error))
+            self._note(path, str(error), hint if isinstance(error, _OpenError) else "")
             told = self._log_limits.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
@@ -139,14 +142,16 @@ class PredecessorDays:
         finally:
             self._begin("", 0)
 
-    def _note(self, path: Path, why: str) -> None:
+    def _note(self, path: Path, why: str, command: str = "") -> None:
         self._files[path.name] = why
+        self._remedies[path.name] = command
+        self._stats.predecessor_remedies = dict(self._remedies)
         self._stats.predecessor_files = dict(self._files)
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, checks that all are stored, and gives the file its final name."""
-        if holder := await in_thread(foreign.held_by, path):
-            raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
+        if holder := await in_thread(foreign.opener, path):
+            raise _OpenError(f"it is open in {holder.words()}", hint=await in_thread(holder.end_command, path))
         self._note(path, "")
         source = await in_thread(Source, path)
         with source:
@@ -157,7 +162,8 @@ class PredecessorDays:
             self._begin(path.name, result.rows)
             log.info("predecessor_import", file=path.name, day=result.day, rows=result.rows)
             await self._store(source, number, result)
-            await self._check(source, number)
+            result.beside[CONFLICT] = await self._check(source, number)
+            result.duplicate = result.rows - result.stored - sum(result.beside.values())
             kept = await in_thread(_give_last_name, path)
             source.path = kept
         self._on_imported()
@@ -190,17 +196,21 @@ class PredecessorDays:
         self._current_writer.keep_beside(Beside(number, rows, meta, partial(set_event, loop, committed)))
         await committed.wait()
 
-    async def _check(self, source: Source, number: int) -> None:
-        """Checks that every row is in our file: as a tick, or in the separate table if another tick has its key."""
-        rows = source.rows()
+    async def _check(self, source: Source, number: int) -> int:
+        """Checks that every row is in our file: as a tick, or in the separate table if another tick has its key.
+
+        Returns the number of the latter.
+        """
+        rows, conflicts = source.rows(), 0
         while True:
             found = await in_thread(self._compare, rows, source, number)
             if found is None:
-                return
+                return conflicts
             if found.missing:
                 symbol, seq, *_ = found.missing[0]
                 raise StoreError(f"{len(found.missing):,} of its ticks are not stored, {symbol} {seq} first")
             if found.beside:
+                conflicts += len(found.beside)
                 await self._keep(number, found.beside, {})
             self._stats.importing_checked += found.taken
 
@@ -209,21 +219,20 @@ class PredecessorDays:
         found = self._compared(list(islice(rows, _BATCH_ROWS)), source, number, result)
         if found is None:
             return None
-        ticks, beside, lot = found
-        result.beside[CONFLICT] += len(lot.beside)
-        result.stored += len(lot.missing)
-        result.duplicate += ticks - len(lot.missing) - len(lot.beside)
+        beside, lot = found
+        # The file itself may have a row twice, or two ticks with one key: the first of them is stored.
+        result.stored += len({tick[:2] for tick in lot.missing})
         return _Lot(lot.missing, [*beside, *lot.beside], lot.taken)
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
         """Runs in a thread: of the next rows, those that are missing in our file."""
         found = self._compared(list(islice(rows, _CHECKED_ROWS)), source, number, Imported(""))
-        return None if found is None else found[2]
+        return None if found is None else found[1]
 
     def _compared(
         self, taken: list[SourceRow], source: Source, number: int, result: Imported
-    ) -> tuple[int, list[BesideRow], _Lot] | None:
-        """The number of ticks among these rows, the other rows, and what our file lacks; None for no rows."""
+    ) -> tuple[list[BesideRow], _Lot] | None:
+        """The rows that are not ticks, and what our file lacks; None for no rows."""
         if not taken:
             return None
         ticks, beside = sorted_out(taken, source, number, result)
@@ -231,8 +240,8 @@ class PredecessorDays:
             with DayReader(path_of(self._data_root, market.day_name(number))) as reader:
                 missing, differing = reader.compare(ticks)
         except NoDayError:  # the first commit creates it
-            return len(ticks), beside, _Lot(ticks, [], len(taken))
-        return len(ticks), beside, _Lot(missing, conflicting(taken, source, number, differing), len(taken))
+            return beside, _Lot(ticks, [], len(taken))
+        return beside, _Lot(missing, conflicting(taken, source, number, differing), len(taken))
 
 
 def _refuse_sealed(ours: Path) -> None:

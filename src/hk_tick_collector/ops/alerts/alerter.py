@@ -11,20 +11,21 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings import health
 from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 
 from .digest import DigestClock, DigestFacts, digest
 from .failed_service import FAILURES_NAME, failures_locked, keep_failures, read_failures, runs_again
 from .heartbeat import HeartbeatClock, heartbeat, which_muted
 from .message import Kind, Message
 from .mute_watch import MuteWatch
-from .mutes import is_muted
+from .mutes import is_muted, restore_mutes
 from .rules import Alerts, Memory
 from .sender import Sender
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 MEMORY_NAME: Final = ".alerts.json"
 STOP_S: Final = 1.0  # how long a stop waits for queued messages
 _LOG_EVERY_S: Final = 60.0
+_MOST_BYTES: Final = 16 << 20  # of the saved memory
 _RUNS_MS: Final = 60_000  # the service runs again once a run has lasted so long
 _LEAVES_MS: Final = 30_000  # after this time an unsent message is recorded as sent: its sender keeps trying
 _KEEP_EVERY_MS: Final = 10_000  # how often the time at which an open finding was last seen is saved
@@ -62,8 +64,9 @@ class Alerter:
         self._alerts = Alerts(options.instance, memory, options.lang)
         self._digests = DigestClock(memory.digest_day)
         self._heartbeats = HeartbeatClock(options.heartbeat_min, memory.heartbeat_ms)
+        self._saved_mutes = list(memory.mutes)
         self._mutes = MuteWatch(options.mutes_path, now_ms)
-        began_ms = now_ms()
+        self._began_ms = began_ms = now_ms()
         self._base_ms = began_ms - time.monotonic_ns() // 1_000_000
         self._told_ms: int | None = None  # the time of the first message that is not recorded yet
         self._kept_ms = 0
@@ -76,7 +79,12 @@ class Alerter:
         self._failures = log.Repeated(_LOG_EVERY_S)
 
     def start(self) -> None:
-        """Starts the threads."""
+        """Starts the threads. Mutes that a boot of the host has removed are in force again first."""
+        path = self._options.mutes_path
+        try:
+            restore_mutes(path, self._saved_mutes, self._began_ms)
+        except StoreError as error:
+            log.warning("alerts_not_kept", path=path, detail=error.one_line())
         self._mutes.start()
         if self._senders:
             self._clerk.start()
@@ -116,6 +124,7 @@ class Alerter:
         now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
         memory = self._alerts.memory
         memory.today = memory.today.noted(status)
+        memory.mutes = list(mutes)
         findings = health.check(status, status.written_ms, self._options.limits)
         for message in self._alerts.update(status, findings, now_ms, mutes):
             memory.today = memory.today.counted(message)
@@ -139,12 +148,14 @@ class Alerter:
             self._keep(figures=now_ms - self._kept_figures[0] >= _FIGURES_EVERY_MS)
 
     def _keep(self, *, at_once: bool = False, figures: bool = True) -> None:
-        """Saves which messages were sent, when open findings were last seen, and the figures of the day."""
+        """Saves which messages were sent, when open findings were last seen, the figures of the day, and mutes."""
         memory = self._alerts.memory
         is_open = any(item.told and not item.closed for item in memory.open.values())
         is_new = bool(self._senders) and figures and memory.today != self._kept_figures[1]
+        is_new |= bool(self._senders) and memory.mutes != self._saved_mutes
         if is_open or is_new or (at_once and self._told_ms is not None):
             self._told_ms = None
+            self._saved_mutes = memory.mutes
             self._kept_figures = (self._base_ms + time.monotonic_ns() // 1_000_000, memory.today)
             self._errands.put(partial(self._remember, memory.to_json()))
 
@@ -169,18 +180,19 @@ class Alerter:
         self._post(self._alerts.message(Kind.DIGEST, day, body))
 
     def _send_end_of_notice(self, status: LiveStatus) -> None:
-        """Sends the end of a notice that another process sent when the service had ended."""
+        """Sends the end of a notice that another process sent when the service had ended, and ends that it left out."""
         path = self._options.mutes_path.with_name(FAILURES_NAME)
-        code = read_failures(path).code
-        if not code or is_muted(self._mutes.now(status.written_ms), code):
+        now_ms = status.written_ms
+        code = read_failures(path).code_to_end(now_ms)
+        if not code or is_muted(self._mutes.now(now_ms), code):
             return
         try:
             with failures_locked(path) as failures:
-                keep_failures(path, replace(failures, code=""))
+                keep_failures(path, failures.with_return(now_ms))
         except OSError as error:
             log.warning("alerts_not_kept", path=path, detail=error.strerror, repeats=0)
             return
-        self._post(runs_again(failures, status.started_ms, self._options.instance, self._options.lang))
+        self._post(runs_again(failures, code, status.started_ms, self._options.instance, self._options.lang))
 
     def _work(self) -> None:
         while errand := self._errands.get():
@@ -202,9 +214,9 @@ class Alerter:
 def recall(path: Path) -> Memory:
     """The memory that an earlier run saved; empty if there is no valid file."""
     try:
-        return Memory.from_json(path.read_text("utf-8"))
+        return Memory.from_json(read_small(path, _MOST_BYTES).decode())
     except FileNotFoundError:
         return Memory({}, [])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("alerts_not_kept", path=path, detail=error, consequence="open findings are sent again")
         return Memory({}, [])

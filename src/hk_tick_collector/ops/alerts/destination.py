@@ -7,7 +7,6 @@ import takes half a second.
 
 from __future__ import annotations
 
-import html
 import logging
 import threading
 import time
@@ -20,6 +19,7 @@ from hk_tick_collector.errors import AlertError, UsageError
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.text import plain
 
+from .markup import as_shown
 from .masking import Secrets
 from .message import ENGLISH, Kind, Message, title_of
 
@@ -76,7 +76,7 @@ class Destination:
 
         words = _Words()
         _LOGGER.addHandler(words)
-        body, markup = _as_text(message.body, self._service)
+        body, markup = as_shown(message.body, self._service)
         try:
             kind = _TYPES.get(message.kind, "info")
             with bounded(self._seconds) as budget:
@@ -106,19 +106,6 @@ class _Words(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:
             self.last = record.getMessage()
-
-
-def _as_text(body: str, service: NotifyBase) -> tuple[str, str]:
-    """The body and its format for Apprise, such that the reader sees exactly these characters.
-
-    Plain text, if the service accepts it. HTML is escaped here: not every service of Apprise does so.
-    """
-    body = "\n".join(map(plain, body.split("\n")))
-    resolve = getattr(service, "resolve_format", None)
-    markup = resolve("text") if resolve else service.notify_format
-    if getattr(markup, "value", markup) == "html":
-        return html.escape(body, quote=False).replace("\n", "<br/>"), "html"
-    return body, "text"
 
 
 def open_destinations(
@@ -158,6 +145,8 @@ def _open(name: str, place: int, url: str, seconds: float) -> Destination:
             f"{name}: URL {label} is not supported by Apprise",
             hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C,"
             " mailtos://USER:PASSWORD@HOST, or jsons://HOST/PATH for a server of your own (docs/alerts.md)",
+            zh=f"網址 {label} 不受 Apprise 支援",
+            hint_zh="可用 Apprise 網址，例如 tgram://BOT_TOKEN/CHAT_ID，自己的伺服器用 jsons://HOST/PATH（docs/alerts.md）",
         )
     return Destination(label, url, service, seconds)
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.ops.findings.words import Words
-from hk_tick_collector.ops.live.atomic_file import read_small, replace_file
+from hk_tick_collector.ops.findings.service import SERVICE_DIED
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words
+from hk_tick_collector.ops.live.atomic_file import replace_file
+from hk_tick_collector.store.small_file import read_small
 from hk_tick_collector.text import plain
 
 from .message import Kind, Message, title_of
@@ -37,11 +39,17 @@ _WAITS_MS: Final = (0, 600_000, 1_800_000)  # before the first, the second, and 
 _QUIET_MS: Final = 3_600_000  # after so long without an end the next one is told at once
 _AS_OF: Final = Words("ended {how} at {at}{times}", "結束方式：{how}，時間 {at}{times}")
 _TIMES: Final = Words("; {count} ends since the last notice", "；上次通知之後共結束 {count} 次")
+_FAILED_AT: Final = Words(
+    "failed at {at}; its timer starts it again at its next time", "失敗時間 {at}；計時器到下次時間會再啟動"
+)
 _LOG: Final = Words("last log lines:", "最後的日誌：")
 _NEXT: Final = Words("next: {command}", "下一步：{command}")
 _BACK: Final = Words(
-    "the service runs again since {since}; it has run for a minute\nnothing to do",
-    "服務由 {since} 起再次運行，已滿一分鐘\n毋須處理",
+    "the service runs again since {since}; it has run for a minute{more}\nnothing to do",
+    "服務由 {since} 起再次運行，已滿一分鐘{more}\n毋須處理",
+)
+_MORE_ENDS: Final = Words(
+    "\nends since the last notice: {count}, the last one at {at}", "\n上次通知之後的結束次數：{count}，最近一次在 {at}"
 )
 _TRIAL: Final = Words(
     "hk-tick-collector-failed works: this notice comes from it. The service runs, nothing is wrong.",
@@ -108,6 +116,17 @@ class Failures:
         """After a notice with the code of this finding."""
         return replace(self, notice_ms=now_ms, notices=self.notices + 1, ends=0, code=code)
 
+    def code_to_end(self, now_ms: int) -> str:
+        """The code of the finding that is over while the service runs: the notice's, or of ends that no notice told
+        and that could be told by now. Empty if there is neither.
+        """
+        return self.code or (SERVICE_DIED.code if self.is_due(now_ms) else "")
+
+    def with_return(self, now_ms: int) -> Failures:
+        """After the message that the service runs again, which tells every end."""
+        told = self if self.code else self.with_notice("", now_ms)
+        return replace(told, code="", ends=0)
+
     def without_notice(self, ends: int) -> Failures:
         """After a notice that no destination took: the next end is told again."""
         return replace(self, notice_ms=0, notices=max(0, self.notices - 1), ends=self.ends + ends)
@@ -154,11 +173,23 @@ def notice(
     times = _TIMES.filled(count=count) if count > 1 else Words("", "")
     as_of = _AS_OF.filled(how=ending.words(), at=market.moment_text(failures.last_end_ms), times=times).of(lang)
     command = [_NEXT.filled(command=finding.remedy).of(lang)] if finding.remedy else []
-    told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
-    body = [finding.words.of(lang), as_of, *command, *([_LOG.of(lang), *told] if told else [])]
+    body = [finding.words.of(lang), as_of, *command, *_last_lines(log_lines, lang)]
     is_critical = finding.severity is Severity.CRITICAL or failures.notices > 0
     kind = Kind.CRITICAL if is_critical else Kind.WARNING
     return Message(kind, finding.code, title_of(instance, kind, finding.code, lang), "\n".join(body))
+
+
+def job_notice(finding: Finding, now_ms: int, log_lines: Sequence[str], instance: str, lang: str) -> Message:
+    """The message about a daily job that has failed: which, when, what to type, the last lines of its log."""
+    at, command = market.moment_text(now_ms), _NEXT.filled(command=finding.remedy).of(lang)
+    body = [finding.words.of(lang), _FAILED_AT.filled(at=at).of(lang), command, *_last_lines(log_lines, lang)]
+    title = title_of(instance, Kind.WARNING, finding.code, lang)
+    return Message(Kind.WARNING, finding.code, title, "\n".join(body))
+
+
+def _last_lines(log_lines: Sequence[str], lang: str) -> list[str]:
+    told = [plain(line)[:_LINE_CHARS] for line in log_lines if line.strip()][-LINES:]
+    return [_LOG.of(lang), *told] if told else []
 
 
 def trial(instance: str, lang: str) -> Message:
@@ -166,7 +197,10 @@ def trial(instance: str, lang: str) -> Message:
     return Message(Kind.TEST, "", title_of(instance, Kind.TEST, "", lang), _TRIAL.of(lang))
 
 
-def runs_again(failures: Failures, started_ms: int, instance: str, lang: str) -> Message:
-    """The end of the problem that the last notice was about."""
-    title = title_of(instance, Kind.RESOLVED, failures.code, lang)
-    return Message(Kind.RESOLVED, failures.code, title, _BACK.filled(since=market.moment_text(started_ms)).of(lang))
+def runs_again(failures: Failures, code: str, started_ms: int, instance: str, lang: str) -> Message:
+    """The end of the problem `code`, with the ends of the service that no notice told. `started_ms`: of its run."""
+    more = NO_WORDS
+    if failures.ends:
+        more = _MORE_ENDS.filled(count=failures.ends, at=market.moment_text(failures.last_end_ms))
+    text = _BACK.filled(since=market.moment_text(started_ms), more=more).of(lang)
+    return Message(Kind.RESOLVED, code, title_of(instance, Kind.RESOLVED, code, lang), text)

@@ -1,8 +1,8 @@
 """Mutes: the findings about which nothing is sent until a given time. The verb `alerts` writes them to a small file.
 
 Input: `alert_mutes.json`, in the directory of `status.json`. Output: the mutes in force at a time. The service reads
-the file every second, so a mute needs no restart, and a restart keeps it. Each mute ends by itself. A file that is
-missing or invalid mutes nothing.
+the file every second, so a mute needs no restart, and a restart keeps it. After a boot of the host the service writes
+the file again from its own record. Each mute ends by itself. A file that is missing or invalid mutes nothing.
 
 Only root and the account of the service may write to that directory. A mute withholds messages only: `status`, metrics
 and the log show the finding as before.
@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.errors import BusyFileError, StoreError
-from hk_tick_collector.ops.live.atomic_file import read_small
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 MUTES_NAME: Final = "alert_mutes.json"
@@ -79,8 +79,22 @@ def read_mutes(path: Path) -> list[Mute]:
         ) from None
 
 
+def restore_mutes(path: Path, mutes: Sequence[Mute], now_ms: int) -> None:
+    """Writes mutes that a service saved elsewhere, if there is no file: `/run` is empty after a boot of the host.
+
+    Raises StoreError.
+    """
+    kept = in_force(mutes, now_ms)
+    if kept and not os.path.lexists(path):
+        change_mutes(path, lambda present: present or kept, now_ms)
+
+
 def _parsed(content: bytes) -> list[Mute]:
-    raw: list[dict[str, Any]] = json.loads(content)["mutes"]
+    return mutes_of(json.loads(content)["mutes"])
+
+
+def mutes_of(raw: list[dict[str, Any]]) -> list[Mute]:
+    """Mutes from the fields of each. ValueError or TypeError if one is not valid."""
     if len(raw) > _MOST_MUTES:
         raise ValueError(f"more than {_MOST_MUTES} mutes")
     return [_valid(Mute(**fields)) for fields in raw]

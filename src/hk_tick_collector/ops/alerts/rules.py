@@ -28,14 +28,12 @@ from hk_tick_collector.ops.findings.words import Words
 
 from .day_figures import DayFigures
 from .message import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
-from .mutes import is_muted
+from .mutes import Mute, is_muted, mutes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hk_tick_collector.ops.live.status import LiveStatus
-
-    from .mutes import Mute
 
 AWAY_MS: Final = 60_000  # a finding that was gone for so long is over
 _STEP_MS: Final = 5_000  # the most that one call adds to the time for which a finding was seen
@@ -91,7 +89,7 @@ class Open:
 @dataclass(slots=True)
 class Memory:
     """What is kept across a restart: open alerts, the latest stalls, the day of the last digest, the time of the last
-    heartbeat message, the figures of today.
+    heartbeat message, the figures of today, the mutes in force.
     """
 
     open: dict[str, Open]
@@ -99,6 +97,7 @@ class Memory:
     digest_day: str = ""
     heartbeat_ms: int = 0
     today: DayFigures = field(default_factory=DayFigures)
+    mutes: list[Mute] = field(default_factory=list)
 
     def to_json(self) -> str:
         """As it is saved in the file."""
@@ -115,7 +114,8 @@ class Memory:
                 raise ValueError("a field is not a number")
             today = DayFigures.from_fields(raw.get("today", {}))  # a file of an earlier version has none
             moments = [int(moment) for moment in raw["stalls_ms"]]
-            return cls(found, moments, str(raw["digest_day"]), int(raw.get("heartbeat_ms", 0)), today)
+            mutes = mutes_of(raw.get("mutes", []))
+            return cls(found, moments, str(raw["digest_day"]), int(raw.get("heartbeat_ms", 0)), today, mutes)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the saved state of alerts: {error!r}") from None
 

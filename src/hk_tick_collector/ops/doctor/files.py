@@ -15,12 +15,12 @@ from typing import Final
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 from hk_tick_collector.ops.findings.day_files import predecessor_days
-from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.ops.findings.words import Words, cause_of, hint_of
 from hk_tick_collector.store import rights, schema
 from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
-from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
+from hk_tick_collector.store.foreign import import_steps, list_waiting, move_command
 from hk_tick_collector.store.lock_holder import day_holder
-from hk_tick_collector.store.locks import Holder, holders
+from hk_tick_collector.store.locks import Holder, closed_by, holders
 from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below
@@ -172,12 +172,13 @@ def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) 
                 "{path} is locked by {holder}: no collector can start", "{path} 被 {holder} 鎖住：收集器不能啟動"
             )
             text = text.filled(path=path, holder=others[0].words())
-            return failure(name, text, _end(others[0], path))
+            return failure(name, text, others[0].end_command(path))
     path = path_of(data_root, today)
     holder = _lasting_holder(path)
-    if holder and not holder.is_collector:
+    # A file of the predecessor is renamed at the start of the service, whoever has it open, if it can be read.
+    if holder and not holder.is_collector and (closed_by([path]) or not _is_predecessors(path)):
         text = Words("{path} is locked by {holder}: nothing can be stored", "{path} 被 {holder} 鎖住：不能儲存")
-        return failure(name, text.filled(path=path, holder=holder.words()), _end(holder, path))
+        return failure(name, text.filled(path=path, holder=holder.words()), holder.end_command(path))
     return ok(name, Words("no lock is known that prevents the service from writing", "沒有發現妨礙服務寫入的程序"))
 
 
@@ -189,12 +190,6 @@ def _lasting_holder(path: Path) -> Holder | None:
     time.sleep(_MOMENT_S)
     again = day_holder(path)
     return again if again and again.pid == holder.pid else None
-
-
-def _end(holder: Holder, path: Path) -> str:
-    if holder.pid > 0:
-        return f"sudo kill -TERM {holder.pid}"
-    return f"sudo fuser -v {shlex.quote(str(path))}*"
 
 
 def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> Check:
@@ -306,9 +301,11 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     if space.f_files and not space.f_favail:
         return failure(name, Words("no inode is left", "inode 已用盡"), f"df -i {shlex.quote(str(data_root))}")
     if free // _MIB < min_free_mb:
-        worst = failure if free // _MIB < min_free_mb / 4 else warning
         limit = Words("{text}, DISK_MIN_FREE_MB is {limit_mb:,}", "{text}，DISK_MIN_FREE_MB 為 {limit_mb:,}")
-        return worst(name, limit.filled(text=text, limit_mb=min_free_mb), remedy)
+        text = limit.filled(text=text, limit_mb=min_free_mb)
+        if free // _MIB < min_free_mb / 4:
+            return failure(name, text, remedy)
+        return warning(name, text, remedy, urgent=True)
     if not largest:
         untold = Words(
             "{text}; no earlier day shows how much space a day takes", "{text}；沒有較早的日子可估計每日用量"
@@ -321,7 +318,7 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     days_left = (free - min_free_mb * _MIB) // largest
     words = enough.filled(text=text, count=len(days), largest_mb=max(1, largest // _MIB), left=days_left)
     if days_left < _RECENT_DAYS:
-        return (failure if days_left < 1 else warning)(name, words, remedy)
+        return failure(name, words, remedy) if days_left < 1 else warning(name, words, remedy, urgent=True)
     return ok(name, words)
 
 
@@ -340,13 +337,13 @@ def check_day(data_root: Path, today: str) -> Check:
         return ok(name, text)
     except PredecessorFileError as error:
         text = Words(
-            f"{error}: the service renames it and imports it automatically", f"{error}：服務會自行改名保留並匯入"
-        )
+            "{error}: the service renames it and imports it automatically", "{error}：服務會自行改名保留並匯入"
+        ).filled(error=cause_of(error))
         return warning(name, text, error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
-            return not_checked(name, str(error), error.hint)
-        return failure(name, str(error), error.hint or _SEE_WAL)
+            return not_checked(name, cause_of(error), hint_of(error))
+        return failure(name, cause_of(error), hint_of(error) or _SEE_WAL)
     if version > schema.VERSION:
         text = Words(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
@@ -400,13 +397,14 @@ def check_predecessor(data_root: Path) -> Check:
     except OSError as error:
         return _unlisted(name, data_root, error)
     except StoreError as error:
-        return not_checked(name, str(error), error.hint)
+        return not_checked(name, cause_of(error), hint_of(error))
     if days:
-        return warning(name, predecessor_days(days, data_root).words, import_command(data_root))
+        steps = import_steps(data_root, [path_of(data_root, day) for day in days])
+        return warning(name, predecessor_days(days, data_root, steps).words, steps)
     if waiting:
         first = _first_of([path.name for path in waiting])
         text = Words(f"{first.en} was renamed and is not imported", f"{first.zh} 已改名保留，但未匯入")
-        return warning(name, text, import_command(data_root))
+        return warning(name, text, import_steps(data_root, waiting))
     return ok(name, Words("no day file of another collector", "沒有其他收集器的日檔"))
 
 

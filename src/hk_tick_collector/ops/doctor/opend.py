@@ -9,7 +9,7 @@ from hk_tick_collector.opend import refusals
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT, drift_way
 from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
-from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, cause_of, hint_of, same
 
 from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
@@ -31,7 +31,7 @@ _KINDS: Final = {
 
 def check_away(error: CollectorError) -> list[Check]:
     """One failure for an OpenD that cannot be queried. The checks that need its answers are not made."""
-    away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
+    away = failure("OpenD", cause_of(error), hint_of(error) or remedies.OPEND_STATUS)
     unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
     return [away, *(not_checked(name, unasked) for name in NAMES)]
 
@@ -44,18 +44,19 @@ def check_answers(
     drift_warn_s: float,
     today: int,
     reported: Mapping[str, str] | None = None,
+    refused: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """All checks that OpenD's answers allow.
 
     `ours` is the number of symbols that our running service has subscribed, None if it cannot be read; `today` is this
     host's Hong Kong day. `reported` is what OpenD reported to that service: its answers do not say why it is not
-    logged in.
+    logged in. `refused` is what it refused to that service: symbol → text.
     """
     yield _addresses(answers)
     yield _login(answers, reported or {})
     yield _clock(answers, drift_warn_s)
     yield _quota(answers, symbols, ours)
-    yield _symbols(answers, symbols)
+    yield _symbols(answers, symbols, refused or {})
     yield _calendar(answers, today)
 
 
@@ -150,7 +151,22 @@ def _quota(answers: Answers, symbols: Sequence[str], ours: int | None) -> Check:
     return ok("quota", text)
 
 
-def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
+def _refused(symbols: Sequence[str], refused: Mapping[str, str]) -> Check:
+    """Symbols whose subscription OpenD refused to the running service, whatever it says about them here."""
+    largest = refusals.groups(refused)[0]
+    text = Words(
+        "OpenD refused {count:,} of {all:,} symbols to the running service, {first} first: {words}",
+        "OpenD 拒絕了運行中的服務 {all:,} 隻股票中的 {count:,} 隻，首隻 {first}：{words}",
+    ).filled(count=len(refused), all=len(symbols), first=largest.symbols[0], words=largest.words)
+    said, command = remedies.advised(text, remedies.for_refusal(largest.cause))
+    if len(refused) >= len(symbols):
+        return failure("symbols", said, command)
+    return warning("symbols", said, command, urgent=True)
+
+
+def _symbols(answers: Answers, symbols: Sequence[str], refused: Mapping[str, str]) -> Check:
+    if refused:
+        return _refused(symbols, refused)
     error = answers.failed.get("symbols")
     if error:
         text = Words(f"OpenD says of FUTU_SYMBOLS: {error}", f"OpenD 對 FUTU_SYMBOLS 回覆：{error}")
@@ -159,7 +175,8 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
             return failure("symbols", *remedies.advised(text, remedies.RIGHT))
         if cause == refusals.TEMPORARY:
             return not_checked("symbols", text, remedies.DOCTOR)
-        return warning("symbols", text, Words("correct FUTU_SYMBOLS as OpenD's text says", "按其回覆改正 FUTU_SYMBOLS"))
+        remedy = Words("correct FUTU_SYMBOLS as OpenD's text says", "按其回覆改正 FUTU_SYMBOLS")
+        return warning("symbols", text, remedy, urgent=True)
     if answers.unknown:
         shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
         text = Words(
@@ -172,7 +189,7 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
         remedy = Words(
             "remove them from FUTU_SYMBOLS: the others are collected anyway", "從 FUTU_SYMBOLS 移除；其餘照常收集"
         )
-        return warning("symbols", text, remedy)
+        return warning("symbols", text, remedy, urgent=True)
     return ok("symbols", Words(f"OpenD knows all {len(symbols):,}", f"OpenD 認識全部 {len(symbols):,} 隻"))
 
 

@@ -174,8 +174,9 @@ def _set_aside(seen: Seen) -> Iterator[Finding]:
     for name, why in sorted(seen.status.predecessor_files.items(), reverse=True):
         if why:
             path = Path(seen.status.data_root, name)
-            command = Remedy(import_command(path))
-            yield PREDECESSOR_FILE.found(Severity.WARNING, "waits", remedy=command, path=path, why=why)
+            command = Remedy(seen.status.predecessor_remedies.get(name) or import_command(path))
+            told = Words(why, why.replace("it is open in", "仍由以下程序開啟："))
+            yield PREDECESSOR_FILE.found(Severity.WARNING, "waits", remedy=command, path=path, why=told)
 
 
 PREDECESSOR_FILE: Final = FindingSpec(
@@ -211,9 +212,9 @@ def _not_ours(seen: Seen) -> Iterator[Finding]:
         yield predecessor_days(seen.status.predecessor_days, Path(seen.status.data_root))
 
 
-def predecessor_days(days: Sequence[str], data_root: Path) -> Finding:
-    """The finding about day files of the predecessor; there is at least one."""
-    remedy = Remedy(import_command(data_root))
+def predecessor_days(days: Sequence[str], data_root: Path, steps: str = "") -> Finding:
+    """The finding about day files of the predecessor; there is at least one. `steps` are the commands, if known."""
+    remedy = Remedy(steps or import_command(data_root))
     if len(days) == 1:
         return PREDECESSOR_DAYS.found(Severity.WARNING, "one", remedy=remedy, day=days[0])
     return PREDECESSOR_DAYS.found(Severity.WARNING, remedy=remedy, count=len(days), first=days[0], last=days[-1])

@@ -51,9 +51,9 @@ class Host:
     process: str = ""  # of the pid that reported last: lives, frozen, in_kernel, disk_frozen, gone
     unit: dict[str, str] | None = None  # UNIT_PROPERTIES from systemd; None if it has no such unit
     place: str = ""  # what prevents the live state from being written: disk_full, read_only
-    settings_error: str = ""  # why the settings in force are refused
+    settings_error: Words | str = ""  # why the settings in force are refused
     settings_file: str = remedies.INSTALLED_SETTINGS
-    blocked: tuple[str, str] | None = None  # permissions or a lock that would prevent a start, and the remedy
+    blocked: tuple[Words | str, str] | None = None  # permissions or a lock that would prevent a start, and the remedy
     data_root: str = ""
     # Not None if the installed version was not started yet and must take over from another program. The value
     # describes the process that runs as the service; empty if there is none.

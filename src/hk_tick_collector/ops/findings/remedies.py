@@ -103,9 +103,9 @@ def end_process(pid: int) -> str:
     return f"sudo kill -TERM {pid}"
 
 
-def for_hint(hint: str, otherwise: str) -> Remedy:
-    """The remedy from an error's hint, which is a command or advice in English."""
-    return Remedy(hint) if is_command(hint) else Remedy(otherwise, hint)
+def for_hint(hint: str, otherwise: str, hint_zh: str = "") -> Remedy:
+    """The remedy from an error's hint, which is a command or advice."""
+    return Remedy(hint) if is_command(hint) else Remedy(otherwise, hint, hint_zh)
 
 
 def is_command(text: str) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.store import inventory
-from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .day_files import PREDECESSOR_FILE, predecessor_days
@@ -18,10 +17,10 @@ from .finding import Severity
 from .host import DISK
 from .remedies import Remedy
 from .spec import BY_REPORT, FindingSpec, Says
-from .words import NO_WORDS, Words
+from .words import NO_WORDS, Words, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from hk_tick_collector.store.inventory import Kept, KeptDay
 
@@ -56,9 +55,9 @@ def movable(found: Kept, today: str) -> list[KeptDay]:
     return [day for day in past if day.sealed and day.snapshot == inventory.GOOD]
 
 
-def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
-    """What is wrong, the worst first. `today` is `YYYYMMDD`."""
-    findings = [*_disk(found, today, min_free_bytes), *_days(found, today), *_left(found)]
+def check(found: Kept, today: str, min_free_bytes: int, archived: Collection[str] = ()) -> list[Finding]:
+    """What is wrong, the worst first. `today` is `YYYYMMDD`; `archived` are the days that need no snapshot."""
+    findings = [*_disk(found, today, min_free_bytes), *_days(found, today, archived), *_left(found)]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
@@ -72,20 +71,26 @@ def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
         yield DISK_FILLS.found(severity, free_mb=free_mb, days=days)
 
 
-def _days(found: Kept, today: str) -> Iterator[Finding]:
+def _days(found: Kept, today: str, archived: Collection[str]) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
     if former := [day.day for day in found.days if day.is_predecessors]:
-        yield predecessor_days(former, found.data_root)
+        yield predecessor_days(former, found.data_root, found.import_steps)
     if broken := [day for day in found.days if day.rows is None and not day.is_predecessors]:
         first = broken[0]
         variant, remedy = ("named", Remedy(first.remedy)) if first.remedy else ("", None)
         yield DAY_UNREADABLE.found(
-            Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
+            Severity.CRITICAL,
+            variant,
+            remedy=remedy,
+            days=_named(broken),
+            problem=Words(first.problem, first.problem_zh or first.problem),
         )
     wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
         yield SNAPSHOT_DAMAGED.found(Severity.CRITICAL, days=_named(wrong), day=wrong[0].day)
-    pruned = {day.day for day in found.days[: -inventory.KEEP_DAYS] if day.sealed}  # their snapshots may be gone
+    # A copy of these is elsewhere, or their snapshots were pruned.
+    pruned = {day.day for day in found.days[: -inventory.KEEP_DAYS] if day.sealed}
+    pruned |= {day.day for day in found.days if day.sealed and day.day in archived}
     for word, spec in _SNAPSHOTS:
         lacking = [day for day in past if day.snapshot == word and day.rows is not None]
         if days := [day for day in lacking if word != inventory.NO_SNAPSHOT or day.day not in pruned]:
@@ -102,7 +107,7 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
 
 def _left(found: Kept) -> Iterator[Finding]:
     if found.not_imported:
-        count, remedy = len(found.not_imported) - 1, Remedy(import_command(found.data_root))
+        count, remedy = len(found.not_imported) - 1, Remedy(found.import_steps)
         others = Words(f", as {count} more", f"，另有 {count} 個") if count else NO_WORDS
         name = found.not_imported[0].name
         yield PREDECESSOR_FILE.found(Severity.WARNING, remedy=remedy, name=name, others=others)
@@ -110,13 +115,14 @@ def _left(found: Kept) -> Iterator[Finding]:
         last = found.damaged[-1]
         yield DAMAGED_FILES.found(
             Severity.WARNING,
-            count=len(found.damaged),
+            files=counted(len(found.damaged), "damaged day file is", "damaged day files are", "個改名保留的損壞日檔"),
             size_mb=found.damaged_bytes // 2**20,
             name=last.name,
             directory=str(last.parent),
         )
     if found.spool_files:
-        yield SPOOL.found(Severity.WARNING, count=found.spool_files, size_mb=found.spool_bytes / 2**20)
+        files = counted(found.spool_files, "spool file is", "spool files are", "個 spool 檔案")
+        yield SPOOL.found(Severity.WARNING, files=files, size_mb=found.spool_bytes / 2**20)
     if found.partial:
         yield PARTIAL.found(Severity.WARNING, name=found.partial[0].name)
 
@@ -124,7 +130,8 @@ def _left(found: Kept) -> Iterator[Finding]:
 def _named(days: Sequence[KeptDay]) -> Words:
     names, count = ", ".join(day.day for day in days[:_NAMED]), len(days) - _NAMED
     return Words(
-        names + (f" and {count} more days" if count > 0 else ""), names + (f" 等共 {len(days)} 日" if count > 0 else "")
+        names + (f" and {count} more {'day' if count == 1 else 'days'}" if count > 0 else ""),
+        names + (f" 等共 {len(days)} 日" if count > 0 else ""),
     )
 
 
@@ -210,11 +217,9 @@ UNSEALED: Final = FindingSpec(
 DAMAGED_FILES: Final = FindingSpec(
     code="damaged_files",
     text=Words(
-        "{count} damaged day files are kept under another name, {size_mb:,} MB: {name}; save their data"
-        " (docs/sqlite-wal.md),"
-        " then move them to another disk",
-        "有 {count} 個改名保留的損壞日檔，{size_mb:,} MB：{name}；"
-        "先取回可用的資料（docs/sqlite-wal.md），再搬到另一磁碟",
+        "{files} kept under another name, {size_mb:,} MB: {name}; save the data (docs/sqlite-wal.md), then move it to"
+        " another disk",
+        "有 {files}，{size_mb:,} MB：{name}；先取回可用的資料（docs/sqlite-wal.md），再搬到另一磁碟",
     ),
     remedy=Remedy("ls -l {directory}"),
     meaning=Words("damaged day files are still kept under another name", "仍有改名保留的損壞日檔"),
@@ -224,10 +229,8 @@ DAMAGED_FILES: Final = FindingSpec(
 SPOOL: Final = FindingSpec(
     code="spool",
     text=Words(
-        "{count} spool files, {size_mb:,.1f} MB, are not in a day file yet; the collector stores them by itself, also"
-        " at its"
-        " next start",
-        "{count} 個 spool 檔案，{size_mb:,.1f} MB，等候寫入日檔；收集器會自行寫入，下次啟動時亦然",
+        "{files} not in a day file yet, {size_mb:,.1f} MB; the collector stores them by itself, also at its next start",
+        "{files}，{size_mb:,.1f} MB，等候寫入日檔；收集器會自行寫入，下次啟動時亦然",
     ),
     remedy=Remedy("hk-tick-collector status"),
     meaning=Words("spool files are not in a day file yet", "spool 有資料等候寫入日檔"),

@@ -320,3 +320,17 @@ SERVICE_DIED: Final = FindingSpec(
     alert=NO_SERVICE,
     causes=_FOLLOWS,
 )
+JOB_FAILED: Final = FindingSpec(
+    code="job_failed",
+    text=Words("{job} has failed", "{job}失敗"),
+    remedy=Remedy("sudo journalctl -u {unit} -n 50 --no-pager; sudo systemctl start {unit}"),
+    meaning=Words(
+        "the archive, the snapshot or the report that a timer starts each day has failed; collection is not affected",
+        "計時器每日啟動的封存、快照或報告失敗；收集不受影響",
+    ),
+    do=Words(
+        "read the last lines of its log, mend the cause, and start it again: the message has the command",
+        "看該工作的最後日誌，除去原因後再啟動；訊息附有命令",
+    ),
+    alert=NO_SERVICE,
+)

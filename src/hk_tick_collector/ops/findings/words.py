@@ -6,7 +6,10 @@ own. Text from outside (OpenD, the kernel, SQLite) is shown unchanged in both la
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from hk_tick_collector.errors import CollectorError
 
 ENGLISH: Final = "en"
 CHINESE: Final = "zh-Hant"
@@ -43,6 +46,22 @@ def same(text: str) -> Words:
     return Words(text, text)
 
 
+def cause_of(error: CollectorError) -> Words:
+    """What is wrong, without the remedy."""
+    return Words(str(error), error.zh or str(error))
+
+
+def hint_of(error: CollectorError) -> Words:
+    """What to do about it: a command, or advice."""
+    return Words(error.hint, error.hint_zh or error.hint)
+
+
+def line_of(error: CollectorError) -> Words:
+    """The cause and its remedy in one line."""
+    line, hint = Words(error.one_line(), " ".join(cause_of(error).zh.split())), hint_of(error)
+    return Words(line.en, f"{line.zh}：{hint.zh}" if hint else line.zh)
+
+
 def joined(first: Words, then: Words) -> Words:
     """Two sentences, one after the other; either may be empty."""
     if not (first and then):
@@ -58,6 +77,11 @@ def times(count: int) -> Words:
 def symbols(count: int) -> Words:
     """`1 symbol`, `4 symbols`."""
     return Words("1 symbol" if count == 1 else f"{count:,} symbols", f"{count:,} 隻股票")
+
+
+def counted(count: int, one: str, many: str, chinese: str) -> Words:
+    """`1 day`, `1,234 days`; in Chinese the number and its noun."""
+    return Words(f"{count:,} {one if count == 1 else many}", f"{count:,} {chinese}")
 
 
 def more(count: int) -> Words:

@@ -36,7 +36,10 @@ def _waits(seen: Seen) -> Iterator[Finding]:
     elif alive_ms is not None and seen.now_ms - alive_ms > _STUCK_MS:
         yield WRITER_STUCK.found(Severity.CRITICAL, stuck_s=(seen.now_ms - alive_ms) / 1000)
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
-        yield WRITER_SLOW_DISK.found(Severity.WARNING, "lately", wait_s=status.disk_wait_max_s)
+        # Just after a file system is unfrozen, its disk is slow for a moment.
+        thawed = status.disk_waits_frozen and status.disk_waits - status.disk_waits_frozen < _SLOW_DISK_WAITS
+        variant = "thawed" if thawed else "lately"
+        yield WRITER_SLOW_DISK.found(Severity.WARNING, variant, wait_s=status.disk_wait_max_s, root=status.data_root)
 
 
 WRITER_SLOW_DISK: Final = FindingSpec(
@@ -63,6 +66,15 @@ WRITER_SLOW_DISK: Final = FindingSpec(
                 "最近一分鐘內，寫入執行緒曾等待磁碟 {wait_s:.1f} 秒或以上",
             ),
             Remedy(remedies.SLOW_DISK),
+        ),
+        "thawed": Says(
+            Words(
+                "the disk of {root} was frozen (fsfreeze, used by backups of virtual machines) within the last minute,"
+                " the writer waited {wait_s:.1f} s; it writes again, no action is needed: this ends by itself",
+                "{root} 所在磁碟在最近一分鐘內曾被凍結（fsfreeze，虛擬機備份會這樣做），寫入執行緒等待了 {wait_s:.1f}"
+                " 秒；現已恢復寫入，毋須處理：會自行消失",
+            ),
+            Remedy(""),
         ),
     },
     meaning=Words(

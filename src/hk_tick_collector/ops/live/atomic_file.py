@@ -1,13 +1,12 @@
 """A small file that is replaced in one step: a reader finds the old or the new content, never a part.
 
 Input: a text. Output: the file, mode 0640 less the umask. Nothing is synced: after a power cut the file may have the
-old content or be empty, and readers must accept that. `read_small` reads such a file.
+old content or be empty, and readers must accept that.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,17 +22,3 @@ def replace_file(path: Path, text: str, draft_name: str) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
     draft.replace(path)
-
-
-def read_small(path: Path, most_bytes: int) -> bytes:
-    """A file's content; ValueError for what is never written here: a pipe, a device, a file above `most_bytes`."""
-    fd = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    )  # opening a pipe would wait for a writer
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise ValueError("too long")
-    return content

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, fields
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
-
-from .atomic_file import read_small
+from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +22,9 @@ _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its o
 _DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
 _DAY: Final = re.compile(r"([0-9]{8})?")
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: later times are invalid
+_LONGEST_S: Final = _LATEST_MS // 1000  # no two clocks differ by more
+# Their values are times, as are those of names that end in `_ms`.
+_TIMES: Final = frozenset({"alerts_muted", "alerts_failing", "sources"})
 
 _Record = TypeVar("_Record")
 
@@ -47,12 +48,16 @@ def read_record(path: Path, kind: type[_Record], *, restart: str) -> _Record | N
         return None
     except OSError as error:
         raise StoreError(
-            f"cannot read {path} ({error.strerror})", hint=JOIN_GROUP if isinstance(error, PermissionError) else ""
+            f"cannot read {path} ({error.strerror})",
+            hint=JOIN_GROUP if isinstance(error, PermissionError) else "",
+            zh=f"不能讀取 {path}（{error.strerror}）",
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         record = None
     if record is None:
-        raise StoreError(f"{path} is not the live state of this version", hint=restart)
+        raise StoreError(
+            f"{path} is not the live state of this version", hint=restart, zh=f"{path} 不是本版本的即時狀態檔"
+        )
     return record
 
 
@@ -72,21 +77,28 @@ def _is_number(value: object) -> bool:
     return type(value) is int and abs(value) < 2**63
 
 
+def _is_time(value: object) -> bool:
+    """A time that has a date: UTC epoch ms before the year 2100."""
+    return type(value) is int and 0 <= value < _LATEST_MS
+
+
 def _fits(name: str, value: object, declared: str) -> bool:
     """Whether a value is valid for a field of this name and type: later readers rely on this check."""
     kind, _, optional = declared.partition(" | ")
     if value is None:
         return optional == "None"
+    is_whole = _is_time if name.endswith("_ms") or name in _TIMES else _is_number
     match kind:
         case "int":
-            return _is_number(value) and (not name.endswith("_ms") or 0 <= cast("int", value) < _LATEST_MS)
+            return is_whole(value)
         case "float":
-            return _is_number(value) or (type(value) is float and isfinite(value) and abs(value) < 2**63)
+            most = _LONGEST_S if name == "drift_s" else 2**63  # dates are made from a drift
+            return (_is_number(value) or type(value) is float) and -most < value < most  # type: ignore[operator]
         case "dict[str, str]" | "dict[str, int]":
-            is_good = _is_text if "str]" in kind else _is_number
+            is_good = _is_text if "str]" in kind else is_whole
             return isinstance(value, dict) and all(map(_is_text, value)) and all(map(is_good, value.values()))
         case "list[int]":
-            return isinstance(value, list) and all(map(_is_number, value))
+            return isinstance(value, list) and all(map(is_whole, value))
         case "list[str]":
             return isinstance(value, list) and all(map(_is_text, value))
         case "bool":

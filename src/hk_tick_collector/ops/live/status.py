@@ -91,6 +91,7 @@ class LiveStatus:
     not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not
     predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file was written by the predecessor
     predecessor_files: dict[str, str] = field(default_factory=dict)  # renamed file → why it is not imported yet
+    predecessor_remedies: dict[str, str] = field(default_factory=dict)  # and the command, if it is not `import`
     importing: str = ""  # the file being imported: its rows, how many are imported, and how many are checked
     importing_rows: int = 0
     importing_done: int = 0
@@ -177,6 +178,7 @@ class LiveStatus:
     disk_wait_max_s: float = 0.0  # the longest such wait seen within the last minute
     disk_frozen: bool = False  # it waits for a frozen file system
     disk_waits: int = 0  # the number of seconds in which a wait was seen
+    disk_waits_frozen: int = 0  # of these, those in which the file system was frozen
     descriptors: int | None = None  # open descriptors; the limit itself if none is left
     descriptors_limit: int | None = None
 
@@ -224,4 +226,4 @@ def _replace(path: Path, text: str, pid: int) -> None:
 
 def read_status(path: Path) -> LiveStatus | None:
     """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
-    return read_record(path, LiveStatus, restart="restart the service")
+    return read_record(path, LiveStatus, restart="sudo systemctl restart hk-tick-collector")

@@ -6,6 +6,7 @@ It changes nothing and needs no permissions.
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,21 @@ def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[
         return None
     found = dict.fromkeys(properties.split(","), "")
     return found | dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
+
+
+def unit_environment(unit: str) -> dict[str, str]:
+    """The variables of a unit's `Environment=`, drop-ins included; empty if systemd does not say."""
+    shown = show_unit(unit, "Environment") if systemd_runs() else None
+    return parsed_environment(shown["Environment"]) if shown else {}
+
+
+def parsed_environment(text: str) -> dict[str, str]:
+    """Variables as `systemctl show` prints them: `A=1 "B=two words"`, quoted as a shell reads it."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return {}
+    return {name: value for name, equals, value in (word.partition("=") for word in words) if equals}
 
 
 def not_taken_over(unit: dict[str, str] | None) -> str | None:

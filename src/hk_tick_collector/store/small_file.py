@@ -1,0 +1,24 @@
+"""Reads a small file whole, whatever is at its path: a pipe without a writer or an endless device holds nobody up."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_small(path: Path, most_bytes: int) -> bytes:
+    """A file's content; ValueError for what is never written here: a pipe, a device, a file above `most_bytes`."""
+    fd = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    )  # opening a pipe would wait for a writer
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError("too long")
+    return content

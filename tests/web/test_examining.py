@@ -1,0 +1,70 @@
+"""When the page asks what `status` finds: the real feed, and real children that look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import clock
+from hk_tick_collector.cli._options import limits
+from hk_tick_collector.cli._patience import in_child
+from hk_tick_collector.config import Settings
+from hk_tick_collector.ops.findings.words import NO_WORDS
+from hk_tick_collector.web.feed import Feed
+from hk_tick_collector.web.reading import Reading
+from hk_tick_collector.web.site import Examination, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def _examined(counted: Path) -> Examination:
+    with counted.open("a") as file:
+        file.write("x")
+    return Examination([], NO_WORDS, {}, None, silent=True, at_ms=clock.now_ms())
+
+
+def _times(counted: Path) -> int:
+    return counted.stat().st_size if counted.exists() else 0
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0.02)
+
+
+def test_who_begins_to_look_does_not_see_what_was_found_while_nobody_looked(tmp_path: Path) -> None:
+    """While nobody looks an examination may be a minute old; then a new one is made at once, and only then."""
+    counted, reading = tmp_path / "counted", Reading(in_child)
+
+    async def look() -> None:
+        site = Site(
+            data_root=tmp_path,
+            archive=None,
+            instance="test",
+            lang="en",
+            limits=limits(Settings.model_validate({})),
+            reading=reading,
+            examine=partial(_examined, counted),
+        )
+        feed = Feed(site, lambda *_: {}, lambda: False)
+        await feed.begin()
+        running = asyncio.create_task(feed.run())
+        await _until(lambda: feed.moment is not None and feed.moment.examined is not None)
+        feed.look(time.monotonic() - 60)
+        await asyncio.sleep(0)
+        assert _times(counted) == 1
+        feed.look(time.monotonic() + 60)
+        await _until(lambda: _times(counted) == 2)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    try:
+        asyncio.run(asyncio.wait_for(look(), 40))
+    finally:
+        reading.close()
