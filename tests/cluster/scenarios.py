@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from deploy.nats.make_nkey import make_nkey
@@ -149,16 +150,25 @@ def full_disk_of_merge(directory: Path, seed: int, seconds: float = 40.0) -> Out
 
 
 def full_disk_of_publish(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
-    """The disk of a's cursor is full from the start, then has space again. Its collector has another disk."""
-    with Trial("full-publish", directory, seed, Market(seconds=seconds)) as trial:
-        host = trial.cluster.sources["a"]
-        state = host.directory / "state"
-        host.publish.environ |= {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(host.data_root)}
-        with small_disks([state], 16) as grow:
+    """The disk of the cursor is full for a while, in which publish is killed: what it could not note is sent again."""
+    with Trial("full-publish", directory, seed, Market(seconds=seconds), Layout(sources=("a",))) as trial:
+        publish, state = trial.cluster.sources["a"].publish, trial.cluster.directory / "state"
+        publish.environ |= {"STATE_DIRECTORY": str(state)}
+        with small_disks([state], 4096):
             trial.begin()
-            time.sleep(seconds / 2)
-            grow()
-            trial.faults += 1
+            time.sleep(seconds / 8)
+            filler = state / "filler"
+            with suppress(OSError), filler.open("wb", buffering=0) as file:
+                while file.write(b"x" * 4096):
+                    pass
+            trial.say("the disk of publish is full")
+            time.sleep(seconds / 4)
+            publish.kill()
+            publish.start()
+            time.sleep(seconds / 8)
+            filler.unlink()
+            publish.start()  # as systemd does, if it has ended
+            trial.faults += 2
             return trial.conclude()
 
 

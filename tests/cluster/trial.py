@@ -34,13 +34,13 @@ class Outcome(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether every tick of the market is in the union, once, as it was made."""
-        return self.union.is_whole
+        """Whether every tick of the market is in the union, once, as it was made, and every program still runs."""
+        return self.union.is_whole and self.settled_s >= 0
 
     def line(self) -> str:
         """One line for the table."""
         alone = ", ".join(f"{name} alone lost {count:,}" for name, count in self.alone.items())
-        words = "ok" if self.ok else f"FAILED {self.union.line}"
+        words = "ok" if self.ok else f"FAILED {self.union.line if self.settled_s >= 0 else 'not settled'}"
         return (
             f"{self.name}: seed {self.seed}, {self.faults} faults, truth {self.union.made:,}, {alone},"
             f" the union lost {self.union.missing:,}; settled after {self.settled_s:.1f} s: {words}"
