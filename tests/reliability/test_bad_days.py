@@ -88,7 +88,7 @@ def test_a_bad_file_loses_no_tick(begin: Begin, kind: str, which: str) -> None:
     make, cause, remedy = KINDS[kind]
     if kind == "of_another_account" and os.geteuid() != 0:
         pytest.skip("only root gives files away")
-    trial = begin("--wait", "--within-window", *CLOCK, symbols="10", rate=200)
+    trial = begin("--wait", "--within-window", *CLOCK, symbols="10", rate=100)
     trial.powerless = True
     day = DAYS[which]
     path = trial.data_root / f"{day}.db"

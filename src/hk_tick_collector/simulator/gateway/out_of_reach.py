@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .conditions import Conditions
     from .session import Session
 
-_SHARE: Final = 0.8  # of the window: ticks of one slot are made at once
+# Of the window. The rest is for ticks that were sent to a client which was killed before it read them.
+_SHARE: Final = 0.5
 
 
 class OutOfReach:
