@@ -1,7 +1,7 @@
 """Real nats-servers on loopback: one alone, or three as a cluster, with `sync_interval: always`.
 
     with NatsServers(tmp_path, 3) as servers:
-        servers.urls              # ("nats://127.0.0.1:PORT", …), as STREAM_URL takes them
+        servers.urls              # ("nats://HOST:PORT", …), as STREAM_URL takes them
         servers.kill(0)           # SIGKILL of a node
         servers.start(0)          # again, with the same store and ports
         servers.pause(1); servers.resume(1)       # SIGSTOP, SIGCONT
@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import socket
@@ -36,12 +37,20 @@ _APART_S: Final = 0.05
 class NatsServers:
     """`count` nodes below `directory`; started when the block begins, killed when it ends.
 
+    They have an address of loopback of their own (or `host`), so that nobody else can take a port while one is stopped.
     `sync` is `sync_interval`. `more` is text for the configuration of each node: `authorization`, `tls`. A probe
     connection is never made: ready is what the monitoring of the node says.
     """
 
     def __init__(
-        self, directory: Path, count: int = 1, *, sync: str = "always", max_file: str = "10GB", more: str = ""
+        self,
+        directory: Path,
+        count: int = 1,
+        *,
+        sync: str = "always",
+        max_file: str = "10GB",
+        more: str = "",
+        host: str = "",
     ) -> None:
         self.directory = directory
         self.count = count
@@ -50,7 +59,8 @@ class NatsServers:
         self._sync = sync
         self._max_file = max_file
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._ports = _free_ports(3 * count)
+        self.host = host or f"127.{random.randrange(1, 255)}.{random.randrange(255)}.{random.randrange(1, 255)}"
+        self._ports = _free_ports(self.host, 3 * count)
         self.scheme = "tls" if "tls {" in more else "nats"
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -67,7 +77,7 @@ class NatsServers:
     @property
     def urls(self) -> tuple[str, ...]:
         """The address of each node."""
-        return tuple(f"{self.scheme}://127.0.0.1:{self.port(node)}" for node in range(self.count))
+        return tuple(f"{self.scheme}://{self.host}:{self.port(node)}" for node in range(self.count))
 
     @property
     def url(self) -> str:
@@ -80,7 +90,7 @@ class NatsServers:
 
     def monitor(self, node: int) -> str:
         """The address of the monitoring of a node."""
-        return f"http://127.0.0.1:{self._ports[3 * node + 2]}"
+        return f"http://{self.host}:{self._ports[3 * node + 2]}"
 
     def store(self, node: int) -> Path:
         """The directory in which a node keeps the stream."""
@@ -181,16 +191,16 @@ class NatsServers:
         self._processes[node] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
 
     def _config(self, node: int) -> str:
-        routes = ", ".join(f"nats-route://127.0.0.1:{self._ports[3 * each + 1]}" for each in range(self.count))
+        routes = ", ".join(f"nats-route://{self.host}:{self._ports[3 * each + 1]}" for each in range(self.count))
         cluster = f"""
             cluster {{
                 name: hk
-                listen: "127.0.0.1:{self._ports[3 * node + 1]}"
+                listen: "{self.host}:{self._ports[3 * node + 1]}"
                 routes: [{routes}]
             }}"""
         return f"""
             server_name: nats-{node}
-            listen: "127.0.0.1:{self.port(node)}"
+            listen: "{self.host}:{self.port(node)}"
             http: "{self.monitor(node).removeprefix("http://")}"
             jetstream {{
                 store_dir: "{self.store(node)}"
@@ -203,12 +213,12 @@ class NatsServers:
             """
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses now, and that no other call has just been given."""
+def _free_ports(host: str, count: int) -> list[int]:
+    """Ports of an address that nobody uses now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((host, 0))
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

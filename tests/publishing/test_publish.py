@@ -273,6 +273,17 @@ def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing:
     assert second.events("publish_connected") == []
 
 
+def test_a_day_that_cannot_be_read_makes_once_fail(publishing: Publishing) -> None:
+    """The other days are sent; the line names the day and why, exit 1."""
+    day = day_of(1)
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    (publishing.root / f"{day}.db").write_bytes(b"nonsense" * 500)
+    done = publishing.once("--since", day)
+    assert done.process.poll() == 1
+    assert f"{day} was not sent: " in done.text().splitlines()[-1]
+    assert len(publishing.streamed().rows(TODAY)) == 5
+
+
 def test_a_damaged_cursor_file_costs_no_tick(publishing: Publishing) -> None:
     """It is set aside, which is told, and all of the last days is sent again: those before the newest one too."""
     day = day_of(1)

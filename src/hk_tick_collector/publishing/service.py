@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, log
 from hk_tick_collector.background import Background
-from hk_tick_collector.errors import StreamAwayError, StreamError
+from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
 from hk_tick_collector.ops.findings.streaming import check_publish
 from hk_tick_collector.ops.live.publish_state import write_publish_state
@@ -51,7 +51,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     """Publishes until a stop signal; returns the exit code.
 
     Raises StreamError if the engine refuses us at the start, NameTakenError at any time; OwnedError and StoreError for
-    the cursor file.
+    the cursor file; with `until_sent` StoreError for a day file that could not be read.
     """
     stop = _stop_signals()
     started_ms = clock_ms()
@@ -82,6 +82,9 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     if ended:  # else a disk hangs, and its thread still uses them
         days.close_files()
         cursors.close()
+    if options.until_sent and figures.days_unread and not stop.is_set():
+        day, why = next(iter(figures.days_unread.items()))
+        raise StoreError(f"{day or 'DATA_ROOT'} was not sent: {why}")
     return 0
 
 
