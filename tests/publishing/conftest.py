@@ -15,6 +15,7 @@ from tests.log_lines import Event, events_in
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector import market
+from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
 from hk_tick_collector.jetstream.engine import info, message_at
 from hk_tick_collector.jetstream.message import SumsMessage, decode, decode_sums
@@ -184,7 +185,7 @@ class Publishing:
         return found
 
     def ask(self, question: Callable[[Connection], Awaitable[Any]]) -> Any:
-        """The answer to a question on a connection of the test."""
+        """The answer to a question on a connection of the test; asked again while the engine cannot answer."""
 
         async def run() -> Any:
             connection = await connect(Servers(self.servers.urls, "test"))
@@ -193,7 +194,13 @@ class Publishing:
             finally:
                 await connection.close()
 
-        return asyncio.run(run())
+        end_s = time.monotonic() + CAP_S
+        while True:
+            try:
+                return asyncio.run(run())
+            except StreamAwayError:  # an election, or a machine with other work
+                if time.monotonic() > end_s:
+                    raise
 
     def wait_streamed(self, running: Running, condition: Callable[[Streamed], object]) -> Streamed:
         """What the stream holds, when the condition is true of it."""
