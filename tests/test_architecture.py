@@ -42,6 +42,7 @@ RANKS = {
     "collect": 4,
     "jetstream": 4,
     "simulator": 4,
+    "merging": 5,
     "publishing": 5,
     "web": 6,
     "cli": 7,

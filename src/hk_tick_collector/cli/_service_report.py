@@ -51,6 +51,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 from ._options import limits, loaded_in_force, today
 from ._patience import Disk
 from ._refused_settings import blocked, refusals
+from ._stream_report import Streams, is_merge_host, merging_words, streams_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,7 @@ class Report:
     quiet: Words  # why no ticks are expected now; empty if they are, or if it is not known
     lost: Words  # how many ticks of the day are lost; empty if none are
     is_live: bool  # whether the service reports
+    streams: Streams  # publish and merge
 
     @property
     def explained(self) -> Words:
@@ -99,12 +101,17 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = Tru
     settings = loaded.settings if loaded else None
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
-    findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
+    streams = streams_of(settings, now_ms, disk) if settings else Streams()
+    merges_only = settings is not None and live is None and is_merge_host(streams.merge, settings)
+    findings = [unread] if unread else [] if merges_only else _check(live, env_file, known, now_ms, disk)
     # Before a takeover the day files belong to the program that was here before.
     waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)
     if wrong and _is_unreadable(wrong) and not waits:  # without the right to read, other causes are unknown
         findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=cause_of(wrong))]
-    day = day_figures(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
+    data_root = Path(streams.merge.data_root) if streams.merge and merges_only else settings and settings.data_root
+    newest = streams.merge.newest_day if streams.merge and merges_only else live.newest_day if live else ""
+    day = day_figures(data_root, live, findings, disk, newest) if data_root and not unread and not waits else None
+    findings += streams.findings
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
     silent = is_silent(live, now_ms)
@@ -115,9 +122,10 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = Tru
         live=live,
         settings=settings,
         day=day,
-        quiet=silence(live, now_ms) if live and not silent else NO_WORDS,
+        quiet=silence(live, now_ms) if live and not silent else merging_words(streams) if merges_only else NO_WORDS,
         lost=_LOST.filled(lost=day["lost"], day=day["day"]) if day and day["lost"] else NO_WORDS,
         is_live=not silent,
+        streams=streams,
     )
 
 
@@ -276,9 +284,11 @@ def _is_same(live: LiveStatus, data_root: Path) -> bool:
     return os.path.realpath(live.data_root) == os.path.realpath(data_root)
 
 
-def day_figures(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk: Disk) -> dict[str, Any] | None:
+def day_figures(
+    data_root: Path, live: LiveStatus | None, findings: list[Finding], disk: Disk, newest_day: str = ""
+) -> dict[str, Any] | None:
     """The counters of the newest day's file; an error while reading, or a fault in the file, is added to `findings`."""
-    name = (live.newest_day if live else "") or today()
+    name = newest_day or (live.newest_day if live else "") or today()
     healing = live.ticks_healing if live and live.state != "stopped" else 0
     try:
         path = path_of(data_root, name)

@@ -26,6 +26,7 @@ from ._patience import demand_writable, in_child
 from ._refused_settings import refusals, rsa_key
 from ._service_report import live_status
 from ._show import show, show_json
+from ._stream_checks import check_streams
 from ._terminal import in_colour, language_on
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
         yield _check_archive(loaded.settings)
+        yield from check_streams(loaded.settings)
     else:
         text = Words(
             "data, OpenD, metrics, alerts and the archive cannot be checked without settings",

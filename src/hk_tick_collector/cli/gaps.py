@@ -11,7 +11,8 @@ import typer
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
 from hk_tick_collector.model import GAP_OPEN, Gap
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.merged_rows import MergedReader
+from hk_tick_collector.store.query import path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import each_in_child
@@ -40,6 +41,7 @@ def gaps(
 
     Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored. A gap with the
     cause rejected was received and cannot be stored, so it is not requested again. Exit code 0, with gaps or without.
+    In a merged day a healed gap names the collector that had its last tick.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
@@ -52,7 +54,8 @@ def gaps(
     path = path_of(settings_in_force(env_file).data_root, name)
     try:
         rows = each_in_child(lambda: _gaps(path, wanted, only_open=only_open), path)
-        _print(name, path, map(Gap._make, rows), as_json=as_json)
+        witnesses = _Witnesses()
+        _print(name, path, map(witnesses.note, rows), witnesses, as_json=as_json)
     except NoDayError as error:
         if name > today():
             raise UsageError(f"{name} is in the future", hint=error.hint) from None
@@ -61,20 +64,39 @@ def gaps(
 
 def _gaps(path: Path, wanted: tuple[str, ...], *, only_open: bool) -> Iterator[tuple[object, ...]]:
     """Gaps as plain tuples, which go to another process for a tenth of the cost."""
-    with DayReader(path) as reader:
-        yield from map(tuple, reader.each_gap(wanted, only_open=only_open))
+    with MergedReader(path) as reader:
+        witnesses = reader.witnesses()
+        yield from ((*gap, witnesses.get(gap.id, "")) for gap in reader.each_gap(wanted, only_open=only_open))
 
 
-def _print(day: str, path: Path, found: Iterator[Gap], *, as_json: bool) -> None:
+class _Witnesses:
+    """Who filled the gaps that are being printed, in a merged day; empty for a collector's own day."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, str] = {}
+
+    def note(self, row: tuple[object, ...]) -> Gap:
+        """The gap of a row of `_gaps`."""
+        gap = Gap._make(row[:-1])
+        if row[-1]:
+            self._by_id[gap.id] = str(row[-1])
+        return gap
+
+    def take(self, gap: Gap) -> str:
+        """The collector that filled a gap, asked for once."""
+        return self._by_id.pop(gap.id, "")
+
+
+def _print(day: str, path: Path, found: Iterator[Gap], witnesses: _Witnesses, *, as_json: bool) -> None:
     """Prints gaps while they are read: a bad day can have a million of them."""
     sums = _Sums()
     if as_json:
-        items = (gap._asdict() for gap in sums.count(found))
+        items = (_document(gap, witnesses.take(gap)) for gap in sums.count(found))
         document: dict[str, object] = {"day": day, "file": str(path)}
         show_json_list(document, "gaps", items, after=lambda: {"sums": sums.document()})
         return
     if first := next(found, None):
-        rows = map(_row, sums.count(chain([first], found)))
+        rows = (_row(gap, witnesses.take(gap)) for gap in sums.count(chain([first], found)))
         print_table(_HEADER, rows, right=_RIGHT, spare=_SPARE, least=_WIDTHS)
     for line in _sum_lines(day, sums.document()):
         show(line)
@@ -119,13 +141,17 @@ def _sum(count: dict[str, int]) -> str:
     return f"{count['open']:,} open{unknown}, {count['missing']:,} ticks missing; {count['healed']:,} healed"
 
 
-def _row(gap: Gap) -> tuple[str, ...]:
+def _document(gap: Gap, witness: str) -> dict[str, object]:
+    return {**gap._asdict(), "witness": witness} if witness else gap._asdict()
+
+
+def _row(gap: Gap, witness: str) -> tuple[str, ...]:
     return (
         gap.symbol,
         _time(gap.from_ts_ms),
         _time(gap.to_ts_ms),
         "unknown" if gap.missing is None else f"{gap.missing:,}",
-        gap.cause,
+        f"{gap.cause}, {witness} had it" if witness else gap.cause,
         gap.status,
         _time(gap.opened_ms),
         _time(gap.closed_ms),

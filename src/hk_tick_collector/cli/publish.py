@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector import log
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.signals import give_back
 
 from ._options import EnvFile, day_named
+from ._refused_settings import destinations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.config import Settings
+    from hk_tick_collector.config import Loaded
+    from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
     from hk_tick_collector.publishing.options import PublishOptions
 
+ALERTS_NAME: Final = ".alerts-publish.json"
 CURSORS_NAME: Final = ".publish.db"
 
 
@@ -46,7 +50,7 @@ def publish(
     need("nats", "stream")
     need("cryptography", "stream")
     loaded = load_settings(env_file)
-    options = _options(loaded.settings, since, once=once)
+    options = _options(loaded, since, once=once)
     log.configure(loaded.settings.log_level)
     for warning in loaded.warnings:
         log.warning("setting", detail=warning)
@@ -62,11 +66,12 @@ def publish(
         log.flush()
 
 
-def _options(settings: Settings, since: str | None, *, once: bool) -> PublishOptions:
+def _options(loaded: Loaded, since: str | None, *, once: bool) -> PublishOptions:
     from hk_tick_collector.jetstream.connect import Servers
     from hk_tick_collector.jetstream.subjects import source_of
     from hk_tick_collector.publishing.options import PublishOptions
 
+    settings = loaded.settings
     source = source_of(settings.instance_id)
     servers = Servers(settings.stream_url, f"publish {source}", settings.stream_creds, settings.stream_ca)
     servers.check()
@@ -83,7 +88,21 @@ def _options(settings: Settings, since: str | None, *, once: bool) -> PublishOpt
         since=day_named(since) if since else "",
         until_sent=once,
         notify_socket=systemd.notify_socket,
+        alerts=None if once else _alerts(loaded),
     )
+
+
+def _alerts(loaded: Loaded) -> ProcessAlerts | None:
+    """What sends the alerts of publish; None without ALERT_URLS. The mutes are those of the collector."""
+    from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
+    from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
+
+    settings, systemd = loaded.settings, systemd_environment()
+    if not settings.alert_urls:
+        return None
+    memory = (systemd.state_directory or settings.data_root) / ALERTS_NAME
+    mutes_in = RUNTIME_DIRECTORY if systemd.runtime_directory else settings.data_root
+    return ProcessAlerts(destinations(loaded), memory, mutes_in, settings.operator_lang, now_ms)
 
 
 def publish_state_path(data_root: Path) -> Path:

@@ -14,6 +14,7 @@ from ._patience import Disk
 from ._service_report import examine
 from ._show import padded, show, show_json
 from ._status_lines import figure_lines
+from ._stream_report import stream_lines
 from ._terminal import language_on
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "live": asdict(live) if live else None,
             "exposure": exposure and {name: exposure[name] for name in _EXPOSURE},
             "day": day,
+            "publish": asdict(found.streams.publish) if found.streams.publish else None,
+            "merge": asdict(found.streams.merge) if found.streams.merge else None,
         }
         show_json(document)
         return int(severity)
@@ -59,7 +62,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 def figures_of(found: Report, lang: str) -> list[tuple[str, str]]:
     """The lines below the first one: name and text."""
-    return figure_lines(found.live, found.day, _exposure(found), found.now_ms, found.as_of_ms, lang)
+    figures = figure_lines(found.live, found.day, _exposure(found), found.now_ms, found.as_of_ms, lang)
+    return [*figures, *stream_lines(found.streams, found.now_ms, lang)]
 
 
 def _exposure(found: Report) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.jetstream.connect import Servers
+    from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class PublishOptions:
     since: str = ""  # the first day to send; empty: the one that is being written at the first start
     until_sent: bool = False  # ends once all that is stored now is acknowledged
     notify_socket: str | None = None
+    alerts: ProcessAlerts | None = None
     summary_s: float = 60.0  # between two lines of the log with the figures
     watch_s: float = 4.0  # between two looks at the anchor, the requests of readers and other publishers
     again_apart_s: float = 60.0  # between two times that readers have a day sent again

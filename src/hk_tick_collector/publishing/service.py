@@ -13,12 +13,14 @@ import secrets
 import signal
 import time
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, log
 from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
+from hk_tick_collector.ops.findings.streaming import check_publish
 from hk_tick_collector.ops.live.publish_state import write_publish_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from hk_tick_collector.jetstream.connect import Connection
+    from hk_tick_collector.ops.live.publish_state import PublishState
 
     from .options import PublishOptions
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _AGAIN_S: Final = (0.2, 1.5)  # between two attempts to connect, at random
 _REFUSED_AGAIN_S: Final = 5.0
+_ALERTS_S: Final = 1.0  # how long a stop waits for messages
 _STOP_S: Final = 8.0  # for the acknowledgements under way
 _AWAY_LINE_S: Final = 60.0
 
@@ -69,6 +73,8 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
             ended = await _until_stopped(_connections(options, session, figures, stop, clock_ms), stop)
         finally:
             beat.cancel()
+            if options.alerts is not None:
+                await asyncio.to_thread(options.alerts.stop, time.monotonic() + _ALERTS_S)
             figures.state = "stopped"
             with suppress(OSError):
                 write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
@@ -143,23 +149,27 @@ async def _beat(options: PublishOptions, figures: Figures, notifier: Notifier, c
     background = Background("status")
     writing: asyncio.Future[None] | None = None
     notifier.ready()
+    if options.alerts is not None:
+        options.alerts.start(f"{options.source} publish")
     summary_s, rows_before = time.monotonic() + options.summary_s, 0
     while True:
         now_ms = clock_ms()
         notifier.alive()
         notifier.status(_status_line(figures))
         if writing is None or writing.done():  # a hanging disk must not stop this
-            text = text_of(figures.record(now_ms))
-            writing = asyncio.ensure_future(background.run(lambda text=text: _write(options, figures, text)))  # type: ignore[misc]
+            state = figures.record(now_ms)
+            writing = asyncio.ensure_future(background.run(partial(_tell, options, state)))
         if time.monotonic() >= summary_s:
             summary_s += options.summary_s
             rows_before = _log_summary(figures, rows_before, now_ms)
         await asyncio.sleep(1.0)
 
 
-def _write(options: PublishOptions, figures: Figures, text: str) -> None:
+def _tell(options: PublishOptions, state: PublishState) -> None:
+    if options.alerts is not None:
+        options.alerts.update(check_publish(state, state.written_ms))
     try:
-        write_publish_state(options.state_path, text, figures.pid)
+        write_publish_state(options.state_path, text_of(state), state.pid)
     except OSError as error:
         log.warning("status_not_written", path=options.state_path, detail=error.strerror or error)
 

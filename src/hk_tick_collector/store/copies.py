@@ -25,7 +25,7 @@ _JOURNAL: Final = "-journal"
 _WAL: Final = "-wal"
 _BESIDE: Final = (_JOURNAL, _WAL)
 _OURS: Final = re.compile(
-    r"\.|\d{8}\.db(?:$|\.damaged-|\.predecessor-)"
+    r"\.|\d{8}\.db(?:$|\.damaged-|\.predecessor-|\.mixed-)"
 )  # drafts, day files, and files that were set aside
 _DAY: Final = re.compile(r"(\d{8})(?!\d)")
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import RuleChange, TickRow
 
+    from .merged_rows import MergedRows
     from .predecessor_rows import BesideRow
 
 
@@ -107,6 +108,7 @@ class Batch:
     instruments: list[Instrument] = field(default_factory=list)  # replaces what is known of these symbols
     beside: list[BesideRow] = field(default_factory=list)  # rows of the predecessor that cannot be ticks
     meta: dict[str, str] = field(default_factory=dict)  # rows of `meta`
+    merged: MergedRows | None = None  # what only a merged day file has
     drift_s: float | None = None  # our clock minus OpenD's; the file keeps the one furthest from zero
     duplicate: int = 0  # number of ticks that are already stored in the sealed file of another day
     rejected: int = 0
@@ -197,6 +199,8 @@ class DayFile:
                 self._db.executemany(_INSTRUMENT_SQL, batch.instruments)
             if batch.beside:
                 write_beside(self._db, batch.beside)
+            if batch.merged:
+                batch.merged.write(self._db, conflicts, now_ms)
             if batch.meta:
                 self._db.executemany(_META_SQL, batch.meta.items())
             if batch.drift_s is not None:

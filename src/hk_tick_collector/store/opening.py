@@ -83,13 +83,15 @@ def open_for_writing(
     return db
 
 
-def set_aside(path: Path, now_ms: int) -> Path:
+def set_aside(path: Path, now_ms: int, what: str = "damaged") -> Path:
     """Renames a damaged file with its WAL and shm, without changing their content, and returns the new path.
+
+    `what` is a word of the new name, for a file that is set aside for another reason.
 
     The WAL is renamed first: SQLite must not apply the WAL of one file to another. Raises OSError.
     """
-    taken = {other.name for other in path.parent.glob(f"{path.name}.damaged-*")}
-    target = path.with_name(aside_name(path, "damaged", now_ms, taken))
+    taken = {other.name for other in path.parent.glob(f"{path.name}.{what}-*")}
+    target = path.with_name(aside_name(path, what, now_ms, taken))
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -24,6 +24,7 @@ from . import (
     opend_states,
     retention,
     service,
+    streaming,
     writer,
     writer_waits,
 )
@@ -52,7 +53,7 @@ SUBJECTS: Final = (
         service,
         connection_breaks,
     ),
-    *(not_stored, gaps, completeness, retention, alerting),
+    *(not_stored, gaps, completeness, streaming, retention, alerting),
 )
 # Specs for codes of a family without their own spec: a later OpenD or `store.faults` may add such codes.
 _FAMILIES: Final = {

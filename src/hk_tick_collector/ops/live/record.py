@@ -23,7 +23,8 @@ _DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values,
 _DAY: Final = re.compile(r"([0-9]{8})?")
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: later times are invalid
 _LONGEST_S: Final = _LATEST_MS // 1000  # no two clocks differ by more
-_TIMES: Final = frozenset({"alerts_muted", "alerts_failing"})  # their values are times, as are those of names in `_ms`
+# Their values are times, as are those of names that end in `_ms`.
+_TIMES: Final = frozenset({"alerts_muted", "alerts_failing", "sources"})
 
 _Record = TypeVar("_Record")
 

@@ -24,14 +24,19 @@ from hk_tick_collector.ops.findings.service import unplanned_restarts
 from hk_tick_collector.stats import LATENCY_BOUNDS_MS
 from hk_tick_collector.text import plain
 
+from .streams import read_streams
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
+    from hk_tick_collector.ops.findings.finding import Finding
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.ops.live.status import LiveStatus
     from hk_tick_collector.stats import Latencies, Stats
+
+    from .streams import Streams
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20
@@ -247,7 +252,7 @@ class Metrics:
         self._stats = stats
         self._limits = limits
         self._now_ms = now_ms
-        self._codes: set[str] = set()  # of findings that were open in this run; they stay, with the value 0
+        self._codes = FindingCodes()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards use
@@ -262,8 +267,12 @@ class Metrics:
         if live is None:
             return
         seen = Seen(live, self._stats, self._limits)
+        streams = read_streams(live.data_root)
         yield _info(live)
-        yield from self._findings(seen)
+        now_ms = self._now_ms()
+        findings = [*check(live, now_ms, self._limits), *streams.findings(now_ms, self._limits.disk_min_free_mb)]
+        yield from self._codes.metrics(findings)
+        yield from streams.metrics()
         yield _market_state(live)
         yield _outcomes(live)
         for metric in _GAUGES:
@@ -277,8 +286,15 @@ class Metrics:
             seen.stats.row_ages,
         )
 
-    def _findings(self, seen: Seen) -> Iterator[Metric]:
-        findings = check(seen.live, self._now_ms(), seen.limits)
+
+class FindingCodes:
+    """The findings as metrics. A code that was seen in this run stays, with the value 0."""
+
+    def __init__(self) -> None:
+        self._codes: set[str] = set()
+
+    def metrics(self, findings: Sequence[Finding]) -> Iterator[Metric]:
+        """The worst severity of each code, and how many findings there are."""
         worst: dict[str, int] = dict.fromkeys(self._codes, 0)
         for finding in findings:
             known = finding.code in self._codes or len(self._codes) < _MAX_CODES or REGISTRY.defines(finding.code)
@@ -299,6 +315,29 @@ class Metrics:
             number = sum(finding.severity == severity for finding in findings)
             count.add_metric((severity.name.lower(),), number)
         yield count
+
+
+class ProcessMetrics:
+    """Renders the figures of `publish` or `merge` alone, where it serves them itself."""
+
+    def __init__(self, read: Callable[[], Streams], min_free_mb: int, now_ms: Callable[[], int]) -> None:
+        self._read = read
+        self._min_free_mb = min_free_mb
+        self._now_ms = now_ms
+        self._codes = FindingCodes()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        OwnProcess(registry=self._registry)
+
+    def render(self) -> bytes:
+        """The text of a scrape."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its present value, for the library."""
+        streams = self._read()
+        yield from self._codes.metrics(streams.findings(self._now_ms(), self._min_free_mb))
+        yield from streams.metrics()
 
 
 def _label(text: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
 
     from .http import ScrapeServer
+    from .streams import Streams
 
 _RETRY_S: Final = 30.0
 _LOG_EVERY_S: Final = 3600.0
@@ -35,7 +36,13 @@ async def metrics_served(
     if address is None:
         yield
         return
-    exporter = MetricsServer(address, latest, stats, limits)
+
+    def renderer() -> Callable[[], bytes]:
+        from .exposition import Metrics  # the library is imported only if it is needed
+
+        return Metrics(latest, stats, limits, now_ms).render
+
+    exporter = MetricsServer(address, renderer)
     exporter.start()
     try:
         yield
@@ -43,16 +50,32 @@ async def metrics_served(
         exporter.stop()
 
 
+def process_metrics(
+    address: tuple[str, int] | None, read: Callable[[], Streams], min_free_mb: int
+) -> MetricsServer | None:
+    """Serves the metrics of a process that is no collector, until `stop` of the returned server; None without one.
+
+    Where the service of this host has the port, it shows these figures too.
+    """
+    if address is None:
+        return None
+
+    def renderer() -> Callable[[], bytes]:
+        from .exposition import ProcessMetrics
+
+        return ProcessMetrics(read, min_free_mb, now_ms).render
+
+    server = MetricsServer(address, renderer)
+    server.start()
+    return server
+
+
 class MetricsServer:
     """The thread. All that may block runs in it: the import, the lookup of a host, the wait for a port in use."""
 
-    def __init__(
-        self, address: tuple[str, int], latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits
-    ) -> None:
+    def __init__(self, address: tuple[str, int], renderer: Callable[[], Callable[[], bytes]]) -> None:
         self._address = address
-        self._latest = latest
-        self._stats = stats
-        self._limits = limits
+        self._renderer = renderer  # makes what renders a scrape
         self._server: ScrapeServer | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -82,12 +105,11 @@ class MetricsServer:
             self._stopping.wait(_RETRY_S)
 
     def _serve(self) -> None:
-        from .exposition import CONTENT_TYPE, Metrics  # the library is imported only if it is needed
+        from .exposition import CONTENT_TYPE
         from .http import ScrapeServer
 
-        metrics = Metrics(self._latest, self._stats, self._limits, now_ms)
         host, port = self._address
-        self._server = server = ScrapeServer(host, port, metrics.render, CONTENT_TYPE)
+        self._server = server = ScrapeServer(host, port, self._renderer(), CONTENT_TYPE)
         log.info("metrics_listening", address=_joined(host, server.port), path="/metrics")
         if self._stopping.is_set():  # `stop` may have been called before there was a server
             server.stop()

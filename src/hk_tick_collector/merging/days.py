@@ -1,0 +1,337 @@
+"""The day files of one directory: parts → transactions, with the gaps that remain and with the position in the stream.
+
+Enters: parts, in the order of the stream. Leaves: prepared transactions, and their results once they are committed.
+Nothing here waits or retries: a transaction that failed may be committed again, as often as necessary.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import log, market
+from hk_tick_collector.collect.loading.load import is_over, load
+from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError, StoreError
+from hk_tick_collector.gaps.symbol_day import (
+    CAUSE_BEFORE_START,
+    CAUSE_ELSEWHERE,
+    CAUSE_REJECTED,
+    CAUSE_SEQUENCE,
+    CAUSE_SKIPPED,
+    COUNTER_MASK,
+    Day,
+)
+from hk_tick_collector.gaps.tracker import GapTracker
+from hk_tick_collector.model import GAP_HEALED
+from hk_tick_collector.store.dayfile import Batch, DayFile, Written, seal
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witness
+from hk_tick_collector.store.opening import set_aside
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+
+from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SOURCE, SOURCE_OPEN, Position, StartOverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.model import Gap, TickRow
+    from hk_tick_collector.store.dayfile import StoreOptions
+    from hk_tick_collector.store.merged_rows import Chosen
+
+    from .parts import Part
+
+NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
+_IDLE_S: Final = 60.0
+_MOST_FILES: Final = 4  # open at a time, three descriptors each
+# These causes say something that is true of the union too. The others name what happened to one collector.
+_KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One transaction for one day: what it stores, and whose ticks they are."""
+
+    day: int
+    batch: Batch
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The result of a transaction. `late` are ticks of a sealed day that its file does not have: they are rejected."""
+
+    written: Written
+    late: tuple[TickRow, ...] = ()
+
+
+class Positions(NamedTuple):
+    """The positions in day files, by day."""
+
+    unsealed: dict[int, Position | None]
+    sealed: dict[int, Position | None]
+
+    def lowest(self) -> Position | None:
+        """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
+
+        Where all days are sealed, what they have needs no reading.
+        """
+        if None in self.unsealed.values():
+            return None
+        if self.unsealed:
+            return min(position for position in self.unsealed.values() if position is not None)
+        return max((position for position in self.sealed.values() if position is not None), default=None)
+
+
+class MergedDays:
+    """The day files of `root`, open for writing; created when ticks of a day arrive.
+
+    `now_ms` is the wall clock in UTC epoch ms; `version` is written into each file. Only one thread may use it.
+    """
+
+    def __init__(self, root: Path, options: StoreOptions, version: str, now_ms: Callable[[], int]) -> None:
+        self.root = root
+        self._options = options
+        self._version = version
+        self._now_ms = now_ms
+        self._run_id = f"merge-{now_ms()}"
+        self._files: dict[int, DayFile] = {}  # in order of last use
+        self._used_s: dict[int, float] = {}  # when each was last used, monotonic
+        self._sources: dict[int, dict[str, str]] = {}  # day → collectors known to its file, with what META_SOURCE has
+        self._tracker = GapTracker(self._load, now_ms)
+
+    # --- transactions ---
+
+    def prepare(
+        self, parts: Sequence[Part], position: Position, chosen: Mapping[int, Sequence[Chosen]] = NONE_CHOSEN
+    ) -> list[Prepared]:
+        """The transactions that store `parts`, one for each day. All of the stream up to `position` is then stored.
+
+        `chosen` has, by day, symbols whose collector was chosen by these parts. Raises StartOverError
+        and the errors of DayFile, before anything is known of the parts: then call it again.
+        """
+        for day in {part.day for part in parts}:
+            with suppress(SealedDayError):
+                self._file(day)  # checks it before it is read
+            self._tracker.open(day)
+        for part in parts:
+            self._tracker.see(self._unseen(part.rows))
+        gaps: dict[int, list[Gap]] = {}
+        for change in self._tracker.take_changes():
+            cause = change.gap.cause if change.gap.cause in _KEPT_CAUSES else CAUSE_NO_SOURCE
+            gaps.setdefault(change.day, []).append(change.gap._replace(cause=cause))
+        rules = self._tracker.take_rules()
+        prepared = []
+        for day in sorted({*gaps, *(part.day for part in parts), *(rule.day for rule in rules)}):
+            of_day = [part for part in parts if part.day == day]
+            sources = tuple(dict.fromkeys(part.source for part in of_day))
+            batch = Batch(
+                rows=[row for part in of_day for row in part.rows],
+                gaps=gaps.get(day, []),
+                rules=[rule for rule in rules if rule.day == day],
+                meta={META_POSITION: position.as_text()},
+                merged=MergedRows(_Origins(of_day), tuple(_witnesses(gaps.get(day, ()), of_day)), chosen.get(day, ())),
+            )
+            prepared.append(Prepared(day, batch, sources))
+        return prepared
+
+    def _unseen(self, rows: list[TickRow]) -> list[TickRow]:
+        """The rows that can change what is known of gaps. The other collector's copy of a tick, which is nearly every
+        second row, cannot: its symbol follows the rule, has no gap, and has had a higher counter.
+        """
+        latest = self._tracker.known.latest
+        found = []
+        for row in rows:
+            track, seq = latest.get(row[0]), row[1]
+            if (
+                track is None
+                or track.gaps
+                or seq & COUNTER_MASK >= track.next
+                or not track.run_seq <= seq <= track.last_seq
+                or not track.from_ms <= row[2] < track.to_ms
+                or track.lost
+                or track.past
+            ):
+                found.append(row)
+        return found
+
+    def commit(self, prepared: Prepared) -> Stored:
+        """Commits one transaction; again, if it failed before. Raises StartOverError and the errors of DayFile."""
+        batch = prepared.batch
+        try:
+            file = self._file(prepared.day)
+        except SealedDayError:
+            with MergedReader(self.path(prepared.day)) as reader:
+                late, differing = reader.compare(batch.rows)
+            duplicate = len(batch.rows) - len(late) - len(differing)
+            return Stored(Written(0, duplicate, tuple(differing)), tuple(late))
+        known = self._sources[prepared.day]
+        new = {source: SOURCE_OPEN for source in prepared.sources if source not in known}
+        batch.meta.update({META_SOURCE + source: state for source, state in new.items()})
+        written = self._write(prepared.day, file, batch)
+        known.update(new)
+        return Stored(written)
+
+    def note_sealed(self, day: int, source: str, at_ms: int) -> None:
+        """Records that the collector's own file of a day is sealed and that all its ticks are here.
+
+        Raises StartOverError and the errors of DayFile.
+        """
+        try:
+            file = self._file(day)
+        except SealedDayError:
+            return
+        self._write(day, file, Batch(meta={META_SOURCE + source: str(at_ms)}))
+        self._sources[day][source] = str(at_ms)
+
+    def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
+        try:
+            return file.write(batch, self._now_ms())
+        except DISK_ERRORS as error:
+            if diagnose(error)[1]:
+                self._abandon(day)
+            raise
+
+    # --- files ---
+
+    def path(self, day: int) -> Path:
+        """Where the file of a day is, or would be."""
+        return path_of(self.root, market.day_name(day))
+
+    def positions(self) -> Positions:
+        """The position in the file of each day, None where a file has none or cannot be read now."""
+        found = Positions({}, {})
+        for name in list_days(self.root):
+            try:
+                with DayReader(path_of(self.root, name)) as reader:
+                    meta = reader.meta()
+            except StoreError:
+                meta = {}
+            of = found.sealed if "sealed_ms" in meta else found.unsealed
+            of[market.parse_day(name)] = Position.parse(meta.get(META_POSITION))
+        return found
+
+    def sources(self, day: int) -> dict[str, str]:
+        """The collectors that sent ticks of a day: `open`, or when its own file was sealed. Raises as DayReader."""
+        if day not in self._sources:
+            with DayReader(self.path(day)) as reader:
+                self._sources[day] = _sources_in(reader)
+        return self._sources[day]
+
+    def newest(self) -> DayFile | None:
+        """The open file of the latest day."""
+        return self._files[max(self._files)] if self._files else None
+
+    def close_idle(self, today: int, position: Position | None) -> None:
+        """Closes the files of days before `today` that are not used any more, as plain files that hold the position;
+        forgets what is known of them. A tick of such a day opens its file again, which reads all of it.
+        """
+        now_s = time.monotonic()
+        idle = [day for day in self._files if day < today and now_s - self._used_s[day] > _IDLE_S]
+        for day in idle:
+            self.close(day, position)
+        self._tracker.forget_days_before(min([today, *self._files]), now_s, now_s)
+
+    def close(self, day: int, position: Position | None) -> None:
+        """Closes the file of a day if it is open. Raises the errors of DayFile."""
+        file = self._files.pop(day, None)
+        if file is None:
+            return
+        self._sources.pop(day, None)
+        try:
+            if position is not None:
+                file.write(Batch(meta={META_POSITION: position.as_text()}), self._now_ms())
+            file.close()
+        except BaseException:
+            file.abandon()
+            raise
+
+    def close_all(self, position: Position | None) -> None:
+        """Closes every file; an error of one does not keep the others open."""
+        for day in list(self._files):
+            with suppress(*DISK_ERRORS):
+                self.close(day, position)
+
+    def seal(self, day: int, position: Position | None) -> bool:
+        """Checks and seals the file of a finished day. Returns False while a reader has it open.
+
+        Raises the errors of `store.dayfile.seal`.
+        """
+        self.close(day, position)
+        return seal(self.path(day), self._now_ms(), self._options)
+
+    def _file(self, day: int) -> DayFile:
+        file = self._files.get(day)
+        if file is not None and not file.in_place():
+            self._abandon(day)
+            raise StartOverError(f"{file.path.name} was removed or replaced while it was written")
+        if file is None:
+            path = self.path(day)
+            try:
+                file = DayFile(path, path.stem, self._run_id, self._now_ms(), self._version, self._options)
+            except DamagedFileError as error:
+                aside = set_aside(path, self._now_ms())
+                log.error("day_set_aside", day=path.stem, path=aside, detail=error)
+                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}") from error
+            with DayReader(path) as reader:
+                self._sources[day] = _sources_in(reader)
+            while len(self._files) >= _MOST_FILES:
+                self.close(next(iter(self._files)), None)
+        self._files.pop(day, None)
+        self._files[day], self._used_s[day] = file, time.monotonic()
+        return file
+
+    def _abandon(self, day: int) -> None:
+        file = self._files.pop(day, None)
+        if file is not None:
+            file.abandon()
+
+    def _load(self, number: int) -> Day:
+        """The gaps and counters of a day from its file. Raises the errors of DayReader."""
+        if any(market.parse_day(name) < number for name in list_days(self.root)):
+            self._tracker.end_interruption()  # not the first day: whoever collected should have collected its begin
+        try:
+            with DayReader(self.path(number)) as reader, reader.snapshot():
+                return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)
+        except NoDayError:
+            return Day(number)
+
+
+class _Origins:
+    """Names the source of a row. The rows are told apart by identity: another source may have sent an equal one."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._by_id: dict[int, str] = {}
+
+    def __call__(self, row: TickRow) -> str:
+        if not self._by_id:
+            self._by_id = {id(each): part.source for part in self._parts for each in part.rows}
+        return self._by_id[id(row)]
+
+
+def _sources_in(reader: DayReader) -> dict[str, str]:
+    meta = reader.meta()
+    return {key.removeprefix(META_SOURCE): value for key, value in meta.items() if key.startswith(META_SOURCE)}
+
+
+def _witnesses(gaps: Iterable[Gap], parts: Sequence[Part]) -> Iterable[Witness]:
+    """The source of the tick that closed each gap of known size."""
+    closed: dict[str, list[Gap]] = {}
+    for gap in gaps:
+        if gap.status == GAP_HEALED and gap.from_seq is not None and gap.cause not in (CAUSE_REJECTED, CAUSE_ELSEWHERE):
+            closed.setdefault(gap.symbol, []).append(gap)
+    if not closed:
+        return
+    for part in parts:
+        for row in part.rows:
+            for gap in closed.get(row[0], ()):
+                if _counter(gap.from_seq) <= row[1] & COUNTER_MASK <= _counter(gap.to_seq):
+                    yield Witness(gap.id, part.source)
+
+
+def _counter(seq: int | None) -> int:
+    return (seq or 0) & COUNTER_MASK

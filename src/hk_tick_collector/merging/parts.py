@@ -1,0 +1,55 @@
+"""The values that the modules of this package pass to each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from hk_tick_collector.model import TickRow
+
+META_POSITION: Final = "merge_position"  # in meta: all of this day up to this message of the stream is in the file
+META_SOURCE: Final = "merge_source."  # and the name of a collector: `open`, or when its own file was sealed
+SOURCE_OPEN: Final = "open"
+CAUSE_NO_SOURCE: Final = "no_source"  # of a gap: no collector has sent these ticks
+
+
+class Part(NamedTuple):
+    """Ticks that one collector sent of one day."""
+
+    day: int  # number of the Hong Kong day: all rows are of it
+    source: str  # INSTANCE_ID of the collector
+    rows: list[TickRow]
+
+
+class Position(NamedTuple):
+    """A message of the stream. With its id it can be recognized, also after the stream was made anew."""
+
+    stream_seq: int
+    msg_id: str
+
+    @classmethod
+    def parse(cls, text: str | None) -> Position | None:
+        """The position that `as_text` wrote; None for any other text."""
+        seq, _, msg_id = (text or "").partition(" ")
+        return cls(int(seq), msg_id) if seq.isascii() and seq.isdigit() else None
+
+    def as_text(self) -> str:
+        """As it is written in `meta`."""
+        return f"{self.stream_seq} {self.msg_id}"
+
+
+class StartOverError(CollectorError):
+    """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again.
+
+    `is_damage`: a file was damaged or removed.
+    """
+
+    is_damage = True
+
+
+class DisagreementError(StartOverError):
+    """Collectors number their ticks differently."""
+
+    is_damage = False

@@ -1,0 +1,97 @@
+"""Which collectors are asked to send ticks again, and how often. No I/O.
+
+Enters: sums, losses, days. Leaves: requests that are due. A request makes a collector send up to a whole day, so they
+are limited: a collector is asked for a day at most once a minute, and after the same sums at most three times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.jetstream.message import AgainMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hk_tick_collector.jetstream.message import SumsMessage
+
+_APART_S: Final = 60.0
+_TIMES: Final = 3
+_SYMBOLS_MOST: Final = 5_000  # of one request; above that the whole day is asked for
+
+
+@dataclass(slots=True)
+class _Unequal:
+    """Sums that the union does not fulfil yet."""
+
+    message: SumsMessage
+    asked: int = 0
+    symbols: tuple[str, ...] = ()
+
+
+class Requests:
+    """The requests of one merge. All times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._due: dict[tuple[str, str], set[str] | None] = {}  # (collector, day) → symbols, None: all of the day
+        self._asked_s: dict[tuple[str, str], float] = {}
+        self._unequal: dict[tuple[str, str], _Unequal] = {}
+
+    def want(self, source: str, day: str, symbols: Sequence[str] = ()) -> None:
+        """Asks a collector for symbols of a day, or for all of it."""
+        key = source, day
+        before = self._due.get(key, set())
+        if not symbols or before is None or len(before) + len(symbols) > _SYMBOLS_MOST:
+            self._due[key] = None
+        else:
+            self._due[key] = before | set(symbols)
+
+    def want_all(self, sources: Iterable[str], days: Iterable[str]) -> None:
+        """Asks each collector for each day: messages are missing, and which ones is unknown."""
+        days = list(days)
+        for source in sources:
+            for day in days:
+                self.want(source, day)
+
+    def take_due(self, now_s: float) -> Iterator[AgainMessage]:
+        """The requests to send now."""
+        for key in list(self._due):
+            if now_s - self._asked_s.get(key, float("-inf")) < _APART_S:
+                continue
+            symbols = self._due.pop(key)
+            self._asked_s[key] = now_s
+            yield AgainMessage(*key, tuple(sorted(symbols)) if symbols is not None else ())
+
+    # --- sums ---
+
+    def note_sums(self, message: SumsMessage, lacking: Sequence[str]) -> bool:
+        """The result of comparing sums with the union. Returns whether the union has all that the collector has."""
+        key = message.source, message.day
+        if not lacking:
+            self._unequal.pop(key, None)
+            return True
+        before = self._unequal.get(key)
+        if before is None or before.message.sums != message.sums:
+            before = self._unequal[key] = _Unequal(message)
+        before.message, before.symbols = message, tuple(lacking)
+        if before.asked < _TIMES and key not in self._due:
+            before.asked += 1
+            self.want(*key, lacking)
+        return False
+
+    def to_compare(self, now_s: float) -> list[SumsMessage]:
+        """Sums to compare again: the collector was asked a while ago, and may have answered."""
+        return [
+            each.message
+            for key, each in self._unequal.items()
+            if key not in self._due and now_s - self._asked_s.get(key, now_s) >= _APART_S
+        ]
+
+    def unequal(self) -> dict[str, int]:
+        """`DAY COLLECTOR` → the number of symbols that lack ticks although the collector was asked often enough."""
+        return {
+            f"{day} {source}": len(each.symbols)
+            for (source, day), each in self._unequal.items()
+            if each.asked >= _TIMES
+        }

@@ -1,0 +1,41 @@
+"""What a collector says that it has of a day, compared with what is merged → the symbols to ask it for again.
+
+Enters: sums of a collector, and a day file. Leaves: symbols. It finds what the engine lost in the middle of its log:
+everything before and after arrived, so no position shows it.
+
+The union also has the ticks of other collectors, so its sums may differ although nothing is missing. A symbol is asked
+for again if the collector has more ticks than the union, or as many but others, or if the union has gaps that the
+collector may fill.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector.store.merged_rows import MergedReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def lacking(path: Path, sums: Mapping[str, tuple[int, int]]) -> list[str]:
+    """The symbols of which a collector seems to have ticks that the file lacks. `sums`: rows and sum of sequences.
+
+    Reads the keys of the symbols whose number of ticks is equal. Raises NoDayError and the other errors of DayReader.
+    """
+    with MergedReader(path) as reader, reader.snapshot():
+        has = {count.symbol: count for count in reader.symbols()}
+        gapped = reader.symbols_with_gaps()
+        found = []
+        for symbol, (rows, seq_sum) in sums.items():
+            count = has.get(symbol)
+            if count is None or count.rows < rows:
+                is_lacking = rows > 0
+            elif count.rows == rows:
+                is_lacking = reader.seq_sum(symbol).seq_sum != seq_sum
+            else:
+                is_lacking = symbol in gapped or (count.expected is None)
+            if is_lacking:
+                found.append(symbol)
+        return found

@@ -1,0 +1,108 @@
+"""What `status` and `doctor` say of publish, merge and the NATS servers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.nats_servers import NatsServers
+
+from hk_tick_collector.cli._patience import Disk
+from hk_tick_collector.cli._stream_checks import check_streams
+from hk_tick_collector.cli._stream_report import is_merge_host, stream_lines, streams_of
+from hk_tick_collector.config import Settings
+from hk_tick_collector.ops.doctor.result import Outcome
+from hk_tick_collector.ops.live.merge_state import MERGE_NAME, MergeState, write_merge_state
+from hk_tick_collector.ops.live.publish_state import PUBLISH_NAME, PublishState, write_publish_state
+from hk_tick_collector.ops.live.record import text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW_MS = 1_795_140_000_000
+
+
+def settings_of(root: Path, **changes: Any) -> Settings:
+    return Settings.model_validate({"data_root": str(root), **changes})
+
+
+def merging(root: Path, **changes: Any) -> MergeState:
+    fields = {"server": "nats://10.0.0.1:4222", "sources": {"a": NOW_MS - 500}, **changes}
+    state = MergeState(NOW_MS - 500, NOW_MS - 9000, 1, "1", "m", "running", str(root), **fields)
+    write_merge_state(root / MERGE_NAME, text_of(state), 1)
+    return state
+
+
+def test_a_host_without_both_says_nothing(tmp_path: Path) -> None:
+    """The single host stays as it is."""
+    found = streams_of(settings_of(tmp_path), NOW_MS, Disk())
+    assert (found.publish, found.merge, found.findings) == (None, None, ())
+    assert stream_lines(found, NOW_MS, "en") == []
+
+
+def test_both_are_read_and_judged(tmp_path: Path) -> None:
+    """Live states beside the day files, with a line and a finding for what is wrong."""
+    merging(tmp_path)
+    state = PublishState(NOW_MS - 60_000, 0, 1, "1", "a", str(tmp_path), "publishing", server="nats://10.0.0.1:4222")
+    write_publish_state(tmp_path / PUBLISH_NAME, text_of(state), 1)
+    found = streams_of(settings_of(tmp_path), NOW_MS, Disk())
+    assert [finding.code for finding in found.findings] == ["stream_not_reporting"]
+    names = [name for name, _ in stream_lines(found, NOW_MS, "en")]
+    assert names == ["publish", "merge", "collectors"]
+    chinese = stream_lines(found, NOW_MS, "zh-Hant")
+    assert [name for name, _ in chinese] == ["發布", "合併", "收集器"]
+
+
+def test_the_state_of_another_directory_is_not_ours(tmp_path: Path) -> None:
+    """A copied directory brings the file along; it tells of another merge."""
+    (tmp_path / "other").mkdir()
+    state = merging(tmp_path / "other")
+    write_merge_state(tmp_path / MERGE_NAME, text_of(state), 1)
+    assert streams_of(settings_of(tmp_path), NOW_MS, Disk()).merge is None
+
+
+def test_a_host_that_only_merges_needs_no_collector(tmp_path: Path) -> None:
+    """No symbols, or DATA_ROOT is the merged directory; a collector's host that also merges is none."""
+    (tmp_path / "merged").mkdir()
+    state = merging(tmp_path / "merged")
+    assert is_merge_host(state, settings_of(tmp_path))
+    assert is_merge_host(state, settings_of(tmp_path / "merged", symbols="HK.00700"))
+    assert not is_merge_host(state, settings_of(tmp_path, symbols="HK.00700"))
+    assert not is_merge_host(None, settings_of(tmp_path))
+
+
+def test_status_of_a_merge_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verb: exit code and JSON come from the merge, not from a collector that does not exist."""
+    from hk_tick_collector import cli, clock
+
+    merging(tmp_path, stream_replicas=3, stream_servers=2)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
+    assert cli.main(["status", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [finding["code"] for finding in document["findings"]] == ["stream_servers"]
+    assert document["merge"]["data_root"] == str(tmp_path)
+    assert document["live"] is None
+
+
+@pytest.mark.parametrize(("sync", "outcome"), [("always", Outcome.OK), ("2m", Outcome.WARNING)])
+def test_doctor_asks_the_servers(tmp_path: Path, sync: str, outcome: Outcome) -> None:
+    """Reachable, version, stream; and whether the disk has each message before it is acknowledged."""
+    with NatsServers(tmp_path, sync=sync) as servers:
+        settings = settings_of(tmp_path, stream_url=servers.url)
+        port = int(servers.monitor(0).rpartition(":")[2])
+        server, on_disk = check_streams(settings, port)
+    assert server.outcome is Outcome.OK
+    assert "there is no stream HK_TICKS yet" in server.text
+    assert on_disk.outcome is outcome
+
+
+def test_doctor_names_a_server_that_is_away(tmp_path: Path) -> None:
+    """One line, with what to do; without STREAM_URL there is no line."""
+    server, on_disk = check_streams(settings_of(tmp_path, stream_url="nats://127.0.0.1:1"), 1)
+    assert (server.outcome, on_disk.outcome) == (Outcome.FAILURE, Outcome.NOT_CHECKED)
+    assert "no NATS server at nats://127.0.0.1:1" in server.text
+    assert list(check_streams(settings_of(tmp_path))) == []

@@ -1,0 +1,316 @@
+"""The whole merge with a real nats-server: what arrives, and what the engine loses."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
+from tests.merging.feeds import DAY, ticks
+from tests.nats_servers import NatsServers
+
+from hk_tick_collector import market
+from hk_tick_collector.jetstream import engine
+from hk_tick_collector.store.merged_rows import MergedReader
+from hk_tick_collector.store.query import path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[NatsServers]:
+    with NatsServers(tmp_path / "nats") as started:
+        yield started
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path / "merged"
+    made.mkdir()
+    return made
+
+
+def test_two_publishers_become_one_day(servers: NatsServers, root: Path) -> None:
+    """Everything that either sent, each tick once, whatever was sent before the merge began."""
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        await a.send(ticks(range(1, 501)))
+        async with merging(servers, root) as (_, status):
+            await b.send(ticks(range(301, 801)))
+            await a.send(ticks(range(601, 1001)))
+            await until(lambda: status.stored == 1000)
+            assert (status.received, status.duplicate, status.conflicts, status.behind) == (1400, 400, 0, 0)
+            assert set(status.sources) == {"a", "b"}
+            assert status.server == servers.url
+        assert stored(root) == ticks(range(1, 1001))
+
+    play(run)
+
+
+def test_a_restart_goes_on_where_the_file_ends(servers: NatsServers, root: Path) -> None:
+    """Nothing is read twice after a clean stop, and nothing is left out."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 101)))
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.stored == 100)
+        await a.send(ticks(range(101, 201)))
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.stored == 100)
+            assert status.received == 100
+        assert stored(root) == ticks(range(1, 201))
+
+    play(run)
+
+
+def test_a_rolled_back_engine_is_noticed_and_read_again(servers: NatsServers, root: Path) -> None:
+    """The disk of the engine loses acknowledged messages, and new ones take their sequences. Without the anchor the
+    merge would wait behind the shorter stream for ever.
+    """
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 101)))
+        await asyncio.to_thread(servers.stop, 0)
+        saved = servers.save_stores()
+        await asyncio.to_thread(servers.start, 0)
+        a = await publisher(servers, "a", "second")
+        async with merging(servers, root) as (_, status):
+            for start in range(101, 401, 50):
+                await a.send(ticks(range(start, start + 50)))
+            await until(lambda: status.stored == 400)
+            servers.kill_all()
+            servers.roll_back(saved)
+            await asyncio.to_thread(servers.start, 0)
+            again = await publisher(servers, "a", "later")
+            await again.send(ticks(range(401, 451)))
+            await until(lambda: status.stored == 450, "the merge waits behind the shorter stream")
+            assert status.losses == 1
+        assert stored(root) == ticks(range(1, 451))
+
+    play(run)
+
+
+def test_a_deleted_stream_is_noticed(servers: NatsServers, root: Path) -> None:
+    """All stores of the engine are gone, and publishers make the stream anew."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await a.send(ticks(range(101, 151)))
+            await until(lambda: status.stored == 150)
+            servers.kill_all()
+            servers.delete_store(0)
+            await asyncio.to_thread(servers.start, 0)
+            again = await publisher(servers, "a", "later")
+            await again.send(ticks(range(151, 201)))
+            await until(lambda: status.stored == 200)
+            assert status.losses == 1
+        assert stored(root) == ticks(range(1, 201))
+
+    play(run)
+
+
+def test_sums_that_differ_are_asked_for_again(servers: NatsServers, root: Path) -> None:
+    """A message lost in mid-log shows in no position: the collector's sums show it, and it is asked for the symbol."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await a.send_sums([*ticks(range(1, 151)), *ticks(range(1, 3), "HK.00005")])
+            await until(lambda: status.asked_again == 1)
+            (request,) = await a.again()
+            assert (request.source, request.day, request.symbols) == ("a", DAY_NAME, ("HK.00005", "HK.00700"))
+            await a.send(ticks(range(1, 151)))
+            await a.send(ticks(range(1, 3), "HK.00005"))
+            await a.send_sums([*ticks(range(1, 151)), *ticks(range(1, 3), "HK.00005")])
+            await until(lambda: status.stored == 152)
+            assert status.sums_differ == {}
+
+    play(run)
+
+
+def test_equal_sums_ask_for_nothing(servers: NatsServers, root: Path) -> None:
+    """The normal case at lunch and close, with two collectors."""
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await b.send(ticks(range(1, 81)))
+            await a.send_sums(ticks(range(1, 101)))
+            last = await b.send_sums(ticks(range(1, 81)))
+            await until(lambda: status.position == last)
+            await until(lambda: status.behind == 0)
+            assert status.asked_again == 0
+
+    play(run)
+
+
+def test_messages_that_expired_are_asked_for(servers: NatsServers, root: Path) -> None:
+    """The merge was away for longer than the stream keeps: it asks for what it did not read, and for days it missed."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 101)))
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.stored == 100)
+        for start in range(101, 201, 10):
+            await a.send(ticks(range(start, start + 10)))
+        config = (await engine.info(a.connection))["config"]  # type: ignore[index]
+        await engine.ask(a.connection, "STREAM.UPDATE.HK_TICKS", {**config, "max_msgs": 2})
+        await engine.ask(a.connection, "STREAM.UPDATE.HK_TICKS", {**config, "max_msgs": -1})
+        tuesday_ms = market.day_start_ms(DAY + 4) + 12 * 3_600_000
+        async with merging(servers, root, lambda: tuesday_ms) as (_, status):
+            await until(lambda: status.asked_again == 3)
+            assert (status.expired, status.losses) == (1, 0)
+        requests = await a.again()
+        assert {(request.source, request.symbols) for request in requests} == {("a", ())}
+        assert sorted(request.day for request in requests) == [DAY_NAME, "20261123", "20261124"]
+
+    play(run)
+
+
+def test_messages_that_are_wrong_are_refused_and_told(servers: NatsServers, root: Path) -> None:
+    """Another collector's name, another day, cut bytes: nothing of them is stored, and what follows is."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)), source="b")
+            await a.send(ticks(range(1, 11)), day="20261123")
+            await engine.store(a.connection, f"hk.ticks.{DAY_NAME}.a", b"\xff\xff", "cut")
+            await a.send(ticks(range(11, 21)))
+            await until(lambda: status.stored == 10)
+            assert (status.wrong_name, status.refused_messages) == (1, 2)
+            assert "names the collector b" in status.wrong_name_last
+        assert stored(root) == ticks(range(11, 21))
+
+    play(run)
+
+
+def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsServers, root: Path) -> None:
+    """Not before: the other one may still send."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await b.send(ticks(range(1, 101)))
+            await a.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for b"})
+            await b.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: status.not_sealed == {})
+            assert status.asked_again == 0
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+            assert reader.integrity() == "ok"
+
+    play(run)
+
+
+def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServers, root: Path) -> None:
+    """The merge was away when they said it, and the stream has dropped the message: an hour later it asks."""
+    later_ms = market.day_start_ms(DAY + 1) + 7 * 3_600_000
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: later_ms) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.asked_again == 1)
+            (request,) = await a.again()
+            assert (request.source, request.day, request.symbols) == ("a", DAY_NAME, ())
+
+    play(run)
+
+
+def names_set_aside(root: Path) -> list[str]:
+    """The names of damaged files."""
+    return [path.name for path in root.glob("*.damaged-*")]
+
+
+def damage(path: Path) -> None:
+    """Overwrites some pages of a file."""
+    data = bytearray(path.read_bytes())
+    data[8192:24_576] = b"\xa5" * 16_384
+    path.write_bytes(data)
+
+
+def test_a_damaged_file_is_set_aside_and_made_anew(servers: NatsServers, root: Path) -> None:
+    """The stream still has what a damaged file had: the day is whole again, and the damaged file is kept."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 3001)[:1000]))
+        await a.send(ticks(range(1001, 2001)))
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.stored == 2000)
+        damage(path_of(root, DAY_NAME))
+        await a.send(ticks(range(2001, 2011)))
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.stored == 2010)
+            assert len(status.damaged_files) == 1
+        assert stored(root) == ticks(range(1, 2011))
+        assert len(names_set_aside(root)) == 1
+
+    play(run)
+
+
+def refuse_writes(path: Path) -> None:
+    """Puts a directory where the day file should be."""
+    path.unlink()
+    path.mkdir()
+
+
+def allow_writes(path: Path) -> None:
+    """Takes it away again."""
+    path.rmdir()
+
+
+def test_a_file_that_cannot_be_written_stops_nothing_for_good(servers: NatsServers, root: Path) -> None:
+    """The merge waits with what it has, says so, and goes on; meanwhile the ticks are in the stream."""
+    path = path_of(root, DAY_NAME)
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await until(lambda: status.stored == 10)
+        refuse_writes(path)
+        async with merging(servers, root) as (_, status):
+            await until(lambda: status.trouble != "")
+            assert status.trouble_since_ms is not None
+            allow_writes(path)
+            await until(lambda: status.stored == 10)
+            assert status.trouble == ""
+        assert stored(root) == ticks(range(1, 11))
+
+    play(run)
+
+
+def test_a_stream_made_anew_behind_a_connection_that_stays_is_noticed(servers: NatsServers, root: Path) -> None:
+    """Somebody removes the stream, and others refill it beyond our place before we ask for our last message."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await a.send(ticks(range(11, 21)))
+            await until(lambda: status.stored == 20)
+            await engine.ask(a.connection, "STREAM.DELETE.HK_TICKS")
+            b = await publisher(servers, "b")
+            for start in range(21, 71, 10):
+                await b.send(ticks(range(start, start + 10)))
+            await until(lambda: status.stored == 70, "what was sent below our place is not merged")
+            assert status.losses == 1
+        assert stored(root) == ticks(range(1, 71))
+
+    play(run)
