@@ -83,7 +83,7 @@ DAYS_WORDS: Final[dict[str, Words]] = {
     "export_bars": Words("One-minute bars as CSV", "一分鐘 K 線（CSV）"),
     "export_page": Words("This day as a page in one file", "此日的單一檔案網頁"),
     "export_minutes": Words(
-        "The minutes of one symbol are a click away on its candles.", "單一股票的分鐘數據可在其陰陽燭頁下載。"
+        "The minutes of one symbol are a click away on its candles.", "單一股票的分鐘資料可在其陰陽燭頁下載。"
     ),
     "export_commands": Words(
         "All ticks of a day may be gigabytes; take them on the host, beside the data:",

@@ -82,7 +82,7 @@ SYMBOL_WORDS: Final[dict[str, Words]] = {
     "archived_day": Words("{day}, from the archive", "{day}，取自歸檔"),
     "the_day": Words("This day", "此日"),
     "minutes_table": Words("The minutes as a table", "各分鐘的表格"),
-    "minutes_csv": Words("minutes as CSV", "分鐘數據（CSV）"),
+    "minutes_csv": Words("minutes as CSV", "分鐘資料（CSV）"),
     "minute": Words("minute", "分鐘"),
     "open_price": Words("open", "開"),
     "high": Words("high", "高"),

@@ -81,7 +81,8 @@ def symbols(count: int) -> Words:
 
 def counted(count: int, one: str, many: str, chinese: str) -> Words:
     """`1 day`, `1,234 days`; in Chinese the number and its noun."""
-    return Words(f"{count:,} {one if count == 1 else many}", f"{count:,} {chinese}")
+    noun = Words(one if count == 1 else many, chinese)
+    return Words(*(f"{count:,} {each}" for each in noun))
 
 
 def more(count: int) -> Words:
