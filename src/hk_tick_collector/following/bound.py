@@ -17,8 +17,8 @@ class Bound(NamedTuple):
     only_new: bool = False
 
     def on(self, day: int) -> Bound:
-        """The bound of one day: a later day has none."""
-        return self if day <= self.day else Bound(day)
+        """The bound of one day: a later day has none, unless only new ticks are wanted."""
+        return self if day <= self.day or self.only_new else Bound(day)
 
     def has(self, tick: Tick) -> bool:
         """Whether the tick lies within the bound."""

@@ -14,6 +14,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data import days as data_days
 from hk_tick_collector.data.ranges import DayRange
 from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.store.file_identity import identity
 from hk_tick_collector.store.query import list_days, path_of
 
 from .archived_day import ArchivedDay
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .found import Found
 
 _AT_ONCE: Final = 4  # days; each look asks every one of them
-_QUIET_MS: Final = 3_600_000  # a day that is over and was not written for so long gets no more ticks
+_QUIET_MS: Final = 60_000  # a day that is over and was not written for so long gets no more ticks
 
 
 class StreamWarning(UserWarning):
@@ -177,15 +178,13 @@ class LocalDays:
         return number == self._only or len(self._days) > 1
 
     def _is_over(self, number: int) -> bool:
-        """Whether a day that was never sealed gets no more ticks: by the clock, and by when it was written."""
-        over_ms = market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000
-        if now_ms() < over_ms or self._data_root is None:
-            return now_ms() >= over_ms
-        path = path_of(self._data_root, market.day_name(number))
-        written_ms = 0
-        for each in (path, path.with_name(f"{path.name}-wal")):
-            try:
-                written_ms = max(written_ms, each.stat().st_mtime_ns // 1_000_000)
-            except OSError:
-                continue
-        return abs(now_ms() - written_ms) >= _QUIET_MS
+        """Whether a day that was never sealed gets no more ticks: by the clock, and because nobody writes to its file.
+
+        A collector that has the file open has a WAL beside it. One that was killed left its WAL: then time decides.
+        """
+        if now_ms() < market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000:
+            return False
+        there = identity(path_of(self._data_root, market.day_name(number))) if self._data_root is not None else None
+        if there is None or not there.wal_mtime_ns:
+            return True
+        return abs(now_ms() - max(there.mtime_ns, there.wal_mtime_ns) // 1_000_000) >= _QUIET_MS

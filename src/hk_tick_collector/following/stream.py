@@ -114,12 +114,14 @@ class Stream:
                 raise StopAsyncIteration
             if self._asking is None:
                 self._asking = self._own_thread().submit(self._next, _AT_MOST_S)
-            asked = self._asking
             try:
-                found = await asyncio.shield(asyncio.wrap_future(asked))
-            finally:
-                if asked.done():
-                    self._asking = None
+                found = await asyncio.shield(asyncio.wrap_future(self._asking))
+            except asyncio.CancelledError:
+                raise  # what the thread finds is for the next one that asks
+            except BaseException:
+                self._asking = None
+                raise
+            self._asking = None
         self._position = found.position
         return found
 
