@@ -134,13 +134,13 @@ def test_a_batch_without_ticks_is_an_empty_frame_and_is_true(live: Any, root: Pa
 
 
 def test_a_replay_takes_its_time(days: Days) -> None:
-    """An hour of a finished day at speed 36,000 takes a tenth of a second or more, and has the same ticks."""
+    """An hour of a finished day at speed 36,000 takes about a tenth of a second or more, and has the same ticks."""
     file = days.collect("20261119")
     file.close()
     begun_s = time.monotonic()
     paced = list(hk_tick_collector.stream(days.data_root, day="2026-11-19", speed=36_000))
     took_s = time.monotonic() - begun_s
-    assert took_s >= 59 * 60 / 36_000
+    assert took_s >= 59 * 60 / 36_000 - 0.01  # ticks that are due within 10 ms come together
     at_once = list(hk_tick_collector.stream(days.data_root, day="2026-11-19"))
     assert [each for batch in paced for each in batch] == [each for batch in at_once for each in batch]
     assert sum(map(len, paced)) == 180

@@ -86,9 +86,9 @@ def read_arguments(
     if only is not None and (position.bound.day != only or any(number != only for number in position.days)):
         raise UsageError(f"start is not in the day {market.day_name(only)}", hint="leave out day, or begin in that day")
     if speed is not None:
-        speed = _speed(speed)
         if position.bound.only_new:
-            raise UsageError('speed is given together with start="new"', hint="new ticks come as they are stored")
+            raise UsageError(f'speed={speed} is given together with start="new"', hint="new ticks come as they are stored")
+        speed = _speed(speed)
     return position, only, speed
 
 
