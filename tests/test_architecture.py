@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "hk_tick_collector"
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "opend_pb2.py")
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if not path.name.endswith("_pb2.py"))
 
 # A part imports only parts of a lower rank, so that parts of one rank do not know each other.
 RANKS = {
@@ -39,7 +39,9 @@ RANKS = {
     "data": 5,
     "quality": 5,
     "collect": 4,
+    "jetstream": 4,
     "simulator": 4,
+    "publishing": 5,
     "following": 6,
     "web": 6,
     "cli": 7,

@@ -243,6 +243,12 @@ def test_decimals_are_exact(workdir: Path, value: str) -> None:
         ("ALERT_HEARTBEAT_MIN", "1441"),
         ("ALERT_HEARTBEAT_MIN", "-1"),
         ("INSTANCE_ID", "a b"),
+        ("STREAM_URL", "127.0.0.1:4222"),
+        ("STREAM_URL", "http://127.0.0.1"),
+        ("STREAM_URL", "nats://a,tls://b"),
+        ("STREAM_URL", "nats://a:0"),
+        ("STREAM_URL", "nats://a,"),
+        ("PUBLISH_POLL_MS", "0"),
         ("LOG_LEVEL", "verbose"),
     ],
 )
@@ -259,6 +265,16 @@ def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: s
         assert line.startswith(f"{name}={value} (from {origin})")
         assert f"allowed is {allowed}" in line
         assert "\n" not in line
+
+
+def test_servers_of_the_stream_are_addresses_without_names_and_passwords() -> None:
+    """A missing port is 4222, IPv6 is allowed; a password in an address is refused and not repeated in the line."""
+    given = "tls://nats-1,tls://10.0.0.2:4333,tls://[::1],tls://[::1]:4223"
+    found = load_settings(Path("/dev/null"), {"STREAM_URL": given}).settings.stream_url
+    assert found == ("tls://nats-1:4222", "tls://10.0.0.2:4333", "tls://[::1]:4222", "tls://[::1]:4223")
+    with pytest.raises(UsageError, match="STREAM_CREDS") as caught:
+        load_settings(Path("/dev/null"), {"STREAM_URL": "nats://me:secret@host"})
+    assert "secret" not in caught.value.one_line()
 
 
 def test_every_bad_setting_is_named(workdir: Path) -> None:
@@ -603,12 +619,17 @@ def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
 
 
 def test_variables_of_systemd_are_read() -> None:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog time are read here; the watchdog of another process is not."""
+    """Directories, the socket and the watchdog time are read here; the watchdog of another process is not."""
     told = systemd_environment(
-        {"RUNTIME_DIRECTORY": "/run/a:/run/b", "NOTIFY_SOCKET": "@n", "WATCHDOG_USEC": "30000000"}
+        {
+            "RUNTIME_DIRECTORY": "/run/a:/run/b",
+            "STATE_DIRECTORY": "/var/lib/a",
+            "NOTIFY_SOCKET": "@n",
+            "WATCHDOG_USEC": "30000000",
+        }
     )
-    assert told == (Path("/run/a"), "@n", 30_000_000)
-    assert systemd_environment({}) == (None, None, None)
+    assert told == (Path("/run/a"), Path("/var/lib/a"), "@n", 30_000_000)
+    assert systemd_environment({}) == (None, None, None, None)
     assert systemd_environment({"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}).watchdog_usec is None
 
 

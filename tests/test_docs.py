@@ -50,7 +50,7 @@ def test_the_readmes_list_every_verb(page: str, verb: str) -> None:
 
 
 def test_the_generated_messages_are_up_to_date() -> None:
-    """opend_pb2.py and its types match opend.proto: tools/generate_proto.sh."""
+    """Each module made from a .proto matches it: tools/generate_proto.sh."""
     done = subprocess.run(["tools/generate_proto.sh", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

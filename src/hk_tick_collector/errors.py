@@ -18,6 +18,9 @@
     │   └── GapsError            ticks of a range are missing, and the caller asked for an error
     ├── ArchiveError             the archive cannot be used, or a file of it is not what it should be
     │   └── OtherContentError    a name of the archive already has other content
+    ├── StreamError              the NATS servers refuse us, or cannot serve us: an operator has to act
+    │   └── StreamAwayError      no server answers, or the connection is lost: the next attempt may succeed
+    ├── MessageError             the bytes of a message are not one of ours
     ├── AlertError               a message did not reach its destination
     ├── OwnedError               another collector owns DATA_ROOT
     └── JournalError             systemd's journal cannot be read
@@ -114,6 +117,18 @@ class ArchiveError(CollectorError):
 
 class OtherContentError(ArchiveError):
     """A name of the archive already has other content. Nothing was overwritten."""
+
+
+class StreamError(CollectorError):
+    """The NATS servers refuse us, or cannot serve us as they are: an old version, wrong credentials, other settings."""
+
+
+class StreamAwayError(StreamError):
+    """No NATS server answers, the connection is lost, or the stream has no leader. The next attempt may succeed."""
+
+
+class MessageError(CollectorError):
+    """The bytes of a message are not a message of ours. Nothing of it may be used."""
 
 
 class AlertError(CollectorError):

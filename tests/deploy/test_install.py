@@ -169,7 +169,9 @@ def test_extras_have_their_own_lock_file(install: Installer, args: list[str], lo
     assert f"--require-hashes {' '.join(f'-r requirements/{lock}.txt' for lock in locks)}\n" in done.stdout
 
 
-@pytest.mark.parametrize(("extra", "package"), [("data", "pyarrow"), ("lake", "obstore"), ("web", "starlette")])
+@pytest.mark.parametrize(
+    ("extra", "package"), [("data", "pyarrow"), ("lake", "obstore"), ("stream", "nats-py"), ("web", "starlette")]
+)
 def test_the_lock_files_of_extras_agree_with_that_of_the_service(extra: str, package: str) -> None:
     """Every package of the service is there in the same version, so that several extras can be installed."""
     locks = [(ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("runtime", extra)]

@@ -44,6 +44,7 @@ VERBS: Final = {
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "quality": "is a day usable? one line, the figures, and a page with pictures; past, live and archived days",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
+    "publish": "sends stored ticks to a stream of NATS servers: a copy off this host, or one of several sources",
     "archive": "sealed days as verified, signed files: Parquet, SQLite and a certificate",
     "restore": "archived days back as day files, compared with their certificates",
     "prune": "frees day files and snapshots that are proved to be elsewhere",

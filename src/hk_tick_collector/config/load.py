@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INSTALLED_ENV_FILE: Final = Path("/opt/futu_tick_downloader/.env")
 
+_USER_OF_URL: Final = re.compile(r"//[^/,\s]*@")  # a name and a password in an address where none belongs
 _BY_NAME: Final = {setting.name: setting for setting in DEFINITIONS}
 _OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_")
 # Names with our prefixes that are used by other programs: systemd sets the first two, SQLite and its shell read the
@@ -68,6 +69,7 @@ class Systemd(NamedTuple):
     """The values that systemd passes to a service in its environment; None if systemd did not start us."""
 
     runtime_directory: Path | None
+    state_directory: Path | None
     notify_socket: str | None
     watchdog_usec: int | None
 
@@ -126,13 +128,15 @@ def settings_file(env_file: Path | None = None) -> Path | None:
 
 
 def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_USEC as set by systemd; a malformed value counts as missing."""
+    """What systemd set for this service; a malformed value counts as missing."""
     environ = os.environ if environ is None else environ
-    directory = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]  # a unit may have several; ours has one
+    # a unit may have several; ours has one
+    runtime, state = (environ.get(name, "").partition(":")[0] for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"))
     watchdog = environ.get("WATCHDOG_USEC", "")
     ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return Systemd(
-        Path(directory) if directory.startswith("/") else None,
+        Path(runtime) if runtime.startswith("/") else None,
+        Path(state) if state.startswith("/") else None,
         environ.get("NOTIFY_SOCKET") or None,
         int(watchdog) if ours and watchdog.isascii() and watchdog.isdigit() and int(watchdog) > 0 else None,
     )
@@ -228,7 +232,7 @@ def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> Usag
 def _shown(setting: Setting, text: str) -> str:
     if setting.about.secret:
         return "***"
-    return printable(text, 60)
+    return printable(_USER_OF_URL.sub("//***@", text), 60)
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:

@@ -183,6 +183,57 @@ _WebHosts = Annotated[
     ),
 ]
 
+_StreamUrl = Annotated[
+    tuple[str, ...],
+    _from_text(values.stream_urls),
+    About(
+        Words(
+            "NATS servers through which `publish`, `merge` and `tail` exchange ticks; empty: none",
+            "`publish`、`merge` 與 `tail` 傳送 tick 所用的 NATS 伺服器；留空則不使用",
+        ),
+        allowed=Words(
+            "addresses separated by commas, all nats://HOST:PORT or all tls://HOST:PORT, or empty",
+            "以逗號分隔的位址，全部為 nats://HOST:PORT 或全部為 tls://HOST:PORT；或留空",
+        ),
+    ),
+]
+_StreamCreds = Annotated[
+    Path | None,
+    _from_text(values.optional_path),
+    About(
+        Words(
+            "credentials file or nkey seed file for the NATS servers, which only owner and group may read; empty: none",
+            "連接 NATS 伺服器的憑證檔或 nkey 種子檔，只可由擁有者與群組讀取；留空則不使用",
+        ),
+        allowed=Words("empty, or " + _PATH.en, "留空，或" + _PATH.zh),
+    ),
+]
+_StreamCa = Annotated[
+    Path | None,
+    _from_text(values.optional_path),
+    About(
+        Words(
+            "PEM file of the authorities that sign the certificates of the NATS servers; empty: those of the system",
+            "簽發 NATS 伺服器證書的機構（PEM 檔）；留空則用系統所信任的機構",
+        ),
+        allowed=Words("empty, or " + _PATH.en, "留空，或" + _PATH.zh),
+    ),
+]
+_PUBLISH_POLL_MS: Final = About(
+    Words("time between two looks of `publish` at the day files", "`publish` 兩次檢查日檔的間隔"), "ms"
+)
+_MergeRoot = Annotated[
+    Path | None,
+    _from_text(values.optional_path),
+    About(
+        Words(
+            "directory of the day files that `merge` writes, another one than DATA_ROOT; empty: `--to` names it",
+            "`merge` 寫入日檔的目錄，不可與 DATA_ROOT 相同；留空則由 `--to` 指定",
+        ),
+        allowed=Words("empty, or " + _PATH.en, "留空，或" + _PATH.zh),
+    ),
+]
+
 
 class Settings(BaseModel):
     """All settings in force, parsed and checked."""
@@ -393,6 +444,11 @@ class Settings(BaseModel):
     web_addr: _WebAddress = Address("127.0.0.1", 9110)
     web_token: _WebToken = None
     web_hosts: _WebHosts = ()
+    stream_url: _StreamUrl = ()
+    stream_creds: _StreamCreds = None
+    stream_ca: _StreamCa = None
+    publish_poll_ms: Annotated[_Whole, Ge(1), Le(60_000), _PUBLISH_POLL_MS] = 50
+    merge_root: _MergeRoot = None
     instance_id: Annotated[
         str,
         _from_text(_instance),

@@ -153,6 +153,30 @@ def web_url(text: str) -> SecretStr | None:
     return SecretStr(text)
 
 
+def stream_urls(text: str) -> tuple[str, ...]:
+    """Addresses of NATS servers, `nats://HOST:PORT` or `tls://HOST:PORT`, separated by commas; none for an empty text.
+
+    A missing port is 4222. Names and passwords belong into a file, not into an address that processes can list.
+    """
+    found = tuple(_stream_url(part.strip()) for part in text.split(",")) if text else ()
+    if len({url.partition("://")[0] for url in found}) > 1:
+        raise ValueError("mixes nats:// and tls://")
+    return found
+
+
+def _stream_url(text: str) -> str:
+    scheme, _, place = text.partition("://")
+    if scheme not in ("nats", "tls"):
+        raise ValueError("has an address that is neither nats:// nor tls://")
+    if "@" in place:
+        raise ValueError("has a name or a password in an address, which belongs into STREAM_CREDS")
+    has_port = bool(re.search(r":[0-9]*\Z", place)) and not re.fullmatch(r"\[[^\]]*\]", place)
+    found = some_address(place if has_port else f"{place}:4222")
+    if found.port == 0:
+        raise ValueError("has an address with port 0")
+    return f"{scheme}://[{found.host}]:{found.port}" if ":" in found.host else f"{scheme}://{found.host}:{found.port}"
+
+
 def printable(text: str, most: int) -> str:
     """A text from outside in one line without control characters, at most `most` characters."""
     text = text if len(text) <= most else text[: most - 3] + "..."

@@ -12,7 +12,8 @@ import pytest
 from tests.faults.descriptors import no_descriptors
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.live.status import STATUS_NAME, StatusFile, read_status, text_of, write_status
+from hk_tick_collector.ops.live.record import text_of
+from hk_tick_collector.ops.live.status import STATUS_NAME, StatusFile, read_status, write_status
 
 if TYPE_CHECKING:
     from pathlib import Path

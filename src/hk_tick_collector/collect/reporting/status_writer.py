@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
-from hk_tick_collector.ops.live.status import StatusFile, text_of
+from hk_tick_collector.ops.live.record import text_of
+from hk_tick_collector.ops.live.status import StatusFile
 
 if TYPE_CHECKING:
     from pathlib import Path

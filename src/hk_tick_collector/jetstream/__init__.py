@@ -1,0 +1,13 @@
+"""The stream of ticks between hosts: NATS JetStream as the engine, and our messages in it. Extra `stream`.
+
+subjects.py    the names of the stream, of its subjects and of its sources
+ticks.proto    the messages; ticks_pb2.py is made from it by tools/generate_proto.sh
+message.py     ticks, sums and requests ↔ bytes
+credentials.py a credentials file or nkey seed file → signatures
+connect.py     addresses and credentials → one connection to one server, or the reason why there is none
+engine.py      requests to JetStream and their answers: store a message, ask for one
+streams.py     creates or checks the stream
+anchor.py      whether the stream still holds the last message that it acknowledged
+
+It trusts the engine for delivery, never for truth. Nothing here opens a day file, logs, or decides when to try again.
+"""

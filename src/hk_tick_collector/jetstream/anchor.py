@@ -1,0 +1,44 @@
+"""Whether the stream still holds the last message that was acknowledged to us, or that we have read.
+
+An engine that lost acknowledged data (all servers without power, a disk rolled back, a store deleted) continues with
+lower sequences and says nothing. A reader would wait behind such a shorter stream for ever.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from .engine import info, message_at
+
+if TYPE_CHECKING:
+    from .connect import Connection
+
+
+class Anchor(NamedTuple):
+    """A message that the stream must hold: its sequence in the stream, and its id."""
+
+    seq: int
+    message_id: str
+
+
+class Held(Enum):
+    """What the stream answers for an anchor."""
+
+    YES = "yes"
+    EXPIRED = "expired"  # older than all that the stream keeps: removed by its limits, as agreed
+    LOST = "lost"  # it is not there, or another message is: acknowledged data is lost
+
+
+async def check_anchor(connection: Connection, anchor: Anchor) -> Held:
+    """Asks the leader for the message of the anchor. Raises StreamAwayError and StreamError as every request."""
+    found = await message_at(connection, anchor.seq)
+    if found is not None:
+        return Held.YES if found.message_id == anchor.message_id else Held.LOST
+    stream = await info(connection)
+    if stream is None:
+        return Held.LOST
+    # An empty stream has a first sequence after its last one.
+    state = stream.get("state", {})
+    first, last = int(state.get("first_seq", 0)), int(state.get("last_seq", 0))
+    return Held.EXPIRED if anchor.seq < first and anchor.seq <= last else Held.LOST

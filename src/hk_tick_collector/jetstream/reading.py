@@ -1,0 +1,175 @@
+"""Reads the stream in its order, from a sequence on. It decides nothing: a reader that cannot go on says so.
+
+Enters: a connection and a sequence. Leaves: messages, each once and in order. The engine keeps no state for a reader
+that matters: its consumer has no acknowledgements, lives in the memory of one server, and is made anew at the next
+sequence when it is gone, is silent or left a message out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from hk_tick_collector.errors import StreamAwayError
+
+from .engine import MSG_ID, RefusedError, ask
+from .subjects import STREAM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+    from .connect import Connection
+
+_PULLED: Final = 64  # messages of one request; the next request is sent when half of them are here
+_EXPIRES_S: Final = 20.0
+_BEAT_S: Final = 1.0
+_SILENT_S: Final = 4.0  # without a message or a heartbeat
+_FORGOTTEN_S: Final = 60.0  # when the server removes a consumer that nobody uses
+_NS: Final = 10**9
+_ACK_TOKENS: Final = 9  # $JS.ACK.STREAM.CONSUMER.deliveries.stream_seq.consumer_seq.time.pending; with a domain 12
+_ENDED: Final = frozenset({"409", "404", "408"})  # a request ended, for one of these reasons also its consumer:
+_OF_CONSUMER: Final = ("consumer", "leadership", "shutdown")
+
+
+class StreamMessage(NamedTuple):
+    """One message of the stream."""
+
+    seq: int  # in the stream
+    message_id: str  # empty if it has none
+    subject: str
+    data: bytes
+    pending: int  # how many more the stream had for this reader when it was sent
+
+
+class OrderedReader:
+    """Reads from `next_seq` on; `subjects` (with wildcards) limit what is read, none: everything.
+
+    After an error make a new connection and a new reader from `next_seq`. Close it in any case.
+    """
+
+    def __init__(self, connection: Connection, next_seq: int, subjects: Sequence[str] = ()) -> None:
+        self.next_seq = max(next_seq, 1)
+        self.consumers = 0  # how many were made
+        self.name = ""  # of the consumer in use
+        self._connection = connection
+        self._subjects = tuple(subjects)
+        self._subscription: Subscription | None = None
+        self._consumer_seq = 0
+        self._asked = 0  # messages asked for that are not here yet
+        self._heard_s = 0.0
+        self._ready: deque[StreamMessage] = deque()
+
+    async def read(self, most: int, wait_s: float) -> list[StreamMessage]:
+        """The next messages, at most `most`: those that are here, or the first that arrives within `wait_s` seconds.
+
+        Empty if none arrives. Raises StreamAwayError and StreamError as every request.
+        """
+        deadline_s = time.monotonic() + wait_s
+        while not self._ready:
+            rest_s = deadline_s - time.monotonic()
+            if rest_s <= 0:
+                break
+            await self._receive(rest_s)
+        while len(self._ready) < most and self._subscription is not None and self._subscription.pending_msgs:
+            await self._receive(_BEAT_S)
+        found = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        if found:
+            self.next_seq = found[-1].seq + 1
+        return found
+
+    async def close(self) -> None:
+        """Removes the consumer, if the server can still be reached."""
+        await self._forget()
+
+    async def _receive(self, wait_s: float) -> None:
+        """Takes one message or status from the server."""
+        from nats import errors
+
+        if self._connection.lost.is_set():
+            raise StreamAwayError(f"the connection to {self._connection.url} is lost")
+        if self._subscription is None:
+            await self._make()
+        subscription = self._subscription
+        if subscription is None:
+            return
+        await self._pull(subscription)
+        try:
+            message = await subscription.next_msg(timeout=min(wait_s, _BEAT_S))
+        except (TimeoutError, errors.TimeoutError):
+            if time.monotonic() - self._heard_s > _SILENT_S:
+                await self._forget()
+            return
+        except errors.Error as error:
+            raise StreamAwayError(f"the connection to {self._connection.url} is lost ({error})") from None
+        self._heard_s = time.monotonic()
+        if not await self._take(message):
+            await self._forget()
+
+    async def _take(self, message: Msg) -> bool:
+        """Adds a message. Returns False if the consumer cannot go on."""
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status == "100":
+            return True
+        if status:
+            self._asked = 0
+            words = headers.get("Description", "").lower()
+            return status in _ENDED and not any(word in words for word in _OF_CONSUMER)
+        tokens = (message.reply or "").split(".")
+        if len(tokens) < _ACK_TOKENS:
+            return True  # not a message of the stream
+        seq, consumer_seq, pending = int(tokens[-4]), int(tokens[-3]), int(tokens[-1])
+        if consumer_seq != self._consumer_seq + 1:
+            return False
+        self._consumer_seq = consumer_seq
+        self._asked -= 1
+        self._ready.append(StreamMessage(seq, headers.get(MSG_ID, ""), message.subject, message.data, pending))
+        return True
+
+    async def _make(self) -> None:
+        """Makes a consumer that begins after the last message that is here."""
+        start = self._ready[-1].seq + 1 if self._ready else self.next_seq
+        client = self._connection.client
+        config: dict[str, Any] = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "inactive_threshold": int(_FORGOTTEN_S * _NS),
+            "num_replicas": 1,
+            "mem_storage": True,
+        }
+        if self._subjects:
+            config["filter_subjects"] = list(self._subjects)
+        answer = await ask(self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
+        self.name = str(answer.get("name", ""))
+        self.consumers += 1
+        self._consumer_seq = self._asked = 0
+        self._subscription = await client.subscribe(client.new_inbox())
+        self._heard_s = time.monotonic()
+
+    async def _pull(self, subscription: Subscription) -> None:
+        """Asks for more messages when half of those asked for are here."""
+        if self._asked > _PULLED // 2:
+            return
+        body = {"batch": _PULLED, "expires": int(_EXPIRES_S * _NS), "idle_heartbeat": int(_BEAT_S * _NS)}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self.name}"
+        await self._connection.client.publish(subject, json.dumps(body).encode(), reply=subscription.subject)
+        self._asked += _PULLED
+
+    async def _forget(self) -> None:
+        """Leaves the consumer; the server removes it after a while if this request does not reach it."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        if not self._connection.lost.is_set():
+            with suppress(Exception):
+                await subscription.unsubscribe()
+            with suppress(StreamAwayError, RefusedError):
+                await ask(self._connection, f"CONSUMER.DELETE.{STREAM}.{self.name}")

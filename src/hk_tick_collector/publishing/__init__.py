@@ -1,0 +1,18 @@
+"""Sends every committed tick of the day files to the stream. A process of its own: the verb `publish`. Extra `stream`.
+
+Start reading at service.py. The day file is the outbox: what the engine loses is noticed and sent again.
+
+options.py         what the process is told at its start
+outbox.py          a day file and what was sent of it → the ticks to send next
+days.py            which days are sent, each with its outbox
+background.py      the thread in which files are read
+messages.py        ticks → messages, sent and acknowledged
+requests.py        what readers ask to be sent again
+presence.py        another publisher with the same name
+session.py         one connection: what is done until it is lost
+figures.py         what was done → publish.json, log lines
+service.py         connects, again and again, until it is told to stop
+
+Nothing here writes to a day file or talks to the collector. While the engine is away no file is read, so neither memory
+nor the collector is affected, however long it takes.
+"""

@@ -1,0 +1,289 @@
+"""Which days are sent, each with its outbox. The days from `since` on, until they are sealed and all of them is sent.
+
+Files are read and written here, so all of it runs in the background thread, except the figures.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import CollectorError, StoreError
+from hk_tick_collector.store.day_connection import list_days, path_of
+from hk_tick_collector.store.outbox_reader import OutboxReader
+from hk_tick_collector.store.publish_cursors import DayEntry
+
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.jetstream.message import AgainMessage
+    from hk_tick_collector.store.publish_cursors import PublishCursors
+
+    from .outbox import Chunk
+
+SUMS: Final = ("", "lunch", "close", "sealed")  # in this order
+_SUMS_AT_MS: Final = {"lunch": (12 * 60 + 5) * 60_000, "close": (16 * 60 + 15) * 60_000}  # after midnight in Hong Kong
+_STREAM_DAYS: Final = 7  # for which a stream keeps messages
+_ANY_DAY: Final = "00000000"
+_REFUSED_S: Final = 60.0
+_KEPT_DAYS: Final = 60  # what was sent of older days is forgotten, and they are not sent again
+
+
+class Days:
+    """The days below `data_root`. `unread` has, by day, why its file cannot be read."""
+
+    def __init__(self, data_root: Path, cursors: PublishCursors) -> None:
+        self.unread: dict[str, str] = {}
+        self.unsaved = ""  # why the cursor file cannot be written; empty if it can
+        self._data_root = data_root
+        self._cursors = cursors
+        self._meta: dict[str, str] = {}
+        self._unsaved_days: set[str] = set()
+        self._refused_until_s: dict[str, float] = {}
+        self._outboxes: dict[str, Outbox] = {}
+        self._entries = {entry.day: entry for entry in cursors.days()}
+
+    def begin(self, source: str, since: str, now_ms: int) -> str:
+        """Decides from which day on is sent. Returns why everything begins anew, else an empty text."""
+        told = ""
+        known = self._cursors.meta()
+        if known.get("source", source) != source:
+            told = f"the source is now {source}, not {known['source']}"
+            self._cursors.clear()
+            self._entries.clear()
+        today = market.day_number(now_ms)
+        oldest = market.day_name(today - _KEPT_DAYS)
+        if told or (self._cursors.set_aside and not known):  # all that a stream keeps is sent again
+            known = {"since": max(known.get("since", ""), market.day_name(today - _STREAM_DAYS))}
+        first = since or known.get("since") or self._first_day()
+        self._meta = {**known, "source": source, "since": first if since else max(first, oldest)}
+        self._cursors.drop_before(oldest)
+        self._write("", lambda: None)
+        return told
+
+    def close_files(self) -> None:
+        """Closes all day files; they are opened again as soon as they are looked at."""
+        for outbox in self._outboxes.values():
+            outbox.close()
+
+    def open_new(self) -> None:
+        """Adds the days that are there and not finished, and takes note of files that were replaced or removed."""
+        for day in list_days(self._data_root):
+            if day < self._meta["since"]:
+                continue
+            try:
+                self._check(day)
+            except FileNotFoundError:
+                continue
+            except (OSError, StoreError) as error:
+                self._note_unread(day, error)
+        for day, outbox in list(self._outboxes.items()):
+            if not outbox.path.exists():
+                outbox.close()
+                del self._outboxes[day]
+                self.unread.pop(day, None)
+                log.warning("publish_day_gone", day=day, unsent=max(outbox.stored - _rows(outbox), 0))
+
+    def newest_first(self) -> list[str]:
+        """The days to look at, the newest first: today's ticks do not wait for those of another day."""
+        return sorted(self._outboxes, reverse=True)
+
+    def take(self, day: str) -> Chunk | None:
+        """The next ticks of a day; None if there are none, or its file cannot be read."""
+        outbox = self._outboxes.get(day)
+        if outbox is None or time.monotonic() < self._refused_until_s.get(day, 0.0):
+            return None
+        try:
+            chunk = outbox.take()
+        except FileNotFoundError:
+            return None
+        except (OSError, StoreError) as error:
+            outbox.close()
+            self._note_unread(day, error)
+            return None
+        if self.unread.pop(day, ""):
+            log.info("publish_day_read", day=day)
+        return chunk
+
+    def refuse(self, day: str, error: CollectorError) -> None:
+        """Ticks of a day cannot be sent, because the collector did not write them: it is tried again later."""
+        self._note_unread(day, error)
+        self._refused_until_s[day] = time.monotonic() + _REFUSED_S
+
+    def is_sent(self, day: str) -> bool:
+        """Whether all that is stored of a day was sent, when its file was last read."""
+        outbox = self._outboxes.get(day)
+        return outbox is not None and outbox.behind == 0 and day not in self.unread
+
+    def acknowledge(self, chunk: Chunk, meta: Mapping[str, str]) -> None:
+        """The ticks of a chunk are acknowledged: this and further values are noted in the cursor file."""
+        self._meta.update(meta)
+        outbox = self._outboxes.get(chunk.day)
+        if outbox is not None:
+            outbox.acknowledge(chunk)
+            self._write(chunk.day, lambda: self._cursors.save(chunk.day, chunk.sent))
+
+    def note(self, meta: Mapping[str, str]) -> None:
+        """Notes values in the cursor file."""
+        self._meta.update(meta)
+        self._write("", lambda: None)
+
+    def noted(self, key: str) -> str:
+        """A noted value; empty if there is none."""
+        return self._meta.get(key, "")
+
+    def due_sums(self, day: str, now_ms: int) -> str:
+        """Which sums of a day are due: lunch, close, sealed; empty if none is."""
+        outbox, entry = self._outboxes.get(day), self._entries.get(day)
+        if outbox is None or entry is None:
+            return ""
+        if outbox.is_sealed:
+            return "sealed"
+        since_ms = now_ms - market.day_start_ms(market.parse_day(day))
+        due = next((name for name in ("close", "lunch") if since_ms >= _SUMS_AT_MS[name]), "")
+        return due if SUMS.index(due) > SUMS.index(entry.told) else ""
+
+    def sums(self, day: str) -> tuple[dict[str, tuple[int, int]], bool]:
+        """What was sent of a day by symbol, rows and the sum of their sequences; and whether the day is finished."""
+        outbox = self._outboxes.get(day)
+        sent = outbox.sent if outbox is not None else self._cursors.sent(day)
+        entry = self._entries.get(day)
+        is_sealed = outbox.is_sealed if outbox is not None else entry is not None and entry.done
+        return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
+
+    def wrong_symbols(self, day: str) -> list[str]:
+        """Symbols whose stored ticks are not those that were sent. They are forgotten, so they are sent again."""
+        outbox = self._outboxes.get(day)
+        if outbox is None:
+            return []
+        try:
+            wrong = outbox.check()
+        except (OSError, StoreError) as error:
+            self._note_unread(day, error)
+            return []
+        self._forget(day, wrong)
+        return wrong
+
+    def told(self, day: str, which: str) -> None:
+        """Sums of a day were sent. After those of a sealed day, it is finished."""
+        entry = self._entries[day]
+        entry = entry._replace(told=which, done=which == "sealed")
+        self._entries[day] = entry
+        self._write(day, lambda: self._cursors.mark(entry))
+        if entry.done:
+            outbox = self._outboxes.pop(day)
+            outbox.close()
+            log.info("publish_day_done", day=day, rows=_rows(outbox))
+
+    def send_again(self, wanted: AgainMessage) -> int:
+        """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day."""
+        if not path_of(self._data_root, wanted.day).exists():
+            return -1
+        outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day)
+        before = _rows(outbox)
+        if wanted.symbols:
+            self._forget(wanted.day, wanted.symbols)
+        else:
+            self._begin_anew(wanted.day)
+        return before - _rows(outbox)
+
+    def lost(self) -> list[str]:
+        """The engine lost what it had acknowledged: the days being sent are sent anew. Returns the finished days."""
+        for day in self._outboxes:
+            self._begin_anew(day)
+        return [day for day, entry in self._entries.items() if entry.done]
+
+    def figures(self) -> tuple[int, int]:
+        """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""
+        boxes = self._outboxes.values()
+        return sum(outbox.stored for outbox in boxes), sum(map(_rows, boxes))
+
+    @property
+    def newest(self) -> str:
+        """The newest day being sent; empty if there is none."""
+        return max(self._outboxes, default="")
+
+    def _first_day(self) -> str:
+        """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
+        newest = max(list_days(self._data_root), default=_ANY_DAY)
+        if newest != _ANY_DAY:
+            with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
+                if reader.is_sealed():
+                    return market.day_name(market.parse_day(newest) + 1)
+        return newest
+
+    def _check(self, day: str) -> None:
+        """Begins a day that is new, and one whose file is another one than before."""
+        path = path_of(self._data_root, day)
+        found = os.stat(path)  # noqa: PTH116 - its device and inode
+        entry = self._entries.get(day)
+        is_same = entry is not None and (entry.device, entry.inode) == (found.st_dev, found.st_ino)
+        if entry is not None and is_same:
+            if not entry.done and day not in self._outboxes:
+                self._outboxes[day] = Outbox(path, self._cursors.sent(day))
+            return
+        if entry is not None:
+            log.warning("publish_day_anew", day=day, reason="replaced")
+        if day in self._outboxes:
+            self._outboxes.pop(day).close()
+        self._begin(DayEntry(day, found.st_dev, found.st_ino, False, ""))
+        self._outboxes[day] = Outbox(path, {})
+
+    def _reopen(self, day: str) -> Outbox:
+        path = path_of(self._data_root, day)
+        found = os.stat(path)  # noqa: PTH116
+        entry = self._entries.get(day, DayEntry(day, found.st_dev, found.st_ino, False, ""))
+        if day not in self._entries:
+            self._begin(entry)
+        self._entries[day] = entry._replace(done=False)
+        self._outboxes[day] = Outbox(path, self._cursors.sent(day))
+        return self._outboxes[day]
+
+    def _begin_anew(self, day: str) -> None:
+        self._outboxes[day].forget_all()
+        self._begin(self._entries[day]._replace(done=False, told=""))
+
+    def _begin(self, entry: DayEntry) -> None:
+        self._entries[entry.day] = entry
+        self._write(entry.day, lambda: self._cursors.begin(entry))
+
+    def _forget(self, day: str, symbols: Sequence[str]) -> None:
+        self._outboxes[day].forget(symbols)
+        self._write(day, lambda: self._cursors.forget(day, symbols))
+
+    def _write(self, day: str, write: Callable[[], None]) -> None:
+        """Writes to the cursor file. What cannot be written now, because the disk is full, is written later."""
+        try:
+            with self._cursors.transaction():
+                for each in sorted(self._unsaved_days):
+                    outbox = self._outboxes.get(each)
+                    if outbox is not None:
+                        self._cursors.begin(self._entries[each])
+                        self._cursors.save(each, outbox.sent)
+                    self._cursors.mark(self._entries[each])
+                write()
+                self._cursors.save_meta(self._meta)
+            self._unsaved_days.clear()
+            self.unsaved = ""
+        except StoreError as error:
+            if not self.unsaved:
+                log.warning("publish_cursors_not_written", detail=error.one_line())
+            self.unsaved = error.one_line()
+            if day:
+                self._unsaved_days.add(day)
+
+    def _note_unread(self, day: str, error: Exception) -> None:
+        text = error.one_line() if isinstance(error, CollectorError) else f"{getattr(error, 'strerror', '') or error}"
+        if self.unread.get(day) != text:
+            self.unread[day] = text
+            log.warning("publish_day_unread", day=day, detail=text)
+
+
+def _rows(outbox: Outbox) -> int:
+    return sum(each.rows for each in outbox.sent.values())

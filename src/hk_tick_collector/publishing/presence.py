@@ -1,0 +1,89 @@
+"""Another publisher with the same name: two hosts whose INSTANCE_ID was copied would be taken for one source.
+
+Each publisher answers plain requests on `hk.name.<source>` with who it is, and asks there itself. The one that started
+later gives up. Two that start at the same moment see each other a little later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import StreamAwayError, StreamError
+from hk_tick_collector.jetstream.subjects import name_subject
+from hk_tick_collector.text import plain
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from hk_tick_collector.jetstream.connect import Connection
+
+_ANSWER_S: Final = 1.0
+_MOST_BYTES: Final = 2000
+
+
+class NameTakenError(StreamError):
+    """An earlier publisher has the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A running publisher, as it answers to others."""
+
+    source: str
+    host: str
+    pid: int
+    started_ms: int
+    token: str  # of this run, chosen at random
+
+    @classmethod
+    def this(cls, source: str, started_ms: int, token: str) -> Publisher:
+        """This process."""
+        return cls(source, socket.gethostname(), os.getpid(), started_ms, token)
+
+    def words(self) -> str:
+        """`host-2, pid 4711, since 2026-11-20 09:30:00 HKT`."""
+        return plain(f"{self.host}, pid {self.pid}, since {market.moment_text(self.started_ms)}")
+
+    def is_before(self, other: Publisher) -> bool:
+        """Whether it started earlier than another."""
+        return (self.started_ms, self.token) < (other.started_ms, other.token)
+
+
+async def answer_for(connection: Connection, ours: Publisher) -> None:
+    """From now on this connection answers who has the name."""
+    text = json.dumps(asdict(ours)).encode()
+
+    async def respond(message: Msg) -> None:
+        if message.reply:
+            await connection.client.publish(message.reply, text)
+
+    await connection.client.subscribe(name_subject(ours.source), cb=respond)
+
+
+async def other_publisher(connection: Connection, ours: Publisher) -> Publisher | None:
+    """Another publisher with our name; None if nobody else answers. StreamAwayError if the connection is lost."""
+    try:
+        message = await connection.request(name_subject(ours.source), timeout_s=_ANSWER_S)
+        found = Publisher(**json.loads(message.data[:_MOST_BYTES]))
+        market.moment_text(found.started_ms)
+    except StreamAwayError:
+        if connection.lost.is_set():
+            raise
+        return None
+    except (StreamError, ValueError, TypeError, OverflowError, OSError):
+        return None  # forbidden, or an answer that is not ours
+    return None if found.token == ours.token else found
+
+
+def demand_name(ours: Publisher, other: Publisher) -> None:
+    """Raises NameTakenError if the other one was there before us."""
+    if other.is_before(ours):
+        raise NameTakenError(
+            f"another publisher has the name {ours.source}: {other.words()}",
+            hint="give each host an INSTANCE_ID of its own, or stop that one",
+        )

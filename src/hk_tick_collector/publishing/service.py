@@ -1,0 +1,195 @@
+"""The process: connects to a server, again and again, until it is told to stop or may not go on.
+
+At the start an engine that refuses us ends the process with one line: an operator is looking. Later it is told in
+publish.json and tried again, because servers, certificates and credentials are renewed while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import __version__, clock, log
+from hk_tick_collector.errors import StreamAwayError, StreamError
+from hk_tick_collector.jetstream.connect import connect
+from hk_tick_collector.ops.live.publish_state import write_publish_state
+from hk_tick_collector.ops.live.record import text_of
+from hk_tick_collector.ops.live.systemd_notify import Notifier
+from hk_tick_collector.store.publish_cursors import PublishCursors
+
+from .background import Background
+from .days import Days
+from .figures import Figures
+from .presence import NameTakenError, Publisher
+from .session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from hk_tick_collector.jetstream.connect import Connection
+
+    from .options import PublishOptions
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_AGAIN_S: Final = (0.2, 1.5)  # between two attempts to connect, at random
+_REFUSED_AGAIN_S: Final = 5.0
+_STOP_S: Final = 8.0  # for the acknowledgements under way
+_AWAY_LINE_S: Final = 60.0
+
+
+async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now_ms) -> int:
+    """Publishes until a stop signal; returns the exit code.
+
+    Raises StreamError if the engine refuses us at the start, NameTakenError at any time; OwnedError and StoreError for
+    the cursor file.
+    """
+    stop = _stop_signals()
+    started_ms = clock_ms()
+    figures = Figures(started_ms, os.getpid(), __version__, options.source, str(options.data_root))
+    cursors = PublishCursors(options.cursor_path)
+    if cursors.set_aside:
+        log.warning("publish_cursors_damaged", renamed_to=cursors.set_aside)
+    days, background = Days(options.data_root, cursors), Background("files")
+    began = await background.run(lambda: days.begin(options.source, options.since, started_ms))
+    if began:
+        log.warning("publish_source_renamed", detail=began)
+    since = days.noted("since")
+    log.info("publish_started", source=options.source, since=since, data_root=options.data_root)
+    ours = Publisher.this(options.source, started_ms, secrets.token_hex(4))
+    session = Session(options, days, background, figures, ours, clock_ms)
+    with closing(Notifier(options.notify_socket)) as notifier:
+        beat = asyncio.create_task(_beat(options, figures, notifier, clock_ms))
+        try:
+            ended = await _until_stopped(_connections(options, session, figures, stop, clock_ms), stop)
+        finally:
+            beat.cancel()
+            figures.state = "stopped"
+            with suppress(OSError):
+                write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
+            log.info("publish_stopped", published_rows=figures.published_rows, behind_rows=figures.behind_rows)
+    if ended:  # else a disk hangs, and its thread still uses them
+        days.close_files()
+        cursors.close()
+    return 0
+
+
+async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Runs the work until it ends. After a stop it has a while for what is under way. Returns whether it ended."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working,), timeout=_STOP_S)
+        has_ended = working.done()
+        if has_ended:
+            working.result()
+        return has_ended
+    finally:
+        stopping.cancel()
+        working.cancel()
+        with suppress(asyncio.CancelledError, StreamError):
+            await working
+
+
+async def _connections(
+    options: PublishOptions,
+    session: Session,
+    figures: Figures,
+    stop: asyncio.Event,
+    clock_ms: Callable[[], int],
+) -> None:
+    """One connection after the other. Raises StreamError if the first server that answers refuses us."""
+    was_connected = False
+    repeats = log.Repeated(_AWAY_LINE_S)
+    while not stop.is_set():
+        connection: Connection | None = None
+        try:
+            connection = await connect(options.servers)
+            log.info("publish_connected", server=connection.url, version=".".join(map(str, connection.version)))
+            await session.run(connection, stop)
+        except NameTakenError:
+            raise
+        except StreamError as error:
+            refused = not isinstance(error, StreamAwayError)
+            was_connected = was_connected or bool(figures.server)
+            if refused and not was_connected:
+                raise
+            if figures.server:
+                log.warning("publish_disconnected", reason=error)
+                repeats = log.Repeated(_AWAY_LINE_S)
+            elif (held_back := repeats.allow(time.monotonic())) is not None:
+                log.warning("publish_engine_away", reason=error, repeats=held_back)
+            figures.disconnected(error, refused, clock_ms())
+        else:
+            return
+        finally:
+            if connection is not None:
+                await connection.close()
+        delay_s = _REFUSED_AGAIN_S if refused else random.uniform(*_AGAIN_S)  # noqa: S311 - no secret
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay_s)
+
+
+async def _beat(options: PublishOptions, figures: Figures, notifier: Notifier, clock_ms: Callable[[], int]) -> None:
+    """Each second: publish.json and systemd; now and then a line in the log."""
+    background = Background("status")
+    writing: asyncio.Future[None] | None = None
+    notifier.ready()
+    summary_s, rows_before = time.monotonic() + options.summary_s, 0
+    while True:
+        now_ms = clock_ms()
+        notifier.alive()
+        notifier.status(_status_line(figures))
+        if writing is None or writing.done():  # a hanging disk must not stop this
+            text = text_of(figures.record(now_ms))
+            writing = asyncio.ensure_future(background.run(lambda text=text: _write(options, figures, text)))  # type: ignore[misc]
+        if time.monotonic() >= summary_s:
+            summary_s += options.summary_s
+            rows_before = _log_summary(figures, rows_before, now_ms)
+        await asyncio.sleep(1.0)
+
+
+def _write(options: PublishOptions, figures: Figures, text: str) -> None:
+    try:
+        write_publish_state(options.state_path, text, figures.pid)
+    except OSError as error:
+        log.warning("status_not_written", path=options.state_path, detail=error.strerror or error)
+
+
+def _log_summary(figures: Figures, rows_before: int, now_ms: int) -> int:
+    log.info(
+        "publish_summary",
+        connected=bool(figures.server),
+        rows=figures.published_rows - rows_before,
+        behind_rows=figures.behind_rows,
+        ack_ms_p50=figures.ack_quantile(0.5, now_ms),
+        ack_ms_p99=figures.ack_quantile(0.99, now_ms),
+    )
+    return figures.published_rows
+
+
+def _status_line(figures: Figures) -> str:
+    if figures.server:
+        return f"publishing to {figures.server}, {figures.behind_rows} ticks behind"
+    return f"no NATS server: {figures.fault.one_line()}" if figures.fault else "connecting"
+
+
+def _stop_signals() -> asyncio.Event:
+    """An event that a stop signal sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(number: int) -> None:
+        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
+        stop.set()
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
+    return stop

@@ -1,0 +1,261 @@
+"""What is done on one connection until it is lost: ticks are sent, and what the engine holds is watched.
+
+The cursor of a chunk of ticks is saved after all of it is acknowledged, and the next chunk is read after that. So the
+memory in use is that of one chunk, and a slow engine slows the reading, nothing else. A chunk whose connection is lost
+is sent again on the next one, with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.errors import MessageError
+from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
+from hk_tick_collector.jetstream.message import SumsMessage, encode_sums
+from hk_tick_collector.jetstream.streams import ensure_stream
+from hk_tick_collector.jetstream.subjects import message_id, sums_subject
+
+from .messages import OutgoingMessage, send, tick_messages
+from .presence import answer_for, demand_name, other_publisher
+from .requests import read_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hk_tick_collector.jetstream.connect import Connection
+
+    from .background import Background
+    from .days import Days
+    from .figures import Figures
+    from .options import PublishOptions
+    from .outbox import Chunk
+    from .presence import Publisher
+
+_NEW_DAYS_S: Final = 1.0  # between two looks for new day files
+_CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all of its log
+
+
+class Session:
+    """The work of a publisher, over all its connections. `run` does it on one of them.
+
+    `days` is used in the `background` thread only.
+    """
+
+    def __init__(
+        self,
+        options: PublishOptions,
+        days: Days,
+        background: Background,
+        figures: Figures,
+        ours: Publisher,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._options = options
+        self._days = days
+        self._background = background
+        self._figures = figures
+        self._ours = ours
+        self._clock_ms = clock_ms
+        self._numbers = count(1)
+        self._chunk: Chunk | None = None  # the one that is being sent, and its messages
+        self._messages: list[OutgoingMessage] = []
+        self._sums_wanted: set[str] = set()  # days whose sums are sent as soon as all of them is
+        self._again_s: dict[str, float] = {}  # when a day was last sent again for a reader
+        self._next_watch_s = 0.0
+        self._next_days_s = 0.0
+        self._asking: asyncio.Task[Publisher | None] | None = None  # who has our name
+
+    async def run(self, connection: Connection, stop: asyncio.Event) -> None:
+        """Publishes until the connection is lost or `stop` is set; with `until_sent` until all is acknowledged.
+
+        Raises StreamAwayError when the connection is lost, StreamError when the engine refuses us, NameTakenError.
+        """
+        self._figures.connected(connection, await ensure_stream(connection))
+        await answer_for(connection, self._ours)
+        self._see(await other_publisher(connection, self._ours))
+        self._next_watch_s = 0.0
+        try:
+            while not stop.is_set():
+                await self._watch(connection)
+                if await self._send_round(connection):
+                    continue
+                if self._options.until_sent and not self._figures.behind_rows:
+                    return
+                await self._pause(connection, stop)
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
+                self._asking = None
+            self._background.post(self._days.close_files)  # an open file cannot be sealed, and this may last
+
+    async def _pause(self, connection: Connection, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(connection.lost.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self._options.poll_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _send_round(self, connection: Connection) -> bool:
+        """Sends one chunk of each day. Returns whether there is more to send at once."""
+        if self._chunk is not None:
+            await self._send_chunk(connection)
+        now_s = time.monotonic()
+        if now_s >= self._next_days_s:
+            self._next_days_s = now_s + _NEW_DAYS_S
+            await self._background.run(self._days.open_new)
+        has_more = False
+        for day in await self._background.run(self._days.newest_first):
+            chunk = await self._background.run(lambda day=day: self._take(day))  # type: ignore[misc]
+            if chunk is not None and chunk.rows:
+                await self._send_chunk(connection)
+                has_more = has_more or chunk.is_full
+            await self._send_sums(connection, day)
+        await self._count()
+        return has_more
+
+    def _take(self, day: str) -> Chunk | None:
+        """In the background thread: the next ticks of a day, and their messages."""
+        chunk = self._days.take(day)
+        if chunk is not None and chunk.rows:
+            try:
+                self._messages = tick_messages(self._options.source, day, chunk.rows, self._ours.token, self._numbers)
+            except MessageError as error:
+                self._days.refuse(day, error)
+                return None
+            self._chunk = chunk
+        return chunk
+
+    async def _send_chunk(self, connection: Connection) -> None:
+        chunk = self._chunk
+        assert chunk is not None
+        await send(connection, self._messages, self._acknowledged)
+        last = self._messages[-1].anchor
+        self._chunk, self._messages = None, []
+        await self._background.run(lambda: self._days.acknowledge(chunk, _noted(last)))
+        self._figures.late_rows += chunk.late
+        for symbol in chunk.anew:
+            log.warning("publish_symbol_anew", day=chunk.day, symbol=symbol, rows=chunk.sent[symbol].rows)
+            self._figures.anew_rows += chunk.sent[symbol].rows
+
+    def _acknowledged(self, message: OutgoingMessage, seconds: float) -> None:
+        self._figures.acknowledged(message.rows, seconds, self._clock_ms())
+
+    async def _send_sums(self, connection: Connection, day: str) -> None:
+        """Says how many ticks of a day were sent, where that is due: all that is stored has been sent."""
+        due = await self._background.run(lambda: self._days.due_sums(day, self._clock_ms()))
+        if not self._days.is_sent(day) or not (due or day in self._sums_wanted):
+            return
+        wrong = await self._background.run(lambda: self._days.wrong_symbols(day))
+        if wrong:
+            self._figures.checks_failed += len(wrong)
+            log.error("publish_check_failed", day=day, symbols=len(wrong), first=wrong[0])
+            return  # they are sent again first
+        await self._publish_sums(connection, day)
+        self._sums_wanted.discard(day)
+        if due:
+            await self._background.run(lambda: self._days.told(day, due))
+
+    async def _publish_sums(self, connection: Connection, day: str) -> None:
+        sums, is_sealed = await self._background.run(lambda: self._days.sums(day))
+        payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums))
+        number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
+        message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
+        await send(connection, [message], lambda *_: None)
+        await self._background.run(lambda: self._days.note(_noted(message.anchor)))
+        log.info(
+            "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
+        )
+
+    async def _watch(self, connection: Connection) -> None:
+        """Every few seconds: does the engine still hold what it acknowledged, what do readers ask, who has our name."""
+        now_s = time.monotonic()
+        if now_s < self._next_watch_s:
+            return
+        if self._asking is not None and self._asking.done():
+            self._see(self._asking.result())
+            self._asking = None
+        if self._asking is None:  # in a task of its own: a publisher that has just died takes a second not to answer
+            self._asking = asyncio.create_task(other_publisher(connection, self._ours))
+        await self._check_anchor(connection)
+        await self._answer_requests(connection)
+        self._figures.connected(connection, await ensure_stream(connection))
+        self._next_watch_s = now_s + self._options.watch_s
+
+    def _see(self, other: Publisher | None) -> None:
+        """Raises NameTakenError if an earlier publisher has our name. A later one is told, and gives up by itself."""
+        self._figures.name_taken_by = other.words() if other else ""
+        if other is not None:
+            demand_name(self._ours, other)
+            log.error("publish_name_taken", source=self._options.source, by=other.words())
+
+    async def _check_anchor(self, connection: Connection) -> None:
+        anchor = _anchor(self._days.noted("anchor"))
+        if anchor is None or await check_anchor(connection, anchor) is not Held.LOST:
+            return
+        await asyncio.sleep(_CONFIRM_S)
+        if await check_anchor(connection, anchor) is not Held.LOST:
+            return
+        finished = await self._background.run(lambda: self._lost(anchor))
+        log.error(
+            "publish_lost_data", anchor=anchor.seq, message_id=anchor.message_id, days=self._days.newest or "none"
+        )
+        self._figures.losses += 1
+        self._figures.loss_ms = self._clock_ms()
+        self._figures.loss_detail = f"message {anchor.seq} ({anchor.message_id})"
+        self._chunk, self._messages = None, []
+        for day in finished:
+            await self._publish_sums(connection, day)
+
+    def _lost(self, anchor: Anchor) -> list[str]:
+        """In the background thread: what was sent has to be sent again. Returns the finished days."""
+        finished = self._days.lost()
+        self._days.note({"anchor": "", "again_seq": "0"})
+        self._sums_wanted.update(self._days.newest_first())
+        return finished
+
+    async def _answer_requests(self, connection: Connection) -> None:
+        """Forgets that ticks were sent which readers ask for, a day at most once a minute: then they are sent again."""
+        seq = int(self._days.noted("again_seq") or 0)
+        found = await read_requests(connection, self._options.source, seq)
+        if found.seq == seq:
+            return
+        now_s = time.monotonic()
+        last_s = max((self._again_s.get(each.day, float("-inf")) for each in found.wanted), default=float("-inf"))
+        if now_s - last_s < self._options.again_apart_s:
+            return  # the requests stay in the stream
+        for wanted in found.wanted:
+            rows = await self._background.run(lambda wanted=wanted: self._days.send_again(wanted))  # type: ignore[misc]
+            self._again_s[wanted.day] = now_s
+            if rows < 0:
+                log.warning("publish_again_refused", day=wanted.day, reason="no file of that day")
+                continue
+            self._sums_wanted.add(wanted.day)
+            self._figures.anew_rows += rows
+            log.warning("publish_again", day=wanted.day, symbols=len(wanted.symbols) or "all", rows=rows)
+        if found.unreadable:
+            log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
+        self._figures.requests += found.count
+        self._figures.request_ms = self._clock_ms()
+        self._chunk, self._messages = None, []  # what it moves may have been forgotten: it is read again
+        await self._background.run(lambda: self._days.note({"again_seq": str(found.seq)}))
+
+    async def _count(self) -> None:
+        stored, sent = await self._background.run(self._days.figures)
+        self._figures.newest_day = self._days.newest
+        self._figures.days_unread = dict(self._days.unread)
+        self._figures.cursors_unsaved = self._days.unsaved
+        self._figures.behind(stored, sent, self._clock_ms())
+
+
+def _noted(anchor: Anchor) -> dict[str, str]:
+    return {"anchor": f"{anchor.seq} {anchor.message_id}"}
+
+
+def _anchor(text: str) -> Anchor | None:
+    seq, _, message = text.partition(" ")
+    return Anchor(int(seq), message) if seq.isdigit() and message else None

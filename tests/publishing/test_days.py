@@ -1,0 +1,121 @@
+"""The days that are sent, and the notes about them: what cannot be written now is written later."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.publishing.conftest import Collector, day_of, ticks
+
+from hk_tick_collector.errors import OwnedError
+from hk_tick_collector.publishing.days import Days
+from hk_tick_collector.store.publish_cursors import PublishCursors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DAY, OTHER = day_of(1), day_of()
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collector]:
+    found = Collector(tmp_path / "HK")
+    yield found
+    found.close()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def opened(root: Path, cursors: PublishCursors) -> Days:
+    days = Days(root, cursors)
+    days.begin("a", DAY, 0)
+    days.open_new()
+    return days
+
+
+def test_what_was_sent_is_noted_once_the_disk_has_room(collector: Collector, tmp_path: Path) -> None:
+    """While it is full ticks are sent all the same, days begin anew, symbols are forgotten; afterwards all is right."""
+    collector.add(DAY, ticks("HK.00700", range(5)) + ticks("HK.00981", range(3)))
+    collector.add(OTHER, ticks("HK.00700", range(2)))
+    cursors = PublishCursors(tmp_path / "cursors")
+    days = opened(collector.root, cursors)
+    first = days.take(DAY)
+    assert first is not None
+    days.acknowledge(first, {"anchor": "1 a"})
+    with full_disk():
+        days.lost()
+        for day in (DAY, OTHER):
+            chunk = days.take(day)
+            assert chunk is not None
+            days.acknowledge(chunk, {"anchor": "2 b"})
+        assert "cannot use" in days.unsaved
+    days.note({"again_seq": "7"})
+    assert days.unsaved == ""
+    expected = {day: days.sums(day) for day in (DAY, OTHER)}
+    days.close_files()
+    cursors.close()
+    later = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    assert {day: later.sums(day) for day in (DAY, OTHER)} == expected
+    assert expected[DAY][0] == {"HK.00700": (5, 10), "HK.00981": (3, 3)}
+    assert (later.noted("anchor"), later.noted("again_seq")) == ("2 b", "7")
+    chunk = later.take(DAY)
+    assert chunk is None or chunk.rows == []
+    later.close_files()
+
+
+def test_a_loss_that_could_not_be_noted_is_not_forgotten(collector: Collector, tmp_path: Path) -> None:
+    """The day begins anew although the disk is full; once there is room, a restart sends it again too."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    cursors = PublishCursors(tmp_path / "cursors")
+    days = opened(collector.root, cursors)
+    first = days.take(DAY)
+    assert first is not None
+    days.acknowledge(first, {})
+    with full_disk():
+        days.lost()
+    days.note({})
+    days.close_files()
+    cursors.close()
+    later = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    chunk = later.take(DAY)
+    assert chunk is not None
+    assert len(chunk.rows) == 5
+    later.close_files()
+
+
+def test_a_day_that_is_removed_is_told_and_ends(collector: Collector, tmp_path: Path) -> None:
+    """And one that cannot be read waits, while others are sent."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    (collector.root / f"{OTHER}.db").write_bytes(b"nonsense" * 500)
+    days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    assert days.take(OTHER) is None
+    assert "SQLite" in days.unread[OTHER]
+    chunk = days.take(DAY)
+    assert chunk is not None
+    assert not days.is_sent(OTHER)
+    (collector.root / f"{OTHER}.db").unlink()
+    days.open_new()
+    assert days.newest_first() == [DAY]
+    assert days.unread == {}
+    days.close_files()
+
+
+def test_only_one_process_uses_the_file(tmp_path: Path) -> None:
+    """The second is told which file and how to find the first."""
+    first = PublishCursors(tmp_path / "cursors")
+    with pytest.raises(OwnedError, match="another process publishes with"):
+        PublishCursors(tmp_path / "cursors")
+    first.close()
+    PublishCursors(tmp_path / "cursors").close()

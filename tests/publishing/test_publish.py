@@ -1,0 +1,258 @@
+"""`publish` as a process, against a real nats-server: what is stored is in the stream, whatever is killed or lost."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from tests.bigday import make_big_day
+from tests.descriptors import descriptors, resident_kib
+from tests.publishing.conftest import SOURCE, day_of, ticks
+
+from hk_tick_collector.jetstream.engine import store
+from hk_tick_collector.jetstream.message import AgainMessage, encode_again
+from hk_tick_collector.jetstream.subjects import again_subject
+
+if TYPE_CHECKING:
+    from tests.publishing.conftest import Publishing
+
+    from hk_tick_collector.jetstream.connect import Connection
+
+TODAY = day_of()
+LATE_MS = 10**6
+
+
+def sums_of(rows: list[Any]) -> dict[str, tuple[int, int]]:
+    """Rows and the sum of sequences of each symbol; each tick once."""
+    seqs: dict[str, set[int]] = {}
+    for row in rows:
+        seqs.setdefault(row[0], set()).add(row[1])
+    return {symbol: (len(each), sum(each) % 2**64) for symbol, each in sorted(seqs.items())}
+
+
+def test_every_stored_tick_is_sent_once_and_a_restart_goes_on(publishing: Publishing) -> None:
+    """From the day being written on; late ticks and new ones are sent alone; a clean stop exits 0 and says so."""
+    first = ticks("HK.00700", range(100, 1300)) + ticks("HK.00981", range(5))
+    publishing.collector.add(TODAY, first)
+    running = publishing.start()
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 1205)
+    publishing.collector.add(TODAY, ticks("HK.00700", [50, 51], LATE_MS) + ticks("HK.09988", [1]))
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 1208)
+    running.wait_for(lambda: running.state().get("behind_rows") == 0 and running.state()["late_rows"] == 2)
+    assert running.stop() == 0
+    assert (running.state()["state"], running.state()["published_rows"]) == ("stopped", 1208)
+    publishing.collector.add(TODAY, ticks("HK.00981", [7]))
+    again = publishing.once()
+    assert again.process.poll() == 0
+    found = publishing.streamed()
+    assert len(found.rows(TODAY)) == len(set(found.rows(TODAY))) == 1209
+    assert set(found.rows(TODAY)) >= set(first)
+    assert max(len(rows) for _, rows in found.by_message) == 1000
+
+
+def test_killed_at_any_moment_it_loses_nothing(publishing: Publishing) -> None:
+    """SIGKILL while it sends: some ticks are sent twice, none is missing, and the sums are exact."""
+    rows = ticks("HK.00700", range(9000)) + ticks("HK.00981", range(9000)) + ticks("HK.09988", range(9000))
+    publishing.collector.add(TODAY, rows)
+    for least in (1, 10, 20):
+        running = publishing.start()
+        running.wait_for(lambda: publishing.streamed().messages >= least)  # noqa: B023 - called before the next turn
+        running.process.kill()
+        running.process.wait(60)
+    assert publishing.once().process.poll() == 0
+    found = publishing.streamed()
+    assert set(found.rows(TODAY)) == set(rows)
+
+
+def test_what_the_engine_lost_is_sent_again(publishing: Publishing) -> None:
+    """All stores are rolled back, then deleted, while it runs: it notices, says so, and sends the day again."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(10)))
+    running = publishing.start()
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 10)
+    saved = publishing.servers.save_stores()
+    publishing.collector.add(TODAY, ticks("HK.00700", range(10, 20)))
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 20)
+    running.wait_for(lambda: running.state()["published_rows"] == 20)
+    publishing.servers.kill_all()
+    publishing.servers.roll_back(saved)
+    publishing.servers.start_all()
+    running.wait_for_event("publish_lost_data")
+    publishing.wait_streamed(running, lambda found: len(set(found.rows(TODAY))) == 20)
+    publishing.servers.kill_all()
+    publishing.servers.delete_store(0)
+    publishing.servers.start_all()
+    running.wait_for_event("publish_lost_data", 2)
+    found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 20 and found.sums)
+    assert found.sums[-1].sums == sums_of(found.rows(TODAY))
+    running.wait_for(lambda: running.state()["losses"] == 2)
+    assert {event.level for event in running.events("publish_lost_data")} == {"ERROR"}
+
+
+def test_an_engine_that_is_away_is_waited_for(publishing: Publishing) -> None:
+    """It says since when, uses no more memory, and catches up; the collector goes on meanwhile."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(10)))
+    running = publishing.start()
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 10)
+    publishing.servers.kill(0)
+    running.wait_for(lambda: "no NATS server at" in running.state()["fault"])
+    assert running.state()["server"] == ""
+    assert running.state()["away_since_ms"]
+    assert not [name for name in descriptors(running.process.pid).values() if f"{TODAY}.db" in name]
+    publishing.collector.add(TODAY, ticks("HK.00981", range(3000)))
+    publishing.servers.start(0)
+    found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) >= 3010)
+    assert len(set(found.rows(TODAY))) == 3010
+    assert running.events("publish_lost_data") == []
+    assert running.stop(signal.SIGINT) == 0
+
+
+def test_a_slow_engine_slows_the_reading_and_nothing_else(publishing: Publishing) -> None:
+    """The server stops in the middle of a day: the process holds one chunk, not the day, and goes on afterwards."""
+    path = publishing.root / f"{TODAY}.db"
+    stored = make_big_day(path, 150_000)
+    running = publishing.start()
+    running.wait_for(lambda: running.state().get("published_rows", 0) > 0)
+    before_kib = resident_kib(running.process.pid)
+    publishing.servers.pause(0)
+    running.wait_for(lambda: running.state()["away_since_ms"])
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+    publishing.servers.resume(0)
+    running.wait_for(lambda: running.state()["behind_rows"] == 0 and running.state()["published_rows"] >= stored)
+    assert len({row[:2] for row in publishing.streamed().rows(TODAY)}) == stored
+    assert resident_kib(running.process.pid) - before_kib < 40_000
+
+
+def test_another_name_begins_with_all_days_that_a_stream_keeps(publishing: Publishing) -> None:
+    """INSTANCE_ID was changed: readers see a new source, which sends everything again, and the log says so."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    assert publishing.once("--since", day).process.poll() == 0
+    again = publishing.once(INSTANCE_ID="host-2")
+    assert again.process.poll() == 0
+    assert f"not {SOURCE}" in again.events("publish_source_renamed")[0].fields["detail"]
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)
+
+
+def test_it_waits_for_the_engine_from_the_start(publishing: Publishing) -> None:
+    """And a stop does not wait for it."""
+    publishing.servers.kill(0)
+    running = publishing.start()
+    running.wait_for_event("publish_engine_away")
+    assert running.stop() == 0
+
+
+def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
+    """One symbol of a day or all of it is sent again, then the sums; a day without a file and nonsense are told."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(3)) + ticks("HK.00981", range(4)))
+    assert publishing.once().process.poll() == 0
+
+    async def ask(connection: Connection) -> None:
+        requests = [
+            encode_again(AgainMessage(SOURCE, "20000103", ())),
+            b"nonsense",
+            encode_again(AgainMessage(SOURCE, TODAY, ("HK.00700",))),
+        ]
+        for number, request in enumerate(requests):
+            await store(connection, again_subject(SOURCE), request, f"reader.{number}")
+
+    publishing.ask(ask)
+    running = publishing.start()
+    found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 10 and found.sums)
+    assert sums_of(found.rows(TODAY)) == found.sums[-1].sums
+    assert [row[0] for row in found.rows(TODAY)[7:]] == ["HK.00700"] * 3
+    assert {event.fields["reason"] for event in running.events("publish_again_refused")} == {
+        "no file of that day",
+        "not a request",
+    }
+    running.wait_for(lambda: running.state()["requests"] == 2)
+
+
+def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:
+    """Its inode is another one: nothing of it counts as sent."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    running = publishing.start()
+    publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 5)
+    publishing.collector.replace(TODAY)
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 10)
+    assert len(set(found.rows(TODAY))) == 5
+    assert running.wait_for_event("publish_day_anew").fields["reason"] == "replaced"
+
+
+def test_a_sealed_day_ends_with_its_sums(publishing: Publishing) -> None:
+    """They count every tick. The day is finished then: the next start reads it no more."""
+    day = day_of(2)
+    publishing.collector.add(day, ticks("HK.00700", range(5)))
+    running = publishing.start("--since", day)
+    publishing.wait_streamed(running, lambda found: len(found.rows(day)) == 5)
+    publishing.collector.add(day, ticks("HK.00700", range(5, 8)))
+    publishing.collector.seal(day)
+    running.wait_for_event("publish_day_done")
+    found = publishing.streamed()
+    assert found.sums[-1].sealed
+    assert found.sums[-1].sums == sums_of(found.rows(day)) == {"HK.00700": (8, 28)}
+    assert running.stop() == 0
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    assert [event for event in publishing.once().events("publish_sums") if event.fields["day"] == day] == []
+
+
+def test_a_second_publisher_of_the_same_name_gives_up(publishing: Publishing) -> None:
+    """It says who has the name, exits 1, and sends nothing; the first one goes on."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    first = publishing.start()
+    publishing.wait_streamed(first, lambda found: len(found.rows(TODAY)) == 5)
+    other_root = publishing.directory / "other"
+    other_root.mkdir()
+    second = publishing.once(DATA_ROOT=str(other_root))
+    assert second.process.poll() == 1
+    last = second.text().splitlines()[-1]
+    assert f"another publisher has the name {SOURCE}" in last
+    assert f"pid {first.process.pid}" in last
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5, 9)))
+    publishing.wait_streamed(first, lambda found: len(found.rows(TODAY)) == 9)
+
+
+def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing: Publishing) -> None:
+    """The second exits 1 with one line, before it connects."""
+    first = publishing.start()
+    first.wait_for_event("publish_connected")
+    second = publishing.once()
+    assert second.process.poll() == 1
+    assert "another process publishes with" in second.text()
+    assert second.events("publish_connected") == []
+
+
+def test_a_damaged_cursor_file_costs_no_tick(publishing: Publishing) -> None:
+    """It is set aside, which is told, and all of the last days is sent again: those before the newest one too."""
+    day = day_of(1)
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    assert publishing.once("--since", day).process.poll() == 0
+    cursors = publishing.root / ".publish.db"
+    cursors.write_bytes(b"nonsense" * 1000)
+    again = publishing.once()
+    assert again.process.poll() == 0
+    assert again.events("publish_cursors_damaged")[0].fields["renamed_to"] == ".publish.db.damaged"
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(set(found.rows(day)))) == (4, 2)
+    assert (len(found.rows(TODAY)), len(set(found.rows(TODAY)))) == (10, 5)
+
+
+def test_a_day_of_before_the_first_start_is_sent_on_request_only(publishing: Publishing) -> None:
+    """A first start sends the day being written; started before any day exists, it sends each one that comes."""
+    day = day_of(1)
+    running = publishing.start()
+    running.wait_for_event("publish_connected")
+    publishing.collector.add(day, ticks("HK.00700", range(2)))
+    publishing.wait_streamed(running, lambda found: len(found.rows(day)) == 2)
+    assert running.stop() == 0
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    publishing.collector.add(day, ticks("HK.00700", range(2, 4)))
+    assert publishing.once().process.poll() == 0
+    assert len(publishing.streamed().rows(day)) == 4
+    (publishing.root / ".publish.db").unlink()
+    assert publishing.once(INSTANCE_ID="host-2").process.poll() == 0
+    found = publishing.streamed()
+    assert (len(found.rows(day)), len(found.rows(TODAY))) == (4, 10)
