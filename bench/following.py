@@ -24,6 +24,7 @@ from .report import Figure, Target
 from .trial import BrokenRunError, process
 
 if TYPE_CHECKING:
+    from hk_tick_collector.following import Stream
     from hk_tick_collector.model import TickRow
 
 SYMBOLS: Final = 500
@@ -55,7 +56,9 @@ def _run(directory: Path, rate: int, seconds: float) -> dict[str, float]:
     ticks = int(rate * seconds)
     with process(["bench.following", "reader", str(directory), str(ticks)], {}, directory / "reader.log") as reader:
         _await(directory / "begun")
-        with process(["bench.following", "writer", str(directory), str(rate), str(seconds)], {}, directory / "log") as writer:
+        with process(
+            ["bench.following", "writer", str(directory), str(rate), str(seconds)], {}, directory / "log"
+        ) as writer:
             if writer.wait(_CAP_S) or reader.wait(_CAP_S):
                 raise BrokenRunError((directory / "reader.log").read_text() + (directory / "log").read_text())
     commits = dict(json.loads((directory / "commits.json").read_text()))
@@ -82,7 +85,12 @@ def _write(directory: Path, rate: int, seconds: float) -> None:
     commits: list[tuple[int, int]] = []
     begun_s, number = time.monotonic(), 0
     while number < int(rate * seconds):
-        time.sleep(max(0.0, begun_s + (len(commits) / rate if rate * EVERY_S < 1 else number / rate) + EVERY_S - time.monotonic()))
+        time.sleep(
+            max(
+                0.0,
+                begun_s + (len(commits) / rate if rate * EVERY_S < 1 else number / rate) + EVERY_S - time.monotonic(),
+            )
+        )
         due = min(int((time.monotonic() - begun_s) * rate), int(rate * seconds))
         rows = [_row(names, each) for each in range(number, due)]
         if rows:
@@ -116,7 +124,7 @@ def _read(directory: Path, ticks: int, idle_s: float = 0.0) -> None:
     (directory / "seen.json").write_text(json.dumps({"ticks": seen, "cores": cores}))
 
 
-def _wait_for_nothing(stream: hk_tick_collector.Stream, seconds: float) -> None:
+def _wait_for_nothing(stream: Stream, seconds: float) -> None:
     """Lets the stream wait in another thread, which ends with the process."""
     import threading
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector import market
+from hk_tick_collector.config import read_stream_urls
 from hk_tick_collector.data.days import local_archive
 from hk_tick_collector.errors import StoreError, UsageError
-from hk_tick_collector.following import make_stream
+from hk_tick_collector.following import make_stream, servers_of
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import list_days, path_of
 
@@ -56,6 +57,10 @@ def tail(
             "--position", metavar="FILE", help="go on at the place saved in FILE, and save it after each batch"
         ),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="read from NATS servers, nats://HOST:4222,…; default: the day files"),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", metavar="FORMAT", help="table, csv or jsonl")] = Format.TABLE,
     env_file: EnvFile = None,
 ) -> None:
@@ -71,20 +76,22 @@ def tail(
       hk-tick-collector tail HK.00700
       hk-tick-collector tail --start 09:30 --format jsonl
       hk-tick-collector tail --day 20261120 --speed 60
+      hk-tick-collector tail --url nats://collector-a:4222,nats://collector-b:4222
       hk-tick-collector tail --format csv --position ticks.position >> ticks.csv
     """
     wanted = symbols_named(symbols or []) or None
     settings = settings_in_force(env_file)
     saved = _saved(position)
+    servers = servers_of(read_stream_urls(url), settings.stream_creds, settings.stream_ca) if url is not None else None
     with _warnings_on_stderr():
-        archive = local_archive(settings.archive_dir)
+        archive = local_archive(settings.archive_dir) if servers is None else None
+        begin = saved or _start(start)
         try:
-            stream = make_stream(
-                settings.data_root, archive, wanted, start=saved or _start(start), day=day and day.strip(), speed=speed
-            )
+            stream = make_stream(settings.data_root, archive, servers, wanted, start=begin, day=day, speed=speed)
         except UsageError as error:
             raise _of_options(error, position if saved else None) from None
-        _demand_answer(settings.data_root)
+        if servers is None:
+            _demand_answer(settings.data_root)
         _print(stream, form, position, header=not saved)
 
 

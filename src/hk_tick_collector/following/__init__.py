@@ -28,21 +28,34 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.data.ranges import Day
     from hk_tick_collector.data.requests import Symbols
+    from hk_tick_collector.jetstream.connect import Servers
 
     from .arguments import Start
 
-__all__ = ["Stream", "StreamWarning", "make_stream", "read_archive", "read_source"]
+__all__ = ["Stream", "StreamWarning", "make_stream", "read_archive", "read_source", "servers_of"]
+
+
+def servers_of(urls: tuple[str, ...], creds: Path | None, ca: Path | None) -> Servers:
+    """The servers at these addresses. UsageError for a file that cannot be used, CollectorError without the extra."""
+    from hk_tick_collector.frames.extras import need
+    from hk_tick_collector.jetstream.connect import Servers
+
+    need("nats", "stream")
+    found = Servers(urls, "stream", creds, ca)
+    found.check()
+    return found
 
 
 def make_stream(
     data_root: Path | None,
     archive: Path | None,
+    servers: Servers | None = None,
     symbols: Symbols = None,
     *,
     start: Start | None = None,
     day: Day | None = None,
     speed: float | None = None,
 ) -> Stream:
-    """A stream over these directories, see `hk_tick_collector.stream`. UsageError for a wrong argument."""
+    """A stream over these directories or servers, see `hk_tick_collector.stream`. UsageError for a wrong argument."""
     position, only, speed = read_arguments(symbols, start, day, speed, now_ms())
-    return Stream(Asked(data_root, archive, position, only, speed))
+    return Stream(Asked(data_root, archive, servers, position, only, speed))

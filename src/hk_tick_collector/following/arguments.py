@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.data.ranges import Day
     from hk_tick_collector.data.requests import Symbols
+    from hk_tick_collector.jetstream.connect import Servers
 
 Start: TypeAlias = "str | int | time | datetime | Position"
 
 _START_HINT: Final = 'write start="new", "day", a time like "09:30", a sequence, or a saved position'
 _SYMBOL: Final = re.compile(r"\s*(?:HK[.:])?[0-9]{1,5}\s*", re.IGNORECASE)
-_SERVERS: Final = ("nats://", "tls://")
 _PLAIN_DAY: Final = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
 
 
@@ -40,6 +40,7 @@ class Asked(NamedTuple):
 
     data_root: Path | None
     archive: Path | None
+    servers: Servers | None  # instead of directories
     position: Position
     only: int | None  # the only day
     speed: float | None
@@ -54,12 +55,16 @@ def read_source(source: object) -> Path | None:
         raise UsageError(
             f"source={source!r} is a symbol", hint=f"the first argument is a directory: stream(symbols={source!r})"
         )
-    if text.startswith(_SERVERS):
-        raise UsageError(f"source={text} is a server", hint="this release follows a directory of day files")
     if not isinstance(source, str | Path) and not hasattr(source, "__fspath__"):
-        raise UsageError(f"source={source!r} is no directory", hint="name DATA_ROOT, or leave it out")
+        raise UsageError(
+            f"source={source!r} is no directory",
+            hint="name DATA_ROOT, or servers like nats://HOST:4222, or leave it out",
+        )
     if not text or "://" in text:
-        raise UsageError(f"source={source!r} is no directory", hint="name DATA_ROOT, or leave it out")
+        raise UsageError(
+            f"source={source!r} is no directory",
+            hint="name DATA_ROOT, or servers like nats://HOST:4222, or leave it out",
+        )
     return Path(text)
 
 
@@ -87,7 +92,9 @@ def read_arguments(
         raise UsageError(f"start is not in the day {market.day_name(only)}", hint="leave out day, or begin in that day")
     if speed is not None:
         if position.bound.only_new:
-            raise UsageError(f'speed={speed} is given together with start="new"', hint="new ticks come as they are stored")
+            raise UsageError(
+                f'speed={speed} is given together with start="new"', hint="new ticks come as they are stored"
+            )
         speed = _speed(speed)
     return position, only, speed
 

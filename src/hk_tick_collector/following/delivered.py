@@ -24,6 +24,10 @@ def is_next(seq: int, following: int) -> bool:
     return following & _COUNTER == (seq & _COUNTER) + 1
 
 
+def _is_one_more(seq: int, following: int) -> bool:
+    return following == seq + 1
+
+
 class Delivered(NamedTuple):
     """The delivered ticks of one symbol and day. A value: every change makes a new one, so a position can keep it."""
 
@@ -60,15 +64,19 @@ class Delivered(NamedTuple):
                 lasts.append(seq)
         return self._replace(firsts=tuple(firsts), lasts=tuple(lasts), ticks=self.ticks + len(seqs))
 
-    def with_any(self, seqs: Sequence[int]) -> Self:
-        """With sequences of which none is delivered yet; within a stretch they change only the number of ticks."""
+    def with_any(self, seqs: Sequence[int], *, exact: bool = False) -> Self:
+        """With sequences of which none is delivered yet; within a stretch they change only the number of ticks.
+
+        `exact`: the sequences have no counter, so only those of which one is the other plus one stand together.
+        """
         firsts, lasts = list(self.firsts), list(self.lasts)
+        stand_together = _is_one_more if exact else is_next
         for seq in seqs:
             place = bisect_left(firsts, seq)
             if place and seq <= lasts[place - 1]:
                 continue  # its counter is wrong: it lies within a stretch
-            joins_left = place > 0 and is_next(lasts[place - 1], seq)
-            joins_right = place < len(firsts) and is_next(seq, firsts[place])
+            joins_left = place > 0 and stand_together(lasts[place - 1], seq)
+            joins_right = place < len(firsts) and stand_together(seq, firsts[place])
             if joins_left and joins_right:
                 lasts[place - 1] = lasts.pop(place)
                 firsts.pop(place)

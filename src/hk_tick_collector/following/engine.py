@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hk_tick_collector.model import seq_of
 
@@ -10,19 +10,49 @@ from .batch import Batch
 from .found import Found, in_time_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set
+    from collections.abc import Iterable, Iterator, Sequence, Set
 
     from hk_tick_collector.model import Gap, Tick
 
     from .bound import Bound
-    from .local_days import LocalDays
     from .pace import Pace
+    from .position import Position
 
 _ACTIVE_S: Final = 0.005  # between looks, while a file changes
 _IDLE_S: Final = 0.02
 
 
-def batches(source: LocalDays, pace: Pace) -> Iterator[Batch | float]:
+class DeliveredDay(Protocol):
+    """A day of which ticks are found: a day file, an archived day, a day of a server's stream."""
+
+    bound: Bound
+
+    def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
+        """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
+
+
+class Source(Protocol):
+    """Where ticks come from."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything came within the last second."""
+
+    @property
+    def position(self) -> Position:
+        """What was delivered."""
+
+    def begin(self) -> None:
+        """Finds where the stream begins."""
+
+    def looks(self) -> Iterator[tuple[DeliveredDay, int, Found] | None]:
+        """What is found, to be delivered at once; None if there is nothing new now."""
+
+    def close(self) -> None:
+        """Closes what is open."""
+
+
+def batches(source: Source, pace: Pace) -> Iterator[Batch | float]:
     """Batches, and where there is none now the seconds after which to ask again. Ends with the source."""
     newest: dict[str, int] = {}  # symbol → the latest day of which a tick was delivered
     latest = 0
@@ -49,7 +79,7 @@ def batches(source: LocalDays, pace: Pace) -> Iterator[Batch | float]:
 
 
 def _batch(
-    source: LocalDays, bound: Bound, number: int, ticks: Sequence[Tick], gaps: tuple[Gap, ...], *, late: bool
+    source: Source, bound: Bound, number: int, ticks: Sequence[Tick], gaps: tuple[Gap, ...], *, late: bool
 ) -> Iterator[Batch]:
     """A batch of what is delivered now, without the ticks before the bound; none if nothing is left."""
     rows = list(ticks) if bound.is_open else [tick for tick in ticks if bound.has(tick)]

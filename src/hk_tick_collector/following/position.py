@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import UsageError
+from hk_tick_collector.jetstream.anchor import Anchor
 
 from .bound import Bound
 from .delivered import Delivered
@@ -37,6 +38,7 @@ class Position(NamedTuple):
     symbols: tuple[str, ...]  # of the stream; empty: all
     bound: Bound  # days before its day are finished
     days: Mapping[int, DayPosition]  # by day number
+    at: Anchor | None = None  # of a stream from a server: the last message of which everything was delivered
 
     def __str__(self) -> str:
         bound = self.bound
@@ -50,12 +52,14 @@ class Position(NamedTuple):
             }
             for number, day in self.days.items()
         }
-        document = {
+        document: dict[str, object] = {
             "position": _VERSION,
             "symbols": self.symbols,
             "from": [market.day_name(bound.day), bound.from_ms, bound.from_seq],
             "days": days,
         }
+        if self.at is not None:
+            document["at"] = list(self.at)
         return json.dumps(document, separators=(",", ":"))
 
 
@@ -69,9 +73,11 @@ def read_position(text: str) -> Position:
         bound = Bound(market.parse_day(day), _whole_or_none(from_ms), _whole_or_none(from_seq))
         symbols = tuple(map(_text, document["symbols"]))
         days = {market.parse_day(name): _day(each) for name, each in document["days"].items()}
+        at = document.get("at")
+        anchor = None if at is None else Anchor(_whole(at[0]), _text(at[1]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         _refuse("it is damaged")
-    return Position(symbols, bound, days)
+    return Position(symbols, bound, days, anchor)
 
 
 def _day(document: Any) -> DayPosition:

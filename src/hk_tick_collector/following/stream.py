@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from .arguments import Asked
+    from .engine import Source
     from .position import Position
 
 _AT_MOST_S: Final = 0.25  # how long the thread waits at once, and so how long an exit waits for it
@@ -36,7 +37,7 @@ class Stream:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._source: LocalDays | None = None
+        self._source: Source | None = None
         self._items: Iterator[Batch | float] | None = None
         self._position = asked.position
         self._is_over = False  # the only day has ended
@@ -52,8 +53,7 @@ class Stream:
     def begin(self) -> Self:
         """Begins now, so that `start="new"` means from now on. StoreError if the files cannot be read."""
         if self._source is None:
-            asked = self._asked
-            source = LocalDays(asked.data_root, asked.archive, self._position, only=asked.only)
+            asked, source = self._asked, self._make_source()
             try:
                 source.begin()
             except BaseException:
@@ -124,6 +124,14 @@ class Stream:
             self._asking = None
         self._position = found.position
         return found
+
+    def _make_source(self) -> Source:
+        asked = self._asked
+        if asked.servers is None:
+            return LocalDays(asked.data_root, asked.archive, self._position, only=asked.only)
+        from .published import PublishedTicks  # needs the extra `stream`
+
+        return PublishedTicks(asked.servers, self._position, only=asked.only)
 
     def _own_thread(self) -> ThreadPoolExecutor:
         if self._thread is None:
