@@ -208,9 +208,11 @@ def _own_environ() -> dict[str, str]:
 
 def main() -> int:
     """Forks and reaps until its socket ends."""
-    import uvloop  # noqa: F401 - what `run` imports late, so that every fork has it
+    import nats.aio.client  # noqa: F401
+    import uvloop  # noqa: F401 - what `run` and `publish` import late, so that every fork has it
 
     import hk_tick_collector.collect.service
+    import hk_tick_collector.publishing.service
     import hk_tick_collector.simulator.control
     import hk_tick_collector.simulator.server
     import hk_tick_collector.web.app

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
+
+# At the end of an alert URL: a receiver on a loaded machine may take longer than the four seconds that Apprise waits.
+PATIENT: Final = "?cto=60&rto=60"
 
 
 class Receiver:

@@ -29,6 +29,7 @@ RANKS = {
     "model": 1,
     "stats": 1,
     "tcp_connect": 1,
+    "background": 1,
     "gaps": 2,
     "opend": 2,
     "store": 2,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from tests.live_state import leave_live_state
 from tests.others import open_to_others
+from tests.receiver import PATIENT
 
 from hk_tick_collector.ops.alerts.mutes import MUTES_NAME
 from hk_tick_collector.ops.alerts.rules import Memory, Open
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 PROGRAM: Final = (sys.executable, "-m", "hk_tick_collector")
 SECRET = "hunter2secret"
-TIMES = "?cto=5&rto=5"
 
 
 class Verb:
@@ -61,7 +61,7 @@ def alerts(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path)
 def test_a_test_message_tells_what_came_back(alerts: Verb, receiver: Callable[..., Receiver]) -> None:
     """One line for each destination, no secret, exit code 1 as one refused; the other got a real message."""
     there, refusing = receiver(), receiver(500)
-    urls = " ".join(f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{TIMES}" for one in (there, refusing))
+    urls = " ".join(f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{PATIENT}" for one in (there, refusing))
     done = alerts("--test", ALERT_URLS=urls, INSTANCE_ID="desk-1")
     first, second, last = done.stdout.splitlines()
     assert done.returncode == 1, done.stderr
@@ -77,7 +77,7 @@ def test_a_test_message_tells_what_came_back(alerts: Verb, receiver: Callable[..
 def test_a_url_of_the_command_line_in_the_operators_language(alerts: Verb, receiver: Callable[..., Receiver]) -> None:
     """It needs no ALERT_URLS; exit code 0; --json is one document."""
     there = receiver()
-    url = f"json://127.0.0.1:{there.port}/{TIMES}"
+    url = f"json://127.0.0.1:{there.port}/{PATIENT}"
     done = alerts("--test", url, OPERATOR_LANG="zh-Hant")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "1 個目的地均已接收：請看訊息是否送達"

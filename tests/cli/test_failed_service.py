@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.receiver import PATIENT
 
 from hk_tick_collector.config import notice_settings
 from hk_tick_collector.ops.alerts.failed_service import FAILURES_NAME
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tests.receiver import Receiver
 
 pytestmark = pytest.mark.skipif(RUNTIME_DIRECTORY.is_dir(), reason="a collector is installed here")
-TIMES = "?cto=5&rto=5"
 
 
 def settings_file(workdir: Path, *lines: str) -> Path:
@@ -37,7 +37,7 @@ def test_a_crash_is_told_once_and_then_counted(
 ) -> None:
     """The first at once; the second within ten minutes is noted, not sent."""
     there = receiver()
-    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{TIMES}", "OPERATOR_LANG=en")
+    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{PATIENT}", "OPERATOR_LANG=en")
     for _ in range(2):
         done = cli("alerts", "--failed", "signal:killed:KILL", "--env-file", str(path))
         assert done.returncode == 0, done.stderr
@@ -61,7 +61,7 @@ def test_a_start_that_the_settings_prevent_is_told(
 ) -> None:
     """With the setting that is wrong and the command that opens the file."""
     there = receiver()
-    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{TIMES}", "LOG_LEVEL=INFO", wrong)
+    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{PATIENT}", "LOG_LEVEL=INFO", wrong)
     done = cli("alerts", "--failed", "hk-tick-collector.service", "--env-file", str(path))
     assert done.returncode == 0, done.stderr
     (message,) = there.messages
@@ -74,7 +74,7 @@ def test_a_url_that_is_wrong_does_not_stop_the_others(
 ) -> None:
     """The log names it without its secrets."""
     there = receiver()
-    path = settings_file(workdir, f"ALERT_URLS=nonsense://hunter2 json://127.0.0.1:{there.port}/{TIMES}")
+    path = settings_file(workdir, f"ALERT_URLS=nonsense://hunter2 json://127.0.0.1:{there.port}/{PATIENT}")
     done = cli("alerts", "--failed", "hk-tick-collector.service", "--env-file", str(path))
     assert done.returncode == 0, done.stderr
     assert len(there.messages) == 1
@@ -88,7 +88,7 @@ def test_a_mute_withholds_it(
 ) -> None:
     """As for every finding: nothing is sent, the log has it."""
     there, now_ms = receiver(), time.time_ns() // 1_000_000
-    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{TIMES}")
+    path = settings_file(workdir, f"ALERT_URLS=json://127.0.0.1:{there.port}/{PATIENT}")
     change_mutes(workdir / "HK" / MUTES_NAME, lambda _: [Mute(code, now_ms, now_ms + 3_600_000, "duty")], now_ms)
     done = cli("alerts", "--failed", "exit-code:exited:1", "--env-file", str(path))
     assert done.returncode == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tests.receiver import PATIENT
+
 from hk_tick_collector.ops.live.status import read_status
 from hk_tick_collector.simulator.control import tell
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 CAP_S = 300.0  # a finding is over after a minute
 SECRET = "hunter2secret"
-TIMES = "?cto=2&rto=2"
+TIMES = "?cto=2&rto=2"  # beside a receiver that hangs
 
 
 def wait_for(condition: Callable[[], object], what: Callable[[], object]) -> None:
@@ -65,7 +67,7 @@ def test_being_kicked_out_is_alerted_with_its_remedy_and_its_end(
 def test_a_crash_loop_is_alerted_at_once(start: Start, receiver: Callable[..., Receiver], free_port: int) -> None:
     """Killed twice: the third run sends it in its first second, with the times; a planned restart resets the count."""
     there = receiver()
-    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{PATIENT}", "INSTANCE_ID": "desk-1"}
     title = "[desk-1] WARNING restarts"
     for _ in range(2):
         collector = start.run(free_port, settings)
@@ -91,7 +93,7 @@ def test_growing_losses_are_alerted_in_the_operators_language(
     control = workdir / "control"
     opend = start.simulate("--rate", "3000", "--wait", "--control", str(control))
     there = receiver()
-    urls = f"json://127.0.0.1:{there.port}/{TIMES}"
+    urls = f"json://127.0.0.1:{there.port}/{PATIENT}"
     settings = {"ALERT_URLS": urls, "INSTANCE_ID": "desk-1", "OPERATOR_LANG": "zh-Hant"}
     collector = start.run(opend.port, settings)
     collector.wait_stored(200)
@@ -113,7 +115,7 @@ def test_a_digest_after_the_close_and_only_one(start: Start, receiver: Callable[
     """A quarter of an hour after the close of a simulated day; a restart does not send it again."""
     opend = start.simulate("--day", "20251120", "--at", "15:59", "--speed", "120", "--rate", "200")
     there = receiver()
-    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{PATIENT}", "INSTANCE_ID": "desk-1"}
     collector = start.run(opend.port, settings)
     title = "[desk-1] digest 20251120"
     wait_for(lambda: title in there.titles(), there.titles)
@@ -134,7 +136,7 @@ def test_open_findings_are_remembered_across_a_restart(
 ) -> None:
     """Without OpenD, and after that was sent: it is not sent again after SIGKILL and a restart."""
     there = receiver()
-    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{PATIENT}", "INSTANCE_ID": "desk-1"}
     title = "[desk-1] WARNING opend_away"
     collector = start.run(free_port, settings)
     wait_for(lambda: title in there.titles(), there.titles)
@@ -163,7 +165,7 @@ def test_a_mute_reaches_the_running_service_and_ends(
 ) -> None:
     """Without a restart: no message, `status` shows it and its end; a restart keeps it; --unmute sends it."""
     there = receiver()
-    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{PATIENT}", "INSTANCE_ID": "desk-1"}
     title = "[desk-1] WARNING opend_away"
     collector = start.run(free_port, settings)
     collector.wait_for("health")
@@ -199,7 +201,7 @@ def test_a_heartbeat_and_dead_man_pings(start: Start, receiver: Callable[..., Re
     opend = start.simulate("--rate", "200", "--wait")
     there = receiver()
     settings = {
-        "ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}",
+        "ALERT_URLS": f"json://127.0.0.1:{there.port}/{PATIENT}",
         "INSTANCE_ID": "desk-1",
         "ALERT_HEARTBEAT_MIN": "5",
         "DEADMAN_URL": f"http://127.0.0.1:{there.port}/{SECRET}",

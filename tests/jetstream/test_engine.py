@@ -182,3 +182,27 @@ def test_three_servers_hold_three_copies(tmp_path: Path) -> None:
                 await store(connection, SUBJECT, b"x", "a.3")
 
         with_connection(servers, without_two)
+
+
+def test_a_cluster_that_cannot_hold_the_stream_is_told(tmp_path: Path) -> None:
+    """Too small a `max_file` looks to JetStream like missing servers: the line names both."""
+    with NatsServers(tmp_path / "nats", 3, max_file="1GB") as servers:
+
+        async def work(connection: Connection) -> None:
+            with pytest.raises(StreamAwayError, match=r"too few servers, or too small a max_file") as caught:
+                await ensure_stream(connection)
+            assert "\n" not in caught.value.one_line()
+
+        with_connection(servers, work)
+
+
+def test_a_server_that_cannot_hold_the_stream_is_told(tmp_path: Path) -> None:
+    """One server says so itself: an operator has to act."""
+    with NatsServers(tmp_path / "nats", max_file="1GB") as servers:
+
+        async def work(connection: Connection) -> None:
+            with pytest.raises(StreamError, match="has no 8 GiB for HK_TICKS") as caught:
+                await ensure_stream(connection)
+            assert "max_file" in caught.value.hint
+
+        with_connection(servers, work)

@@ -55,7 +55,7 @@ def test_what_was_sent_is_noted_once_the_disk_has_room(collector: Collector, tmp
     assert first is not None
     days.acknowledge(first, {"anchor": "1 a"})
     with full_disk():
-        days.lost()
+        days.lost(0)
         for day in (DAY, OTHER):
             chunk = days.take(day)
             assert chunk is not None
@@ -84,7 +84,7 @@ def test_a_loss_that_could_not_be_noted_is_not_forgotten(collector: Collector, t
     assert first is not None
     days.acknowledge(first, {})
     with full_disk():
-        days.lost()
+        days.lost(0)
     days.note({})
     days.close_files()
     cursors.close()

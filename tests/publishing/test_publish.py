@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bigday import make_big_day
 from tests.descriptors import descriptors, resident_kib
-from tests.publishing.conftest import SOURCE, day_of, ticks
+from tests.nats_servers import NatsServers
+from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
 
 from hk_tick_collector.jetstream.engine import store
 from hk_tick_collector.jetstream.message import AgainMessage, encode_again
 from hk_tick_collector.jetstream.subjects import again_subject
 
 if TYPE_CHECKING:
-    from tests.publishing.conftest import Publishing
+    from pathlib import Path
+
+    from tests.nursery import Nursery
 
     from hk_tick_collector.jetstream.connect import Connection
 
@@ -106,6 +109,23 @@ def test_an_engine_that_is_away_is_waited_for(publishing: Publishing) -> None:
     assert running.stop(signal.SIGINT) == 0
 
 
+def test_nodes_of_a_cluster_may_be_killed(workdir: Path, nursery: Nursery) -> None:
+    """One of three after the other, while ticks are sent: nothing that was acknowledged is lost, and all arrives."""
+    with NatsServers(workdir / "nats", 3) as servers:
+        trial = Publishing(workdir, nursery, servers)
+        stored = make_big_day(trial.root / f"{TODAY}.db", 60_000)
+        running = trial.start()
+        for node in range(3):
+            running.wait_for(lambda least=20_000 * node: running.state().get("published_rows", 0) > least)  # type: ignore[misc]
+            servers.kill(node)
+            servers.start(node)
+        running.wait_for(lambda: running.state()["behind_rows"] == 0 and running.state()["published_rows"] >= stored)
+        assert len({row[:2] for row in trial.streamed().rows(TODAY)}) == stored
+        assert running.events("publish_lost_data") == []
+        assert running.state()["stream_replicas"] == 3
+        trial.kill_all()
+
+
 def test_a_slow_engine_slows_the_reading_and_nothing_else(publishing: Publishing) -> None:
     """The server stops in the middle of a day: the process holds one chunk, not the day, and goes on afterwards."""
     path = publishing.root / f"{TODAY}.db"
@@ -167,6 +187,35 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
         "not a request",
     }
     running.wait_for(lambda: running.state()["requests"] == 2)
+
+
+def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
+    """The store is deleted after the day was finished: its sums are published again, so readers ask for what they lack.
+
+    A day that they ask for is sent again although it was finished, also when the publisher is killed meanwhile.
+    """
+    day = day_of(2)
+    publishing.collector.add(day, ticks("HK.00700", range(2500)))
+    publishing.collector.seal(day)
+    running = publishing.start("--since", day)
+    running.wait_for_event("publish_day_done")
+    publishing.servers.kill_all()
+    publishing.servers.delete_store(0)
+    publishing.servers.start_all()
+    found = publishing.wait_streamed(running, lambda found: found.sums)
+    assert (found.sums[-1].day, found.sums[-1].sealed, found.sums[-1].sums["HK.00700"][0]) == (day, True, 2500)
+    assert found.rows(day) == []
+
+    async def request(connection: Connection) -> None:
+        await store(connection, again_subject(SOURCE), encode_again(AgainMessage(SOURCE, day, ())), "reader.1")
+
+    publishing.ask(request)
+    running.wait_for_event("publish_again")
+    running.process.kill()
+    running.process.wait(60)
+    again = publishing.start("--since", day_of())
+    found = publishing.wait_streamed(again, lambda found: len(found.sums) == 2)
+    assert len(set(found.rows(day))) == 2500
 
 
 def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:

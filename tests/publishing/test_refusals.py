@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tests.nats_keys import Authority, Key, Operator
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
 
+from hk_tick_collector.cli import main
 from hk_tick_collector.errors import StreamError, UsageError
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
 from hk_tick_collector.jetstream.engine import ask
@@ -238,6 +240,17 @@ def test_wrong_settings_are_told_before_anything_starts(
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_the_packages_one_line_says_how_to_install_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The collector itself needs none of them."""
+    monkeypatch.setitem(sys.modules, "nats", None)
+    assert main(["publish"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nats is not installed" in line
+    assert "[stream]" in line
 
 
 def test_certificates_may_be_renewed_while_it_runs(tmp_path: Path, nursery: Nursery, directory: Path) -> None:

@@ -96,8 +96,11 @@ async def _create(connection: Connection, replicas: int, max_bytes: int) -> dict
             if found is not None:
                 return found
         if error.code == _NO_PEERS:
-            words = f"the cluster of {connection.url} has too few servers for {replicas} copies of {STREAM}"
-            raise StreamAwayError(words, hint="start the other servers") from None
+            room = f"{replicas} copies of {STREAM} with {max_bytes // 2**30} GiB each"
+            words = f"the cluster of {connection.url} has too few servers, or too small a max_file, for {room}"
+            raise StreamAwayError(
+                words, hint="start the other servers; raise max_file in their configuration"
+            ) from None
         if error.code == _NO_ROOM:
             words = f"JetStream has no {max_bytes // 2**30} GiB for {STREAM}"
             raise StreamError(words, hint="raise max_file in the configuration of the server") from None

@@ -5,7 +5,7 @@ Start reading at service.py. The day file is the outbox: what the engine loses i
 options.py         what the process is told at its start
 outbox.py          a day file and what was sent of it → the ticks to send next
 days.py            which days are sent, each with its outbox
-background.py      the thread in which files are read
+notes.py           what was sent, in the cursor file
 messages.py        ticks → messages, sent and acknowledged
 requests.py        what readers ask to be sent again
 presence.py        another publisher with the same name

@@ -16,14 +16,15 @@ from hk_tick_collector.store.day_connection import list_days, path_of
 from hk_tick_collector.store.outbox_reader import OutboxReader
 from hk_tick_collector.store.publish_cursors import DayEntry
 
+from .notes import Notes
 from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hk_tick_collector.jetstream.message import AgainMessage
-    from hk_tick_collector.store.publish_cursors import PublishCursors
+    from hk_tick_collector.store.publish_cursors import PublishCursors, Sent
 
     from .outbox import Chunk
 
@@ -31,40 +32,36 @@ SUMS: Final = ("", "lunch", "close", "sealed")  # in this order
 _SUMS_AT_MS: Final = {"lunch": (12 * 60 + 5) * 60_000, "close": (16 * 60 + 15) * 60_000}  # after midnight in Hong Kong
 _STREAM_DAYS: Final = 7  # for which a stream keeps messages
 _ANY_DAY: Final = "00000000"
-_REFUSED_S: Final = 60.0
+_UNREAD_S: Final = 1.0  # until a file that could not be read is tried again
+_REFUSED_S: Final = 60.0  # until ticks that cannot be sent are tried again
 _KEPT_DAYS: Final = 60  # what was sent of older days is forgotten, and they are not sent again
 
 
 class Days:
-    """The days below `data_root`. `unread` has, by day, why its file cannot be read."""
+    """The days below `data_root`. `unread` has, by day, why its file cannot be read; for an empty day, why none can."""
 
     def __init__(self, data_root: Path, cursors: PublishCursors) -> None:
         self.unread: dict[str, str] = {}
-        self.unsaved = ""  # why the cursor file cannot be written; empty if it can
         self._data_root = data_root
-        self._cursors = cursors
-        self._meta: dict[str, str] = {}
-        self._unsaved_days: set[str] = set()
-        self._refused_until_s: dict[str, float] = {}
         self._outboxes: dict[str, Outbox] = {}
-        self._entries = {entry.day: entry for entry in cursors.days()}
+        self._notes = Notes(cursors, self._sent_of)
+        self._waits_until_s: dict[str, float] = {}
 
     def begin(self, source: str, since: str, now_ms: int) -> str:
         """Decides from which day on is sent. Returns why everything begins anew, else an empty text."""
-        told = ""
-        known = self._cursors.meta()
-        if known.get("source", source) != source:
-            told = f"the source is now {source}, not {known['source']}"
-            self._cursors.clear()
-            self._entries.clear()
+        notes, told = self._notes, ""
+        since_before = notes.values.get("since", "")
+        known = notes.values.get("source", source)
         today = market.day_number(now_ms)
+        if known != source:
+            told = f"the source is now {source}, not {known}"
+            notes.forget_all()
+        if told or (notes.was_damaged and not since_before):  # all that a stream keeps is sent again
+            since_before = max(since_before, market.day_name(today - _STREAM_DAYS))
         oldest = market.day_name(today - _KEPT_DAYS)
-        if told or (self._cursors.set_aside and not known):  # all that a stream keeps is sent again
-            known = {"since": max(known.get("since", ""), market.day_name(today - _STREAM_DAYS))}
-        first = since or known.get("since") or self._first_day()
-        self._meta = {**known, "source": source, "since": first if since else max(first, oldest)}
-        self._cursors.drop_before(oldest)
-        self._write("", lambda: None)
+        notes.drop_before(oldest)
+        first = since_before or self._first_day()
+        notes.set({"source": source, "since": since or max(first, oldest)})
         return told
 
     def close_files(self) -> None:
@@ -74,9 +71,16 @@ class Days:
 
     def open_new(self) -> None:
         """Adds the days that are there and not finished, and takes note of files that were replaced or removed."""
-        for day in list_days(self._data_root):
-            if day < self._meta["since"]:
-                continue
+        try:
+            found = list_days(self._data_root)
+        except StoreError as error:
+            self._note_unread("", error)
+            return
+        self.unread.pop("", None)
+        for day in found:
+            entry = self._notes.entries.get(day)
+            if day < self.noted("since") and (entry is None or entry.done):
+                continue  # else a reader asked for it
             try:
                 self._check(day)
             except FileNotFoundError:
@@ -97,7 +101,7 @@ class Days:
     def take(self, day: str) -> Chunk | None:
         """The next ticks of a day; None if there are none, or its file cannot be read."""
         outbox = self._outboxes.get(day)
-        if outbox is None or time.monotonic() < self._refused_until_s.get(day, 0.0):
+        if outbox is None or time.monotonic() < self._waits_until_s.get(day, 0.0):
             return None
         try:
             chunk = outbox.take()
@@ -106,6 +110,7 @@ class Days:
         except (OSError, StoreError) as error:
             outbox.close()
             self._note_unread(day, error)
+            self._waits_until_s[day] = time.monotonic() + _UNREAD_S
             return None
         if self.unread.pop(day, ""):
             log.info("publish_day_read", day=day)
@@ -114,33 +119,36 @@ class Days:
     def refuse(self, day: str, error: CollectorError) -> None:
         """Ticks of a day cannot be sent, because the collector did not write them: it is tried again later."""
         self._note_unread(day, error)
-        self._refused_until_s[day] = time.monotonic() + _REFUSED_S
+        self._waits_until_s[day] = time.monotonic() + _REFUSED_S
 
     def is_sent(self, day: str) -> bool:
         """Whether all that is stored of a day was sent, when its file was last read."""
         outbox = self._outboxes.get(day)
         return outbox is not None and outbox.behind == 0 and day not in self.unread
 
-    def acknowledge(self, chunk: Chunk, meta: Mapping[str, str]) -> None:
+    def acknowledge(self, chunk: Chunk, values: Mapping[str, str]) -> None:
         """The ticks of a chunk are acknowledged: this and further values are noted in the cursor file."""
-        self._meta.update(meta)
         outbox = self._outboxes.get(chunk.day)
         if outbox is not None:
             outbox.acknowledge(chunk)
-            self._write(chunk.day, lambda: self._cursors.save(chunk.day, chunk.sent))
+            self._notes.acknowledge(chunk.day, chunk.sent, values)
 
-    def note(self, meta: Mapping[str, str]) -> None:
+    def note(self, values: Mapping[str, str]) -> None:
         """Notes values in the cursor file."""
-        self._meta.update(meta)
-        self._write("", lambda: None)
+        self._notes.set(values)
 
     def noted(self, key: str) -> str:
         """A noted value; empty if there is none."""
-        return self._meta.get(key, "")
+        return self._notes.values.get(key, "")
+
+    @property
+    def unsaved(self) -> str:
+        """Why the cursor file cannot be written; empty if it can."""
+        return self._notes.unsaved
 
     def due_sums(self, day: str, now_ms: int) -> str:
         """Which sums of a day are due: lunch, close, sealed; empty if none is."""
-        outbox, entry = self._outboxes.get(day), self._entries.get(day)
+        outbox, entry = self._outboxes.get(day), self._notes.entries.get(day)
         if outbox is None or entry is None:
             return ""
         if outbox.is_sealed:
@@ -152,8 +160,8 @@ class Days:
     def sums(self, day: str) -> tuple[dict[str, tuple[int, int]], bool]:
         """What was sent of a day by symbol, rows and the sum of their sequences; and whether the day is finished."""
         outbox = self._outboxes.get(day)
-        sent = outbox.sent if outbox is not None else self._cursors.sent(day)
-        entry = self._entries.get(day)
+        sent = outbox.sent if outbox is not None else self._notes.sent(day)
+        entry = self._notes.entries.get(day)
         is_sealed = outbox.is_sealed if outbox is not None else entry is not None and entry.done
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
@@ -172,10 +180,9 @@ class Days:
 
     def told(self, day: str, which: str) -> None:
         """Sums of a day were sent. After those of a sealed day, it is finished."""
-        entry = self._entries[day]
+        entry = self._notes.entries[day]
         entry = entry._replace(told=which, done=which == "sealed")
-        self._entries[day] = entry
-        self._write(day, lambda: self._cursors.mark(entry))
+        self._notes.mark(entry)
         if entry.done:
             outbox = self._outboxes.pop(day)
             outbox.close()
@@ -193,11 +200,15 @@ class Days:
             self._begin_anew(wanted.day)
         return before - _rows(outbox)
 
-    def lost(self) -> list[str]:
-        """The engine lost what it had acknowledged: the days being sent are sent anew. Returns the finished days."""
+    def lost(self, now_ms: int) -> list[str]:
+        """The engine lost what it had acknowledged: the days being sent are sent anew.
+
+        Returns the finished days of which a stream may hold ticks: readers compare sums, and ask for what differs.
+        """
         for day in self._outboxes:
             self._begin_anew(day)
-        return [day for day, entry in self._entries.items() if entry.done]
+        oldest = market.day_name(market.day_number(now_ms) - _STREAM_DAYS)
+        return [day for day, entry in self._notes.entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
         """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""
@@ -222,67 +233,46 @@ class Days:
         """Begins a day that is new, and one whose file is another one than before."""
         path = path_of(self._data_root, day)
         found = os.stat(path)  # noqa: PTH116 - its device and inode
-        entry = self._entries.get(day)
+        entry = self._notes.entries.get(day)
         is_same = entry is not None and (entry.device, entry.inode) == (found.st_dev, found.st_ino)
         if entry is not None and is_same:
             if not entry.done and day not in self._outboxes:
-                self._outboxes[day] = Outbox(path, self._cursors.sent(day))
+                self._outboxes[day] = Outbox(path, self._notes.sent(day))
             return
         if entry is not None:
             log.warning("publish_day_anew", day=day, reason="replaced")
         if day in self._outboxes:
             self._outboxes.pop(day).close()
-        self._begin(DayEntry(day, found.st_dev, found.st_ino, False, ""))
+        self._notes.begin(DayEntry(day, found.st_dev, found.st_ino, False, ""))
         self._outboxes[day] = Outbox(path, {})
 
     def _reopen(self, day: str) -> Outbox:
         path = path_of(self._data_root, day)
         found = os.stat(path)  # noqa: PTH116
-        entry = self._entries.get(day, DayEntry(day, found.st_dev, found.st_ino, False, ""))
-        if day not in self._entries:
-            self._begin(entry)
-        self._entries[day] = entry._replace(done=False)
-        self._outboxes[day] = Outbox(path, self._cursors.sent(day))
+        entry = self._notes.entries.get(day, DayEntry(day, found.st_dev, found.st_ino, False, ""))
+        if day not in self._notes.entries:
+            self._notes.begin(entry)
+        self._notes.entries[day] = entry._replace(done=False)
+        self._outboxes[day] = Outbox(path, self._notes.sent(day))
         return self._outboxes[day]
 
     def _begin_anew(self, day: str) -> None:
         self._outboxes[day].forget_all()
-        self._begin(self._entries[day]._replace(done=False, told=""))
-
-    def _begin(self, entry: DayEntry) -> None:
-        self._entries[entry.day] = entry
-        self._write(entry.day, lambda: self._cursors.begin(entry))
+        self._notes.begin(self._notes.entries[day]._replace(done=False, told=""))
 
     def _forget(self, day: str, symbols: Sequence[str]) -> None:
         self._outboxes[day].forget(symbols)
-        self._write(day, lambda: self._cursors.forget(day, symbols))
+        self._notes.forget(day, symbols)
 
-    def _write(self, day: str, write: Callable[[], None]) -> None:
-        """Writes to the cursor file. What cannot be written now, because the disk is full, is written later."""
-        try:
-            with self._cursors.transaction():
-                for each in sorted(self._unsaved_days):
-                    outbox = self._outboxes.get(each)
-                    if outbox is not None:
-                        self._cursors.begin(self._entries[each])
-                        self._cursors.save(each, outbox.sent)
-                    self._cursors.mark(self._entries[each])
-                write()
-                self._cursors.save_meta(self._meta)
-            self._unsaved_days.clear()
-            self.unsaved = ""
-        except StoreError as error:
-            if not self.unsaved:
-                log.warning("publish_cursors_not_written", detail=error.one_line())
-            self.unsaved = error.one_line()
-            if day:
-                self._unsaved_days.add(day)
+    def _sent_of(self, day: str) -> Mapping[str, Sent] | None:
+        outbox = self._outboxes.get(day)
+        return outbox.sent if outbox is not None else None
 
     def _note_unread(self, day: str, error: Exception) -> None:
         text = error.one_line() if isinstance(error, CollectorError) else f"{getattr(error, 'strerror', '') or error}"
         if self.unread.get(day) != text:
             self.unread[day] = text
-            log.warning("publish_day_unread", day=day, detail=text)
+            log.warning("publish_day_unread", day=day or "any", detail=text)
 
 
 def _rows(outbox: Outbox) -> int:

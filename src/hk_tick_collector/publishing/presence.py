@@ -1,7 +1,8 @@
 """Another publisher with the same name: two hosts whose INSTANCE_ID was copied would be taken for one source.
 
-Each publisher answers plain requests on `hk.name.<source>` with who it is, and asks there itself. The one that started
-later gives up. Two that start at the same moment see each other a little later.
+Each publisher answers plain requests on `hk.name.<source>` with who it is, and asks there itself. One that starts while
+another publishes gives up, whatever the clocks of their hosts say. Of two that start at the same moment, or that could
+not see each other while the network was cut, the one that started later by its clock gives up.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import StreamAwayError, StreamError
@@ -18,6 +19,8 @@ from hk_tick_collector.jetstream.subjects import name_subject
 from hk_tick_collector.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nats.aio.msg import Msg
 
     from hk_tick_collector.jetstream.connect import Connection
@@ -39,6 +42,7 @@ class Publisher:
     pid: int
     started_ms: int
     token: str  # of this run, chosen at random
+    publishes: bool = False  # it has seen that nobody else has the name
 
     @classmethod
     def this(cls, source: str, started_ms: int, token: str) -> Publisher:
@@ -50,27 +54,25 @@ class Publisher:
         return plain(f"{self.host}, pid {self.pid}, since {market.moment_text(self.started_ms)}")
 
     def is_before(self, other: Publisher) -> bool:
-        """Whether it started earlier than another."""
-        return (self.started_ms, self.token) < (other.started_ms, other.token)
+        """Whether it was there before another."""
+        return (not self.publishes, self.started_ms, self.token) < (not other.publishes, other.started_ms, other.token)
 
 
-async def answer_for(connection: Connection, ours: Publisher) -> None:
+async def answer_for(connection: Connection, source: str, ours: Callable[[], Publisher]) -> None:
     """From now on this connection answers who has the name."""
-    text = json.dumps(asdict(ours)).encode()
 
     async def respond(message: Msg) -> None:
         if message.reply:
-            await connection.client.publish(message.reply, text)
+            await connection.client.publish(message.reply, json.dumps(asdict(ours())).encode())
 
-    await connection.client.subscribe(name_subject(ours.source), cb=respond)
+    await connection.client.subscribe(name_subject(source), cb=respond)
 
 
 async def other_publisher(connection: Connection, ours: Publisher) -> Publisher | None:
     """Another publisher with our name; None if nobody else answers. StreamAwayError if the connection is lost."""
     try:
         message = await connection.request(name_subject(ours.source), timeout_s=_ANSWER_S)
-        found = Publisher(**json.loads(message.data[:_MOST_BYTES]))
-        market.moment_text(found.started_ms)
+        found = _publisher(json.loads(message.data[:_MOST_BYTES]))
     except StreamAwayError:
         if connection.lost.is_set():
             raise
@@ -78,6 +80,16 @@ async def other_publisher(connection: Connection, ours: Publisher) -> Publisher 
     except (StreamError, ValueError, TypeError, OverflowError, OSError):
         return None  # forbidden, or an answer that is not ours
     return None if found.token == ours.token else found
+
+
+def _publisher(answer: dict[str, Any]) -> Publisher:
+    """The publisher of an answer; TypeError or ValueError for one that is none of ours."""
+    found = Publisher(**answer)
+    kinds = ((found.host, str), (found.pid, int), (found.started_ms, int), (found.token, str), (found.publishes, bool))
+    if not all(isinstance(value, kind) for value, kind in kinds):
+        raise TypeError
+    market.moment_text(found.started_ms)
+    return found
 
 
 def demand_name(ours: Publisher, other: Publisher) -> None:

@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, log
+from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
 from hk_tick_collector.ops.live.publish_state import write_publish_state
@@ -23,7 +24,6 @@ from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.store.publish_cursors import PublishCursors
 
-from .background import Background
 from .days import Days
 from .figures import Figures
 from .presence import NameTakenError, Publisher
@@ -111,7 +111,6 @@ async def _connections(
         connection: Connection | None = None
         try:
             connection = await connect(options.servers)
-            log.info("publish_connected", server=connection.url, version=".".join(map(str, connection.version)))
             await session.run(connection, stop)
         except NameTakenError:
             raise

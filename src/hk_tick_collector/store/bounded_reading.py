@@ -11,6 +11,7 @@ import time
 from functools import cache
 from math import isfinite
 from sys import float_info
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -126,6 +127,29 @@ def checked(
             if row[at] is not None and not isfinite(row[at]):
                 raise odd_value(path, f"{table}.{column}", row[at])
         yield row
+
+
+def all_checked(rows: list[tuple[Any, ...]], path: Path, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The same for rows that are there already: column by column, which takes a third of the time."""
+    if not rows:
+        return rows
+    kinds, times, floats = _promise(table, tuple(columns))
+    values = list(zip(*rows, strict=True))
+    is_good = (
+        all(
+            {*map(type, values[at])} <= {kind, *([NoneType] if may_be_empty else [])}
+            for at, _, kind, may_be_empty in kinds
+        )
+        and all(0 <= ms < LATEST_MS for at, _ in times for ms in _ends(values[at]))
+        and all(all(map(isfinite, values[at])) for at, _ in floats)
+    )
+    return rows if is_good else list(checked(iter(rows), path, table, columns))
+
+
+def _ends(values: Sequence[Any]) -> tuple[int, ...]:
+    """The least and the greatest of the values that are not NULL."""
+    known = values if None not in values else [value for value in values if value is not None]
+    return (min(known), max(known)) if known else ()
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .bounded_reading import all_checked
 from .query import DayReader
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class OutboxReader(DayReader):
             yield symbol, rows, ((high << 32) + low) % _SUM_MODULUS
 
     def _plain(self, rest: str, values: tuple[str | int, ...]) -> list[TickRow]:
-        rows: list[Any] = list(self._select(self.tick_columns, "ticks", rest, values))
+        sql = f"SELECT {', '.join(self.tick_columns)} FROM ticks {rest}"  # noqa: S608 - our own names
+        with self._named_errors():
+            self._allowance.scan(self._bytes)
+            rows: list[Any] = self._db.execute(sql, values).fetchall()
+        all_checked(rows, self.path, "ticks", self.tick_columns)
         if len(self.tick_columns) == 10:  # a file of an earlier schema
             return [(*row, None, None) for row in rows]
         return rows

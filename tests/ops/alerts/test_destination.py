@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from unittest import mock
 
 import pytest
+from tests.receiver import PATIENT
 
 from hk_tick_collector.errors import AlertError
 from hk_tick_collector.ops.alerts.destination import Destination, open_destinations
@@ -96,11 +97,11 @@ def test_telegram_gets_tags_as_plain_text() -> None:
     assert text == f"<b>{MESSAGE.title}</b>\n{html.escape(BODY, quote=False)}"
 
 
-@pytest.mark.parametrize("options", ["", "?format=text"])
+@pytest.mark.parametrize("options", ["", "&format=text"])
 def test_a_service_that_takes_text_gets_it_as_it_is(receiver: Callable[..., Receiver], options: str) -> None:
     """Nothing is escaped twice, nothing is lost."""
     there = receiver()
-    open_destinations([f"json://127.0.0.1:{there.port}/{options}"])[0].send(MESSAGE)
+    open_destinations([f"json://127.0.0.1:{there.port}/{PATIENT}{options}"])[0].send(MESSAGE)
     assert there.messages[0]["message"] == BODY
 
 
@@ -108,7 +109,7 @@ def test_no_control_character_is_sent(receiver: Callable[..., Receiver]) -> None
     """Our line breaks stay, every other control character is spelled out, in the title too."""
     there = receiver()
     message = Message(Kind.WARNING, "x", "[a\nb\x1b[2J] WARNING x", "one\x1b[2J\u202e\r\ntwo\x07")
-    open_destinations([f"json://127.0.0.1:{there.port}/"])[0].send(message)
+    open_destinations([f"json://127.0.0.1:{there.port}/{PATIENT}"])[0].send(message)
     assert there.messages[0]["message"] == "one\\x1b[2J\\u202e \ntwo\\x07"
     assert there.messages[0]["title"] == "[a b\\x1b[2J] WARNING x"
 

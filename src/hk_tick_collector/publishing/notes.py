@@ -1,0 +1,97 @@
+"""What is noted about the days in the cursor file. What cannot be written now, because the disk is full, is kept and
+written later. In the background thread, as all of days.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import log
+from hk_tick_collector.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hk_tick_collector.store.publish_cursors import DayEntry, PublishCursors, Sent
+
+
+class Notes:
+    """The entries of the days and further values. `unsaved` is why they cannot be written; empty if they can.
+
+    `sent_of` returns what was sent of a day that is being sent now, else None.
+    """
+
+    def __init__(self, cursors: PublishCursors, sent_of: Callable[[str], Mapping[str, Sent] | None]) -> None:
+        self.unsaved = ""
+        self.was_damaged = bool(cursors.set_aside)
+        self.values = cursors.meta()
+        self.entries = {entry.day: entry for entry in cursors.days()}
+        self._cursors = cursors
+        self._sent_of = sent_of
+        self._unsaved_days: set[str] = set()
+
+    def forget_all(self) -> None:
+        """Everything begins anew. StoreError if the disk refuses."""
+        self._cursors.clear()
+        self.entries.clear()
+        self.values.clear()
+
+    def drop_before(self, day: str) -> None:
+        """Forgets the days before this one. StoreError if the disk refuses."""
+        self._cursors.drop_before(day)
+        self.entries = {each: entry for each, entry in self.entries.items() if each >= day}
+
+    def sent(self, day: str) -> dict[str, Sent]:
+        """What was sent of a day, by symbol."""
+        return self._cursors.sent(day)
+
+    def set(self, values: Mapping[str, str]) -> None:
+        """Notes values."""
+        self.values.update(values)
+        self._write("", lambda: None)
+
+    def acknowledge(self, day: str, sent: Mapping[str, Sent], values: Mapping[str, str]) -> None:
+        """Notes what was sent of these symbols, and values."""
+        self.values.update(values)
+        self._write(day, lambda: self._cursors.save(day, sent))
+
+    def begin(self, entry: DayEntry) -> None:
+        """Nothing of a day counts as sent."""
+        self.entries[entry.day] = entry
+        self._write(entry.day, lambda: self._cursors.begin(entry))
+
+    def mark(self, entry: DayEntry) -> None:
+        """Which sums of a day were sent, and whether it is finished."""
+        self.entries[entry.day] = entry
+        self._write(entry.day, lambda: self._cursors.mark(entry))
+
+    def forget(self, day: str, symbols: Sequence[str]) -> None:
+        """Nothing of these symbols of a day counts as sent; the day is not finished."""
+        entry = self.entries[day] = self.entries[day]._replace(done=False)
+
+        def write() -> None:
+            self._cursors.forget(day, symbols)
+            self._cursors.mark(entry)
+
+        self._write(day, write)
+
+    def _write(self, day: str, write: Callable[[], None]) -> None:
+        """Writes, together with all that could not be written before."""
+        try:
+            with self._cursors.transaction():
+                for each in sorted(self._unsaved_days):
+                    sent = self._sent_of(each)
+                    if sent is not None:
+                        self._cursors.begin(self.entries[each])
+                        self._cursors.save(each, sent)
+                    self._cursors.mark(self.entries[each])
+                write()
+                self._cursors.save_meta(self.values)
+            self._unsaved_days.clear()
+            self.unsaved = ""
+        except StoreError as error:
+            if not self.unsaved:
+                log.warning("publish_cursors_not_written", detail=error.one_line())
+            self.unsaved = error.one_line()
+            if day:
+                self._unsaved_days.add(day)
