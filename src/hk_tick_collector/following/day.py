@@ -142,26 +142,25 @@ class Day:
         return Found(ticks, late, gaps) if ticks or late or gaps else None
 
     def _read_new(self, reader: LiveReader, changed: Mapping[str, int]) -> tuple[list[Tick], list[Tick]]:
-        new: list[list[Tick]] = []
+        """The ticks above the delivered ones, and the late ones, of symbols whose number of ticks is another one."""
+        highest = {symbol: self.delivered.get(symbol, NOTHING).highest for symbol in changed}
+        above = reader.above_each(highest, MOST_TICKS)
         late: list[list[Tick]] = []
-        room = MOST_TICKS
+        room = MOST_TICKS - sum(map(len, above.values()))
         for symbol, rows in changed.items():
-            known = self.delivered.get(symbol, NOTHING)
-            above = reader.between(symbol, known.highest, HIGHEST_SEQ, room)
-            below = []
-            room -= len(above)
-            if room and (count := rows - self._stored.get(symbol, 0) - len(above)):
-                below = self._late(reader, symbol, count, room)
-                room -= len(below)
-            if room:
-                self._uncounted.discard(symbol)
-                self._stored[symbol] = rows - len(above) - len(below)
-            new.append(above)
-            late.append(below)
-            if not room:  # a long backlog: in windows, so that no symbol waits for another
-                self._window, self._has_more = Window(), True
+            if room <= 0:
                 break
-        return in_time_order(new), in_time_order(late)
+            new, below = len(above.get(symbol, ())), []
+            if count := rows - self._stored.get(symbol, 0) - new:
+                below = self._late(reader, symbol, count, room)
+                late.append(below)
+                room -= len(below)
+            if room > 0:
+                self._uncounted.discard(symbol)
+                self._stored[symbol] = rows - new - len(below)
+        if room <= 0:  # a long backlog: in windows, so that no symbol waits for another
+            self._window, self._has_more = Window(), True
+        return in_time_order(above.values()), in_time_order(late)
 
     def _late(self, reader: LiveReader, symbol: str, count: int, room: int) -> list[Tick]:
         """At most `room` stored ticks below the highest delivered one that were not delivered; `count` is expected."""
