@@ -15,6 +15,8 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.following import day as day_module
 from hk_tick_collector.following.local_days import StreamWarning
+from hk_tick_collector.following.watched_file import WatchedFile
+from hk_tick_collector.store.dayfile import StoreOptions, seal
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 from .conftest import Days, Reading, demand_in_order
@@ -215,8 +217,9 @@ def test_a_replaced_file_repeats_nothing(make_day: MakeDay, tick: MakeTick, root
     assert Reading(root, start=str(reading.position)).read() == []
 
 
-def test_gaps_are_told_in_place(make_day: MakeDay, tick: MakeTick, root: Path) -> None:
+def test_gaps_are_told_in_place(make_day: MakeDay, tick: MakeTick, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An open gap with the ticks after it, also in a backlog; a change with the tick that fills it; each once."""
+    monkeypatch.setattr(day_module, "MOST_TICKS", 500)  # the backlog comes in many batches
     day = make_day()
     times = [(n, 1_795_138_200_000 + n * 1000) for n in range(5_000) if n != 3_000]
     day.add([tick("HK.00700", (at_ms // 1000 << 32) | n, at_ms) for n, at_ms in times])
@@ -226,6 +229,7 @@ def test_gaps_are_told_in_place(make_day: MakeDay, tick: MakeTick, root: Path) -
     )
     reading = Reading(root, start="2026-11-20")
     reading.read()
+    assert len(reading.batches) > 3
     place = next(number for number, batch in enumerate(reading.batches) if batch.gaps)
     assert [gap.missing for gap in reading.gaps] == [1]
     assert all(each.seq < low for batch in reading.batches[:place] for each in batch.rows)
@@ -310,7 +314,7 @@ def test_a_finished_day_ends_and_is_resumed(days: Days, archived: bool) -> None:
 
     From a position in its middle the rest comes, each tick once.
     """
-    file = days.collect("20261119", each=4_000)
+    file = days.collect("20261119", each=8_000)
     file.write(_meta_sealed(), 0)
     file.close()
     days.gap("20261119", "HK.00700", 3)
@@ -321,7 +325,7 @@ def test_a_finished_day_ends_and_is_resumed(days: Days, archived: bool) -> None:
     assert whole.is_over
     demand_in_order(whole.batches)
     assert sorted(keys(whole.rows)) == sorted(
-        days.tick("20261119", symbol, n)[:2] for symbol in SYMBOLS for n in range(4_000)
+        days.tick("20261119", symbol, n)[:2] for symbol in SYMBOLS for n in range(8_000)
     )
     assert [each.ts_ms for each in whole.rows] == sorted(each.ts_ms for each in whole.rows)
     assert [(gap.symbol, gap.missing) for gap in whole.gaps] == [("HK.00700", 3)]
@@ -331,7 +335,7 @@ def test_a_finished_day_ends_and_is_resumed(days: Days, archived: bool) -> None:
     rest = Reading(days.data_root, days.archive, day="20261119", start=str(first.position))
     rest.read()
     assert rest.is_over
-    assert 0 < len(rows) < 12_000
+    assert 0 < len(rows) < 24_000
     assert sorted(keys([*rows, *rest.rows])) == sorted(keys(whole.rows))
 
 
@@ -370,3 +374,31 @@ def test_nothing_to_follow_has_a_reason(days: Days, root: Path) -> None:
     (root / "20261120.db").write_text("what is this\n" * 100)
     with pytest.raises(StoreError, match="not an SQLite file"):
         Reading(root, start="2026-11-20").read()
+
+
+def demand_closed(watched: WatchedFile) -> None:
+    assert not watched.is_open
+
+
+def test_an_idle_stream_keeps_no_day_from_being_sealed(days: Days) -> None:
+    """After a second without a change the file is closed: it is sealed at once. A later change opens it again."""
+    now_s = [0.0]
+    file = days.collect("20261120")
+    path = days.path("20261120")
+    watched = WatchedFile(path, clock=lambda: now_s[0])
+    assert watched.reader() is not None
+    now_s[0] += 0.5
+    assert watched.reader() is None
+    assert watched.is_open
+    file.close()
+    assert not seal(path, 1, StoreOptions())
+    now_s[0] += 0.6
+    watched.reader()  # finds what the attempt changed
+    now_s[0] += 1.1
+    watched.reader()
+    demand_closed(watched)
+    assert seal(path, 1, StoreOptions())
+    reader = watched.reader()
+    assert reader is not None
+    assert reader.is_sealed()
+    watched.close()

@@ -17,7 +17,7 @@ from hk_tick_collector.store.live_reading import HIGHEST_SEQ
 
 from .delivered import NOTHING, Delivered
 from .found import Found, in_time_order
-from .gap_news import GapNews
+from .gap_news import GapNews, Reached
 from .position import DayPosition
 from .watched_file import WatchedFile
 from .window import Window
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .bound import Bound
 
 MOST_TICKS: Final = 50_000  # of one look, which limits memory
+_SMALL: Final = 20_000  # a backlog that needs no windows
 _FEW_SPACES: Final = 64
 
 
@@ -123,20 +124,22 @@ class Day:
     def _look(self, reader: LiveReader) -> Found | None:
         counts = reader.rows_by_symbol(self._symbols)
         changed = dict(sorted(counts.items() - self._stored.items()))
-        through = HIGHEST_SEQ
+        through, short = HIGHEST_SEQ, dict[str, int]()
         ticks: list[Tick] = []
         late: list[Tick] = []
+        if sum(changed.values()) - sum(self._stored.get(symbol, 0) for symbol in changed) <= min(_SMALL, MOST_TICKS):
+            self._window = None  # all of it in one look
         if self._window is not None:
             symbols = {symbol: self.delivered.get(symbol, NOTHING).highest for symbol in changed}
             found = self._window.read(reader, symbols, MOST_TICKS)
             if found is None:
                 self._window = None
             else:
-                through, ticks = found
+                through, short, ticks = found
         self._has_more = self._window is not None
         if self._window is None:
             ticks, late = self._read_new(reader, changed)
-        gaps = self.gaps.look(reader, self._symbols, through, {tick.symbol for tick in late})
+        gaps = self.gaps.look(reader, self._symbols, Reached(through, short), {tick.symbol for tick in late})
         if not self._has_more and not ticks and not late:
             self.is_finished = reader.is_sealed()
         return Found(ticks, late, gaps) if ticks or late or gaps else None

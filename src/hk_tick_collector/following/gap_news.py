@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.live_reading import HIGHEST_SEQ, LOWEST_SEQ
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.live_reading import LiveReader
 
 _AGAIN_S: Final = 1.0  # how often all told gaps are read again; those of a symbol with late ticks at once
+
+
+class Reached(NamedTuple):
+    """How far the ticks are read."""
+
+    through: int  # the highest sequence
+    short: Mapping[str, int]  # the same for symbols of which less was read
+
+    def includes(self, gap: Gap) -> bool:
+        """Whether a gap begins before that."""
+        return (LOWEST_SEQ if gap.from_seq is None else gap.from_seq) <= self.short.get(gap.symbol, self.through)
 
 
 class GapNews:
@@ -56,16 +67,16 @@ class GapNews:
         """Whether a change may have been passed over, and it is time to look for it."""
         return self._passed_over and self._is_time()
 
-    def look(self, reader: LiveReader, symbols: Sequence[str], through: int, late: Set[str]) -> tuple[Gap, ...]:
-        """The gaps to tell with the ticks up to `through`: `late` are the symbols of late ticks."""
+    def look(self, reader: LiveReader, symbols: Sequence[str], reached: Reached, late: Set[str]) -> tuple[Gap, ...]:
+        """The gaps to tell with the ticks that are read now: `late` are the symbols of late ticks."""
         if (highest := reader.highest_gap_id()) > self._highest:
             new = reader.gaps_after(self._highest, symbols)
             self._waiting += [gap for gap in new if gap.status == GAP_OPEN and gap.id not in self.open]
             self._highest = highest
         news = [gap for gap in self._changed(reader, late) if self._differs(gap)]
-        if reached := [gap.id for gap in self._waiting if _start(gap) <= through]:
-            self._waiting = [gap for gap in self._waiting if _start(gap) > through]
-            news += [gap for gap in reader.gaps_with_ids(reached) if gap.status == GAP_OPEN]
+        if ids := {gap.id for gap in self._waiting if reached.includes(gap)}:
+            self._waiting = [gap for gap in self._waiting if gap.id not in ids]
+            news += [gap for gap in reader.gaps_with_ids(ids) if gap.status == GAP_OPEN]
         self._found = tuple(news)
         return self._found
 
@@ -106,7 +117,3 @@ class GapNews:
         if self._bound.from_seq is not None:
             return (gap.to_seq if gap.to_seq is not None else HIGHEST_SEQ) < self._bound.from_seq
         return self._bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self._bound.from_ms
-
-
-def _start(gap: Gap) -> int:
-    return LOWEST_SEQ if gap.from_seq is None else gap.from_seq
