@@ -17,10 +17,10 @@ from hk_tick_collector.errors import StreamAwayError, UsageError
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
 from hk_tick_collector.jetstream.connect import Servers, connect
-from hk_tick_collector.jetstream.engine import store
+from hk_tick_collector.jetstream.engine import ask, store
 from hk_tick_collector.jetstream.message import encode
 from hk_tick_collector.jetstream.streams import ensure_stream
-from hk_tick_collector.jetstream.subjects import message_id, ticks_subject
+from hk_tick_collector.jetstream.subjects import STREAM, message_id, ticks_subject
 
 from .conftest import demand_in_order
 
@@ -69,6 +69,16 @@ class Published:
             await connection.close()
 
         asyncio.run(put())
+
+    def delete_stream(self) -> None:
+        """As an operator, or an engine that lost everything."""
+
+        async def delete() -> None:
+            connection = await connect(Servers(self.servers.urls, "test"))
+            await ask(connection, f"STREAM.DELETE.{STREAM}")
+            await connection.close()
+
+        asyncio.run(delete())
 
 
 @pytest.fixture
@@ -217,3 +227,15 @@ def test_a_position_fits_the_local_files_too(published: Published, tmp_path: Pat
     published.send([3, 4, 5, 6])
     with hk_tick_collector.stream(published.servers.url, start=str(position)) as stream:
         assert counters(read_until(stream, 1)) == [6]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_stream_made_anew_behind_a_connection_that_stays(published: Published) -> None:
+    """The stream is deleted and made again while we are connected, and filled beyond our place: nothing is missed."""
+    published.send([1], [2], [3])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read = read_until(stream, 3)
+        published.delete_stream()
+        published.send([4], [5], [1, 2, 3], [6], [7])
+        read += read_until(stream, 4)
+    assert sorted(counters(read)) == [1, 2, 3, 4, 5, 6, 7]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import seq_of
 from hk_tick_collector.store.live_reading import HIGHEST_SEQ
 
@@ -49,6 +50,7 @@ class Day:
         self._symbols = tuple(symbols)
         self._is_resumed = known is not None
         self._begun = False
+        self._is_unsure = False
         self._uncounted: set[str] = set()  # symbols of a file that was replaced, until they are compared
         # symbol → how many ticks the file has if nothing is new. Differs from the delivered ones if the file was
         # replaced by another one, which has others.
@@ -79,17 +81,30 @@ class Day:
         if reader is None:
             self._has_more = False  # there is no file, or nothing new in it
             return None
-        with reader.snapshot():
-            if not self._begun:
-                if self.bound.only_new and reader.is_sealed():
-                    self.is_finished, self._has_more = True, False
-                    return None
-                self._begin(reader)
-            elif self._file.is_replaced:
-                self._stored, self._uncounted = {}, set(self.delivered)
-                self.gaps.begin_again(reader, self._symbols)
-            self._begun, self._file.is_replaced = True, False
-            return self._look(reader)
+        try:
+            with reader.snapshot():
+                found = self._look_within(reader)
+        except StoreError as error:
+            self._is_unsure = True
+            self._file.failed(error)
+            return None
+        self._file.succeeded()
+        return found
+
+    def _look_within(self, reader: LiveReader) -> Found | None:
+        """A look within one transaction."""
+        if not self._begun:
+            if self.bound.only_new and reader.is_sealed():
+                self.is_finished, self._has_more = True, False
+                return None
+            self._begin(reader)
+        elif self._file.is_replaced:
+            self._stored, self._uncounted = {}, set(self.delivered)
+            self.gaps.begin_again(reader, self._symbols)
+        elif self._is_unsure:  # the last look failed, and gaps that it found were not told
+            self.gaps.go_on(reader, self._symbols)
+        self._begun, self._file.is_replaced, self._is_unsure = True, False, False
+        return self._look(reader)
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""

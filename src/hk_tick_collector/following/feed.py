@@ -18,7 +18,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError, StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
-from hk_tick_collector.jetstream.engine import info, last_message, next_message
+from hk_tick_collector.jetstream.engine import RefusedError, info, last_message, next_message
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
 
@@ -30,6 +30,7 @@ _WAITING: Final = 4  # such parts in the queue: it limits memory while the consu
 _CHECK_S: Final = 4.0  # between two questions whether the engine still has what was read
 _AWAY_S: Final = (0.2, 1.5)  # before the next connection
 _LATER_DAYS: Final = 2
+_NO_STREAM: Final = 10059  # JetStream's code: it was deleted, and a publisher makes it anew
 
 
 class Feed:
@@ -42,6 +43,7 @@ class Feed:
         self._first_day = first_day
         self._anchor = anchor
         self._only_new = only_new
+        self._consumers = 1  # of the reader in use
         self._first_seq: int | None = None  # where it begins without an anchor
         self._queue: queue.Queue[list[StreamMessage] | CollectorError] = queue.Queue(_WAITING)
         self._begun = threading.Event()
@@ -89,12 +91,15 @@ class Feed:
                     await self._read_from(connection)
                 finally:
                     await connection.close()
-            except StreamAwayError as error:
+            except (StreamAwayError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.code != _NO_STREAM:
+                    raise
                 self.away, self.at_end_since_s = str(error), None
                 await asyncio.sleep(random.uniform(*_AWAY_S))  # noqa: S311 - no secret
 
     async def _read_from(self, connection: Connection) -> None:
         while not self._stopping.is_set():
+            self._consumers = 1
             reader = OrderedReader(connection, await self._next_seq(connection), (TICKS,))
             self._begun.set()
             try:
@@ -108,6 +113,11 @@ class Feed:
         until_s = time.monotonic() + _CHECK_S
         while time.monotonic() < until_s and not self._stopping.is_set():
             found = await reader.read(_AT_ONCE, 0.25)
+            if reader.consumers > 1 and reader.consumers != self._consumers:
+                # It had to begin anew: the stream may be another one, which was filled behind our back.
+                self._consumers = reader.consumers
+                if self._anchor is not None and await check_anchor(connection, self._anchor) is Held.LOST:
+                    return False
             if not found:
                 self.at_end_since_s = self.at_end_since_s or time.monotonic()
                 continue

@@ -60,7 +60,12 @@ class GapNews:
 
     def begin_again(self, reader: LiveReader, symbols: Sequence[str]) -> None:
         """Another file: its gaps have other numbers, and what it lacks is told."""
-        self.open, self._symbols, self._bound = {}, {}, Bound(self._bound.day)
+        self.open, self._symbols = {}, {}
+        self.go_on(reader, symbols)
+
+    def go_on(self, reader: LiveReader, symbols: Sequence[str]) -> None:
+        """After a failed look: every open gap that was not told is told."""
+        self._bound = Bound(self._bound.day)
         self.begin(reader, symbols)
 
     def is_due(self) -> bool:

@@ -46,18 +46,26 @@ class WatchedFile:
         """
         try:
             found = self._look(demanded=demanded)
-        except (NoDayError, BusyFileError):
-            self.close()
-            return None
         except StoreError as error:
-            self.close()
             self.failed(error)
             return None
-        self._failing_since_s = None
+        if found is None:
+            self._failing_since_s = None
         return found
 
+    def succeeded(self) -> None:
+        """The reader was used without an error."""
+        self._failing_since_s = None
+
     def failed(self, error: StoreError) -> None:
-        """Raises the error if it has lasted for longer than a collector needs to open, close or replace its file."""
+        """Closes the file, to be tried again at the next look.
+
+        Raises the error if it has lasted for longer than a collector needs to open, close or replace its file. A lock
+        and a missing file may last for any time.
+        """
+        self.close()
+        if isinstance(error, NoDayError | BusyFileError):
+            return
         now_s = self._clock()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
