@@ -7,6 +7,7 @@ outbox.py          a day file and what was sent of it → the ticks to send next
 days.py            which days are sent, each with its outbox
 notes.py           what was sent, in the cursor file
 messages.py        ticks → messages, sent and acknowledged
+anchors.py         what the stream must still hold
 requests.py        what readers ask to be sent again
 presence.py        another publisher with the same name
 session.py         one connection: what is done until it is lost

@@ -137,6 +137,11 @@ class Days:
         """Notes values in the cursor file."""
         self._notes.set(values)
 
+    @property
+    def values(self) -> Mapping[str, str]:
+        """All noted values."""
+        return self._notes.values
+
     def noted(self, key: str) -> str:
         """A noted value; empty if there is none."""
         return self._notes.values.get(key, "")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.errors import MessageError
-from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.message import SumsMessage, encode_sums
 from hk_tick_collector.jetstream.streams import ensure_stream
 from hk_tick_collector.jetstream.subjects import message_id, sums_subject
 
+from .anchors import Anchors
 from .messages import OutgoingMessage, send, tick_messages
 from .presence import answer_for, demand_name, other_publisher
 from .requests import read_requests
@@ -64,6 +64,7 @@ class Session:
         self._numbers = count(1)
         self._chunk: Chunk | None = None  # the one that is being sent, and its messages
         self._messages: list[OutgoingMessage] = []
+        self._anchors = Anchors(days.values)
         self._sums_wanted: set[str] = set()  # days whose sums are sent as soon as all of them is
         self._again_s: dict[str, float] = {}  # when a day was last sent again for a reader
         self._next_watch_s = 0.0
@@ -81,6 +82,8 @@ class Session:
         self._see(await other_publisher(connection, self._ours))
         self._ours = replace(self._ours, publishes=True)
         self._next_watch_s = 0.0
+        for message in self._messages:
+            message.seq = 0  # what was acknowledged of a chunk on a lost connection may be lost with it
         try:
             while not stop.is_set():
                 await self._watch(connection)
@@ -137,9 +140,9 @@ class Session:
         chunk = self._chunk
         assert chunk is not None
         await send(connection, self._messages, self._acknowledged)
-        last = self._messages[-1].anchor
+        self._anchors.acknowledged(max(message.anchor for message in self._messages))
         self._chunk, self._messages = None, []
-        await self._background.run(lambda: self._days.acknowledge(chunk, _noted(last)))
+        await self._background.run(lambda: self._days.acknowledge(chunk, self._anchors.to_note))
         self._figures.late_rows += chunk.late
         for symbol in chunk.anew:
             log.warning("publish_symbol_anew", day=chunk.day, symbol=symbol, rows=chunk.sent[symbol].rows)
@@ -169,7 +172,8 @@ class Session:
         number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
         message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
         await send(connection, [message], lambda *_: None)
-        await self._background.run(lambda: self._days.note(_noted(message.anchor)))
+        self._anchors.acknowledged(message.anchor)
+        await self._background.run(lambda: self._days.note(self._anchors.to_note))
         log.info(
             "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
         )
@@ -184,7 +188,7 @@ class Session:
             self._asking = None
         if self._asking is None:  # in a task of its own: a publisher that has just died takes a second not to answer
             self._asking = asyncio.create_task(other_publisher(connection, self._ours))
-        await self._check_anchor(connection)
+        await self._check_anchors(connection)
         await self._answer_requests(connection)
         self._figures.connected(connection, await ensure_stream(connection))
         self._next_watch_s = now_s + self._options.watch_s
@@ -196,28 +200,27 @@ class Session:
             demand_name(self._ours, other)
             log.error("publish_name_taken", source=self._options.source, by=other.words())
 
-    async def _check_anchor(self, connection: Connection) -> None:
-        anchor = _anchor(self._days.noted("anchor"))
-        if anchor is None or await check_anchor(connection, anchor) is not Held.LOST:
+    async def _check_anchors(self, connection: Connection) -> None:
+        lost = await self._anchors.first_lost(connection)
+        if lost is not None:
+            await asyncio.sleep(_CONFIRM_S)
+            lost = await self._anchors.first_lost(connection)
+        if lost is None:
+            self._anchors.keep()
             return
-        await asyncio.sleep(_CONFIRM_S)
-        if await check_anchor(connection, anchor) is not Held.LOST:
-            return
-        finished = await self._background.run(lambda: self._lost(anchor))
-        log.error(
-            "publish_lost_data", anchor=anchor.seq, message_id=anchor.message_id, days=self._days.newest or "none"
-        )
+        log.error("publish_lost_data", anchor=lost.seq, message_id=lost.message_id, days=self._days.newest or "none")
         self._figures.losses += 1
         self._figures.loss_ms = self._clock_ms()
-        self._figures.loss_detail = f"message {anchor.seq} ({anchor.message_id})"
+        self._figures.loss_detail = f"message {lost.seq} ({lost.message_id})"
         self._chunk, self._messages = None, []
-        for day in finished:
+        self._anchors.forget()
+        for day in await self._background.run(self._lost):
             await self._publish_sums(connection, day)
 
-    def _lost(self, anchor: Anchor) -> list[str]:
+    def _lost(self) -> list[str]:
         """In the background thread: what was sent has to be sent again. Returns the finished days."""
         finished = self._days.lost(self._clock_ms())
-        self._days.note({"anchor": "", "again_seq": "0"})
+        self._days.note({**self._anchors.to_note, "again_seq": "0"})
         self._sums_wanted.update(self._days.newest_first())
         return finished
 
@@ -253,12 +256,3 @@ class Session:
         self._figures.days_unread = dict(self._days.unread)
         self._figures.cursors_unsaved = self._days.unsaved
         self._figures.behind(stored, sent, self._clock_ms())
-
-
-def _noted(anchor: Anchor) -> dict[str, str]:
-    return {"anchor": f"{anchor.seq} {anchor.message_id}"}
-
-
-def _anchor(text: str) -> Anchor | None:
-    seq, _, message = text.partition(" ")
-    return Anchor(int(seq), message) if seq.isdigit() and message else None
