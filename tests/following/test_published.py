@@ -179,8 +179,8 @@ def test_a_message_that_is_not_what_it_says_is_left_out(published: Published) ->
         assert counters(read_until(stream, 1)) == [2]
 
 
-def test_a_finished_day_of_the_stream_ends(published: Published) -> None:
-    """`day` of the past: its ticks from the bound on, and the end."""
+def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> None:
+    """`day` of the past: its ticks from the bound on, and the end; in Python and with `tail --url`."""
     past = DAY - 2
     start_s = market.day_start_ms(past) // 1000
     rows = [
@@ -191,6 +191,8 @@ def test_a_finished_day_of_the_stream_ends(published: Published) -> None:
     at = market.hkt((start_s + 5) * 1000)
     found = list(hk_tick_collector.stream(published.servers.url, day=market.day_date(past), start=at))
     assert counters(found) == [5, 6, 7, 8]
+    done = cli("tail", "--url", published.servers.url, "--day", market.day_name(past), "--format", "jsonl")
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 8, "")
 
 
 def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ def tail(
     Ticks of a symbol come in order of sequence. Only a tick that was backfilled later, or came out of order, comes
     after higher ones. Gaps are told on stderr, where they are. The columns are those of `ticks`.
     With --day the ticks of one day, also of a finished or archived one: the verb ends with the day.
-    --position: after a stop of any kind the same command goes on without a tick twice or missing.
+    --position: the same command goes on where it was ended. After a kill at most one batch is printed again.
 
-    \\b
+    \b
     Examples:
       hk-tick-collector tail HK.00700
       hk-tick-collector tail --start 09:30 --format jsonl

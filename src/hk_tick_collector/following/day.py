@@ -155,8 +155,9 @@ class Day:
         if self._window is None:
             ticks, late = self._read_new(reader, changed)
         gaps = self.gaps.look(reader, self._symbols, Reached(through, short), {tick.symbol for tick in late})
-        if not self._has_more and not ticks and not late:
-            self.is_finished = reader.is_sealed()
+        if not self._has_more and reader.is_sealed():
+            self._has_more = bool(ticks or late)  # the next look finds nothing, and then the day is finished
+            self.is_finished = not self._has_more
         return Found(ticks, late, gaps) if ticks or late or gaps else None
 
     def _read_new(self, reader: LiveReader, changed: Mapping[str, int]) -> tuple[list[Tick], list[Tick]]:

@@ -29,6 +29,7 @@ _AT_ONCE: Final = 64  # messages
 _WAITING: Final = 4  # such parts in the queue: it limits memory while the consumer is slow
 _CHECK_S: Final = 4.0  # between two questions whether the engine still has what was read
 _AWAY_S: Final = (0.2, 1.5)  # before the next connection
+_END_S: Final = 2.0
 _LATER_DAYS: Final = 2
 _NO_STREAM: Final = 10059  # JetStream's code: it was deleted, and a publisher makes it anew
 
@@ -49,6 +50,8 @@ class Feed:
         self._begun = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tick-feed", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
         self.begun_at: Anchor | None = None  # of new ticks alone: the last message of before
         self.away = ""  # why there is no connection now
 
@@ -70,17 +73,32 @@ class Feed:
         return []
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, and waits for it a little."""
+        self.end()
+        if self._thread.ident is not None:
+            self._thread.join(_END_S)
+
+    def end(self) -> None:
+        """Tells the thread to end."""
         self._stopping.set()
+        if self._loop is not None and self._task is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._read())
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            return
         except CollectorError as error:
             self.away = str(error)
             with suppress(queue.Full):
                 self._queue.put_nowait(error)
             self._begun.set()
+
+    async def _main(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        await self._read()
 
     async def _read(self) -> None:
         while not self._stopping.is_set():

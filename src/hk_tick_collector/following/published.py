@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
@@ -143,6 +144,7 @@ class PublishedTicks:
         self._days = {number: PublishedDay(position.bound.on(number), day) for number, day in position.days.items()}
         self._wanted = frozenset(position.symbols)
         self._feed = Feed(servers, position.bound.day, position.at, only_new=position.bound.only_new)
+        weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
         self.is_finished = False
 

@@ -153,6 +153,8 @@ class Stream:
                 raise
             if found is None:
                 self._is_over = True
+                if self._source is not None:
+                    self._source.close()
                 return None
             if isinstance(found, Batch):
                 return found
