@@ -8,12 +8,15 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo chart page quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo cluster chart page quick test test-systemd coverage mutants screenshots release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 stops it after 30 s)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
+
+cluster: $(VENV)/.cluster  ## three hosts on this machine, killed at random; the union of their ticks stays complete (SECONDS_TO_RUN=60, SEED=7)
+	@$(BIN)/python -m tools.cluster $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chart: $(VENV)/.extra-data  ## ./chart.svg: candles of one minute of the busiest symbol of ./demo-data (ARGS="--data-root one-day --every 5m")
 	@$(BIN)/python examples/candles.py $(ARGS)
@@ -86,8 +89,9 @@ hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `m
 bench: $(VENV)/.dev  ## every figure beside its limit, in sixteen minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
+	@$(if $(ARGS),,tools/debian_packages.sh nftables libfaketime; $(BIN)/python -X dev tests/reliability/soak.py --cluster)
 
 comma := ,
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
@@ -101,7 +105,7 @@ wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh 
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist site wheelhouse mutants coverage .coverage .coverage.* bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data cluster-data dist site wheelhouse mutants coverage .coverage .coverage.* bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -22,9 +22,13 @@ readonly UNIT_DIR=/etc/systemd/system
 readonly COMMAND=/usr/local/bin/$UNIT
 readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
+readonly NATS_ACCOUNT=hk-nats
+readonly NATS_FILE=/etc/hk-nats/nats.conf
+readonly MERGED_DIR=/data/sqlite/HK-merged
+readonly STREAM_UNITS=(hk-tick-publish hk-tick-merge hk-nats)
 readonly LINKS=(.venv scripts docs deploy)
 readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
-readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/web.txt tools/version.py .env.example deploy scripts docs examples)
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/stream.txt requirements/cluster.txt requirements/web.txt tools/version.py .env.example deploy scripts docs examples)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, and an upgrade needs two at once
 readonly EXTRAS_MB=800      # more with --extras, for two versions at once
@@ -39,7 +43,9 @@ readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
-EXTRAS=           # of data, lake and web, with commas: optional packages that are installed as well; empty: none
+EXTRAS=           # of data, lake, stream and web, with commas: optional packages that are installed as well; empty: none
+ROLES=            # of collector, merge and nats, with commas: what this host does
+GIVEN_ROLES=      # the same from the command line; empty: as the installed version has them
 GIVEN_EXTRAS=     # the same from the command line, where none means none; empty: as the installed version has them
 CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: from the locale
 # shellcheck source=deploy/lib/trust.sh disable=SC1091
@@ -55,8 +61,8 @@ MISSING=()        # Debian packages that could not be installed; the collector r
 
 usage() {
     cat <<END
-Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--extras data,lake,web|none]
-                                   [--lang en|zh-Hant] [--dry-run]
+Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--role collector,merge,nats]
+                                   [--extras data,lake,stream,web|none] [--lang en|zh-Hant] [--dry-run]
 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
 $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
@@ -66,9 +72,13 @@ $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
   --uninstall       removes service and program; ticks, settings and accounts are kept
   --wheelhouse DIR  takes Python packages (and *.deb, if any) from DIR instead of the network;
                     'make wheelhouse' creates it on a host with a network
+  --role ROLES      what this host does: collector (the default), merge (the union of several hosts), nats (a server
+                    of JetStream between them), or several: collector,nats; docs/cluster.md; an upgrade keeps
+                    them unless this says others. Nothing of merge and nats runs until its unit is enabled
   --extras EXTRAS   also installs the packages for archive, export and bars (data, 230 MB), for an archive in an
-                    object store (lake, 380 MB), or for the page (web, 5 MB), or for several: data,web; they come to
-                    those that are installed, which an upgrade keeps unless this says none
+                    object store (lake, 380 MB), for publish, merge and tail (stream, 15 MB), or for the page (web,
+                    5 MB), or for several: data,web; they come to those that are installed, which an upgrade keeps
+                    unless this says none
   --lang LANG       the language of status, alerts and doctor, en or zh-Hant, for a new $ENV_FILE;
                     without it the installer asks if it runs in a terminal, otherwise the locale decides
   --dry-run         shows what would be done and changes nothing; needs no root
@@ -114,11 +124,17 @@ parse_arguments() {
                 shift
                 ;;
             --extras)
-                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake, web or none"
+                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake, stream, web or none"
                 GIVEN_EXTRAS=$2
                 shift
                 ;;
             --extras=*) GIVEN_EXTRAS=${1#*=} ;;
+            --role)
+                [ $# -ge 2 ] || wrong_usage "--role needs collector, merge or nats"
+                GIVEN_ROLES=$2
+                shift
+                ;;
+            --role=*) GIVEN_ROLES=${1#*=} ;;
             --lang=*) CHOSEN_LANG=${1#*=} ;;
             --dry-run) DRY_RUN=true ;;
             --help | -h) usage; exit 0 ;;
@@ -133,11 +149,18 @@ parse_arguments() {
     local each
     for each in ${GIVEN_EXTRAS//,/ }; do
         case $each in
-            data | lake | web) ;;
+            data | lake | stream | web) ;;
             none) [ "$GIVEN_EXTRAS" = none ] || wrong_usage "--extras '$GIVEN_EXTRAS': none stands alone" ;;
-            *) wrong_usage "--extras '$each' is none of data, lake, web, none" ;;
+            *) wrong_usage "--extras '$each' is none of data, lake, stream, web, none" ;;
         esac
     done
+    for each in ${GIVEN_ROLES//,/ }; do
+        case $each in
+            collector | merge | nats) ;;
+            *) wrong_usage "--role '$each' is none of collector, merge, nats" ;;
+        esac
+    done
+    [ "$ACTION" != uninstall ] || [ -z "$GIVEN_ROLES" ] || wrong_usage "--uninstall needs no --role"
     [ "$ACTION" != uninstall ] || [ -z "$GIVEN_EXTRAS" ] || wrong_usage "--uninstall needs no --extras"
     [ "$ACTION" != uninstall ] || [ -z "$CHOSEN_LANG" ] || wrong_usage "--uninstall needs no --lang"
     [ "$ACTION" != uninstall ] || [ -z "$WHEELHOUSE" ] || wrong_usage "--uninstall needs no --wheelhouse"
@@ -157,7 +180,7 @@ check_host() {
 
 check_source() {
     local each
-    for each in src pyproject.toml requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/web.txt tools/version.py; do
+    for each in src pyproject.toml requirements/runtime.txt requirements/data.txt requirements/lake.txt requirements/stream.txt requirements/cluster.txt requirements/web.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
             die "$SOURCE has no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
@@ -182,7 +205,7 @@ check_space() {
     while [ ! -d "$place" ]; do place=$(dirname "$place"); done
     free_mb=$(df --output=avail --block-size=1M "$place" | tail -n 1)
     local needed_mb=$NEEDED_MB
-    [[ $EXTRAS =~ ^(web|)$ ]] || needed_mb=$((NEEDED_MB + EXTRAS_MB))
+    [[ ! $EXTRAS =~ data|lake ]] || needed_mb=$((NEEDED_MB + EXTRAS_MB))
     [ "$free_mb" -ge "$needed_mb" ] ||
         require "the disk is full: $((free_mb)) MB free at $place, $needed_mb MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
 }
@@ -227,6 +250,9 @@ make_accounts() {
     make_account $ACCOUNT /nonexistent
     getent group $OPEND_ACCOUNT >/dev/null || act groupadd --system $OPEND_ACCOUNT
     make_account $OPEND_ACCOUNT /var/lib/futu-opend
+    has_role nats || return 0
+    getent group $NATS_ACCOUNT >/dev/null || act groupadd --system $NATS_ACCOUNT
+    make_account $NATS_ACCOUNT /var/lib/hk-nats
 }
 
 make_account() {
@@ -242,6 +268,21 @@ make_directories() {
         (enter_data && chown $ACCOUNT:$ACCOUNT . && chmod 0750 .)
     else
         act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $DATA_DIR
+    fi
+    ! has_role merge || [ -d $MERGED_DIR ] || act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $MERGED_DIR
+}
+
+has_role() { [[ ,$ROLES, == *,$1,* ]]; }
+
+# The settings of the server belong to the operator: created once, never overwritten. They may name a key.
+make_nats_settings() {
+    has_role nats || return 0
+    act install -d -m 0755 "$(dirname $NATS_FILE)"
+    if [ -e $NATS_FILE ]; then
+        say "settings $NATS_FILE: kept"
+    else
+        say "settings $NATS_FILE, from the example"
+        put_file root:$NATS_ACCOUNT 0640 "$SOURCE/deploy/nats/nats.conf" $NATS_FILE
     fi
 }
 
@@ -271,6 +312,8 @@ make_settings() {
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
         choose_language
         [ -z "$CHOSEN_LANG" ] || act sed -i "s/^#OPERATOR_LANG=.*/OPERATOR_LANG=$CHOSEN_LANG/" $ENV_FILE
+        has_role collector || act sed -i 's/^FUTU_SYMBOLS=/#&/' $ENV_FILE # without it `status` judges the union
+        ! has_role merge || act sed -i "s|^#MERGE_ROOT=.*|MERGE_ROOT=$MERGED_DIR|" $ENV_FILE
     elif $FOREIGN; then
         say "settings $ENV_FILE: kept, with its owner and mode until it is taken over"
     else
@@ -292,7 +335,8 @@ release_name() {
     local version digest
     version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # the host may have no Python yet
         version=$(sed -n 's/^NEXT_VERSION = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
-    digest=$(cd "$SOURCE" && { list_sources | xargs -0 sha256sum; printf '%s' "$EXTRAS"; } | sha256sum)
+    # A server of JetStream is a package too; the other roles change no file.
+    digest=$(cd "$SOURCE" && { list_sources | xargs -0 sha256sum; printf '%s' "$EXTRAS"; ! has_role nats || printf nats; } | sha256sum)
     printf '%s-%s\n' "$version" "${digest:0:10}"
 }
 
@@ -315,7 +359,25 @@ is_whole() {
 lock_files() {
     local each
     for each in ${EXTRAS//,/ }; do printf 'requirements/%s.txt\n' "$each"; done
-    [ -n "$EXTRAS" ] || printf 'requirements/runtime.txt\n'
+    ! has_role nats || printf 'requirements/cluster.txt\n'
+    [ -n "$EXTRAS" ] || has_role nats || printf 'requirements/runtime.txt\n'
+}
+
+# What --role says, else what the host did until now. A role ends only when its unit is off: its program is removed.
+choose_roles() {
+    local each had= wanted
+    [ ! -f $CURRENT/.roles ] || ! is_roots $CURRENT/.roles || had=$(<$CURRENT/.roles)
+    wanted=,${GIVEN_ROLES:-${had:-collector}},
+    ROLES=
+    for each in collector merge nats; do
+        [[ $wanted != *,$each,* ]] || ROLES=${ROLES:+$ROLES,}$each
+    done
+    for each in merge nats; do
+        [[ ,$had, == *,$each,* ]] && ! has_role $each || continue
+        [ $each = nats ] && each=hk-nats || each=hk-tick-merge
+        ! systemctl is-enabled --quiet $each 2>/dev/null ||
+            require "--role $GIVEN_ROLES ends a role whose unit is enabled: sudo systemctl disable --now $each"
+    done
 }
 
 # What the installed version has, and what --extras says; none of them after --extras none.
@@ -323,9 +385,10 @@ choose_extras() {
     local each had= wanted
     [ ! -f $CURRENT/.extras ] || ! is_roots $CURRENT/.extras || had=$(<$CURRENT/.extras)
     wanted=,$had,$GIVEN_EXTRAS,
+    [ "$GIVEN_EXTRAS" != none ] || wanted=
+    ! has_role merge || wanted=$wanted,stream,
     EXTRAS=
-    [ "$GIVEN_EXTRAS" != none ] || return 0
-    for each in data lake web; do
+    for each in data lake stream web; do
         [[ $wanted != *,$each,* ]] || EXTRAS=${EXTRAS:+$EXTRAS,}$each
     done
 }
@@ -334,6 +397,7 @@ build_release() {
     local release=$1 directory=$RELEASES/$1 locks
     if is_whole "$release"; then
         say "version $release: already installed"
+        $DRY_RUN || write_roles "$directory"
         return
     fi
     check_space
@@ -354,9 +418,12 @@ build_release() {
     copy_files "$directory"
     "$directory/.venv/bin/$UNIT" --version >>"$LOG" 2>&1 || die "the program does not start: $(last_log_line)"
     [ -z "$EXTRAS" ] || printf '%s\n' "$EXTRAS" >"$directory/.extras"
+    write_roles "$directory"
     touch "$directory/.whole"
     BUILDING=
 }
+
+write_roles() { printf '%s\n' "$ROLES" >"$1/.roles"; }
 
 # Only packages with the hashes of the lock file, then ours, built without the network.
 fill_venv() {
@@ -378,9 +445,16 @@ run_pip() {
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
         die "a package does not match its hash in $(lock_files | tr '\n' ' ')and is not used: see $LOG"
     elif [ -n "$WHEELHOUSE" ]; then
-        die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse${EXTRAS:+ EXTRAS=$EXTRAS}', with the same Python version as on this host"
+        die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse$(wheelhouse_extras)', with the same Python version as on this host"
     fi
     die "could not download the Python packages ($(last_log_line)): without a network, run 'make wheelhouse' on another host and use --wheelhouse DIR here; details are in $LOG"
+}
+
+# How `make wheelhouse` collects what this host needs.
+wheelhouse_extras() {
+    local all=$EXTRAS
+    ! has_role nats || all=${all:+$all,}cluster
+    [ -z "$all" ] || printf ' EXTRAS=%s' "$all"
 }
 
 last_log_line() { grep -v '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-200; }
@@ -490,6 +564,7 @@ remove_unit() {
 
 enable_timers() {
     local name
+    has_role collector || return 0
     for name in $(units_of "$SOURCE" | grep '\.timer$'); do
         systemctl is-enabled --quiet "$name" 2>/dev/null || act systemctl enable --quiet --now "$name"
     done
@@ -503,6 +578,7 @@ install_or_upgrade() {
     secure_directories
     read_journal
     open_log
+    choose_roles
     choose_extras
     new=$(release_name)
     old=$(trusted_release "$(current_release)")
@@ -523,6 +599,7 @@ install_or_upgrade() {
     make_accounts
     $FOREIGN || make_directories
     make_settings
+    make_nats_settings
     build_release "$new"
     if [ -z "$old" ]; then
         install_first "$new"
@@ -584,15 +661,46 @@ next_steps() {
         command="systemctl enable --now futu-opend $UNIT"
         ! systemctl is-enabled --quiet $UNIT 2>/dev/null || command="systemctl start futu-opend $UNIT"
     fi
-    cat <<END
+    if has_role collector; then
+        cat <<END
 
 Installed. The next three commands:
 
   sudo vim $ENV_FILE     # FUTU_SYMBOLS at least$(is_foreign_opend_unit || echo "; OpenD's program: $OPEND_FILE")
   sudo $command
   sudo $UNIT status
+END
+    fi
+    next_steps_of_stream
+    cat <<END
 
 Who is to look without sudo: sudo usermod -aG $ACCOUNT,systemd-journal NAME (and log in anew).
+END
+}
+
+# For a host of several: $HOME_DIR/docs/cluster.md has the whole order.
+next_steps_of_stream() {
+    if has_role nats; then
+        cat <<END
+
+The server of JetStream, on each host that has one:
+
+  sudo vim $NATS_FILE   # names and addresses
+  sudo systemctl enable --now hk-nats
+END
+    fi
+    if has_role merge; then
+        cat <<END
+
+The union of all hosts, into $MERGED_DIR:
+
+  sudo vim $ENV_FILE     # STREAM_URL, MERGE_ROOT=$MERGED_DIR
+  sudo systemctl enable --now hk-tick-merge
+END
+    fi
+    [[ ,$EXTRAS, != *,stream,* ]] || ! has_role collector || cat <<END
+
+To send this host's ticks to JetStream: STREAM_URL in $ENV_FILE, then sudo systemctl enable --now hk-tick-publish
 END
 }
 
@@ -600,7 +708,7 @@ END
 
 uninstall() {
     local name
-    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT-web.service $UNIT.service $UNIT-failed@.service futu-opend.service; do
+    for name in "${STREAM_UNITS[@]/%/.service}" $UNIT-{snapshot,report,archive}.{timer,service} $UNIT-web.service $UNIT.service $UNIT-failed@.service futu-opend.service; do
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT is not ours and is kept"; continue; }
@@ -614,12 +722,14 @@ uninstall() {
     for name in "${LINKS[@]}" current; do
         [ ! -L "$HOME_DIR/$name" ] || act rm -f "${HOME_DIR:?}/$name"
     done
-    act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/$UNIT
+    act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/{$UNIT,hk-tick-publish,hk-tick-merge} /var/lib/{,private/}hk-tick-publish
     ! $BACK || put_back_home
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
-    say "uninstalled. These are kept: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT (and drop-ins of units, if any)"
+    say "uninstalled. These are kept: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT$(nats_is_left) (and drop-ins of units, if any)"
     say_what_is_left
 }
+
+nats_is_left() { [ ! -d "$(dirname $NATS_FILE)" ] || printf ', %s and /var/lib/hk-nats of JetStream' "$(dirname $NATS_FILE)"; }
 
 # ---- main -----------------------------------------------------------------------------------------------
 

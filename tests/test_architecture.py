@@ -28,6 +28,7 @@ RANKS = {
     "log": 0,
     "model": 1,
     "stats": 1,
+    "planning": 1,
     "tcp_connect": 1,
     "background": 1,
     "gaps": 2,

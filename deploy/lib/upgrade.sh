@@ -25,8 +25,11 @@ begin_change() {
 
 end_change() {
     act rm -f $JOURNAL
-    # The page, if it runs: collection does not depend on it, and neither does the change of version.
-    act systemctl try-restart --no-block $UNIT-web.service 2>/dev/null || true
+    # The page, publish and merge, if they run: collection depends on none, and neither does the change of version.
+    act systemctl try-restart --no-block $UNIT-web.service hk-tick-publish.service hk-tick-merge.service 2>/dev/null || true
+    # A server of JetStream keeps running: two of three must run, and only the operator sees the other hosts.
+    ! systemctl is-active --quiet hk-nats 2>/dev/null ||
+        say "hk-nats keeps running; restart one server after the other: sudo systemctl restart hk-nats"
 }
 
 # The version whose files the service's process uses; empty if none of ours runs.

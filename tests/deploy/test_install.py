@@ -80,8 +80,11 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--lang"], "--lang needs en or zh-Hant"),
         (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
         (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
-        (["--extras"], "--extras needs data, lake, web or none"),
-        (["--extras=all"], "--extras 'all' is none of data, lake, web, none"),
+        (["--extras"], "--extras needs data, lake, stream, web or none"),
+        (["--extras=all"], "--extras 'all' is none of data, lake, stream, web, none"),
+        (["--role"], "--role needs collector, merge or nats"),
+        (["--role=collector,publish"], "--role 'publish' is none of collector, merge, nats"),
+        (["--uninstall", "--role", "nats"], "--uninstall needs no --role"),
         (["--extras=data,none"], "--extras 'data,none': none stands alone"),
         (["--uninstall", "--extras", "data"], "--uninstall needs no --extras"),
         (["--wheelhouse", "/nowhere"], "'/nowhere' has no *.whl"),
@@ -114,6 +117,7 @@ def test_help_names_every_option(install: Installer) -> None:
         "--uninstall",
         "--wheelhouse DIR",
         "--extras EXTRAS",
+        "--role ROLES",
         "--lang LANG",
         "--dry-run",
         "Example: sudo bash deploy/install.sh",
@@ -160,6 +164,10 @@ def test_a_dry_run_prints_each_step_and_needs_no_permissions(install: Installer,
         (["--extras", "data"], ["data"]),
         (["--extras=none"], ["runtime"]),
         (["--extras=web,data"], ["data", "web"]),
+        (["--role", "collector"], ["runtime"]),
+        (["--role=merge"], ["stream"]),
+        (["--role=collector,nats", "--extras=stream"], ["stream", "cluster"]),
+        (["--role=nats"], ["cluster"]),
     ],
 )
 def test_extras_have_their_own_lock_file(install: Installer, args: list[str], locks: list[str]) -> None:
@@ -202,6 +210,55 @@ def test_the_operators_language_is_written_into_new_settings(
     assert (step in done.stdout) == bool(written)
     assert "OPERATOR_LANG" not in done.stdout or written
     assert "#OPERATOR_LANG=" in (ROOT / ".env.example").read_text()
+
+
+@pytest.mark.parametrize(
+    ("roles", "done_for", "not_done"),
+    [
+        (
+            "collector",
+            ["enable --quiet --now hk-tick-collector-snapshot.timer"],
+            ["hk-nats.conf", "HK-merged", "FUTU_SYMBOLS"],
+        ),
+        (
+            "merge",
+            ["-m 0750 /data/sqlite/HK-merged", "MERGE_ROOT=/data/sqlite/HK-merged", "FUTU_SYMBOLS=/#&/"],
+            ["--now hk-", "nats.conf"],
+        ),
+        ("nats", ["useradd --system --gid hk-nats", "/etc/hk-nats/nats.conf"], ["--now hk-", "HK-merged"]),
+    ],
+)
+def test_a_role_does_what_its_host_needs_and_enables_no_service(
+    install: Installer, place: Path, roles: str, done_for: list[str], not_done: list[str]
+) -> None:
+    """Accounts, directories and settings of the role; only a collector gets the timers; nothing else is started."""
+    if Path("/opt/futu_tick_downloader/.env").exists():
+        pytest.skip("this host has settings, which are kept")
+    done = install("--dry-run", "--role", roles, "--wheelhouse", str(place / "wheelhouse"))
+    assert done.returncode == 0, done.stderr
+    steps = "\n".join(line for line in done.stdout.splitlines() if line.startswith("  would run: "))
+    assert [each for each in done_for if each not in steps] == []
+    assert [each for each in not_done if each in steps] == []
+    for unit in ("hk-nats", "hk-tick-publish", "hk-tick-merge"):
+        assert f"deploy/systemd/{unit}.service /etc/systemd/system/{unit}.service.new" in steps
+        assert f"enable --quiet --now {unit}" not in steps
+
+
+def test_a_wheelhouse_of_a_role_has_a_command(place: Path) -> None:
+    """What the installer says to run on a host with a network names files that exist."""
+    steps = r"""
+        set -eu
+        functions='/^has_role() /p; /^wheelhouse_extras() {/,/^}/p; /^lock_files() {/,/^}/p'
+        eval "$(sed -n "$functions" "$1/deploy/install.sh")"
+        EXTRAS=stream ROLES=merge,nats
+        wheelhouse_extras; echo; lock_files
+    """
+    done = subprocess.run(
+        ["bash", "-c", steps, "bash", str(place / "checkout")], capture_output=True, text=True, check=True
+    )
+    said, *locks = done.stdout.splitlines()
+    assert said == " EXTRAS=stream,cluster"
+    assert [lock for lock in locks if not (ROOT / lock).exists()] == []
 
 
 @pytest.mark.parametrize("action", ["--upgrade", "--uninstall"])

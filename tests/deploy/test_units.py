@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from deploy.nats.make_nkey import make_nkey
+from tools.cluster.certificates import Authority
 
 from hk_tick_collector.cli import VERBS
 from hk_tick_collector.cli._failed_service import JOBS
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.config.load import INSTALLED_ENV_FILE
+from hk_tick_collector.jetstream.credentials import read_credentials
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +29,9 @@ SERVICES = {
     "hk-tick-collector-web": 2.0,
     "hk-tick-collector-archive": 2.5,  # it needs the network for an archive in an object store
     "hk-tick-collector-failed@": 2.5,  # it needs the network for alerts
+    "hk-nats": 1.5,
+    "hk-tick-publish": 1.5,
+    "hk-tick-merge": 1.5,
 }
 TIMERS = ("hk-tick-collector-snapshot", "hk-tick-collector-report", "hk-tick-collector-archive")
 
@@ -57,7 +64,13 @@ def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
     shutil.copytree(UNITS, installed)
     shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
     opt = "opt/futu_tick_downloader"
-    for program in (f"{opt}/.venv/bin/hk-tick-collector", f"{opt}/deploy/run-opend.sh", "bin/sh"):
+    for program in (
+        f"{opt}/.venv/bin/hk-tick-collector",
+        f"{opt}/.venv/bin/nats-server",
+        f"{opt}/deploy/run-opend.sh",
+        "bin/sh",
+        "bin/kill",
+    ):
         path = tmp_path / program
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", path)
@@ -65,7 +78,7 @@ def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", f"--root={tmp_path}", *names], capture_output=True, text=True, check=False
     )
-    ours = [line for line in done.stderr.splitlines() if "hk-tick-collector" in line or "futu-opend" in line]
+    ours = [line for line in done.stderr.splitlines() if re.search("hk-tick|hk-nats|futu-opend", line)]
     assert (done.returncode, ours) == (0, [])
 
 
@@ -201,3 +214,69 @@ def test_the_page_is_off_until_it_is_enabled_and_may_only_read() -> None:
     assert (
         "hk-tick-collector-web" not in (ROOT / "deploy" / "install.sh").read_text("utf-8").partition("uninstall()")[0]
     )
+
+
+STREAM_UNITS = ("hk-nats", "hk-tick-publish", "hk-tick-merge")
+
+
+@pytest.mark.parametrize("name", STREAM_UNITS)
+def test_what_several_hosts_need_is_off_until_it_is_enabled(name: str) -> None:
+    """A single host starts none of it: the installer enables nothing, and no unit of the collector wants it."""
+    lines = unit(f"{name}.service")
+    assert lines["WantedBy"] == ["multi-user.target"]
+    assert lines["Restart"] == ["always"]
+    assert lines["StartLimitIntervalSec"] == ["0"]
+    assert not {"Requires", "BindsTo", "PartOf"} & set(lines)
+    for path in UNITS.glob("hk-tick-collector*"):
+        assert name not in path.read_text("utf-8")
+    installer = (ROOT / "deploy" / "install.sh").read_text("utf-8")
+    enabling = [line.strip() for line in installer.splitlines() if f"enable --now {name}" in line]
+    assert [line for line in enabling if not line.startswith(("sudo ", "To send"))] == [], "printed, and never run"
+
+
+def test_each_part_writes_only_its_own_directory() -> None:
+    """publish may not touch the union, merge may not touch a collector's day files, the server neither."""
+    assert "ReadWritePaths" not in unit("hk-tick-publish.service")
+    assert unit("hk-tick-publish.service")["DynamicUser"] == ["yes"]
+    assert unit("hk-tick-merge.service")["ReadWritePaths"] == ["-/data/sqlite/HK-merged"]
+    assert "ReadWritePaths" not in unit("hk-nats.service")
+    assert unit("hk-nats.service")["User"] == ["hk-nats"]
+    for name in STREAM_UNITS:
+        assert unit(f"{name}.service")["ProtectSystem"] == ["strict"]
+
+
+def test_the_settings_of_the_server_are_valid_and_sync_each_message(tmp_path: Path) -> None:
+    """A real nats-server accepts deploy/nats/nats.conf as it is, and with every example in it switched on."""
+    program = Path(sys.executable).parent / "nats-server"
+    text = (ROOT / "deploy" / "nats" / "nats.conf").read_text("utf-8")
+    assert "sync_interval: always" in text
+    text = text.replace("/var/lib/hk-nats", str(tmp_path / "store")).replace("/etc/hk-nats", str(tmp_path))
+    authority = Authority(tmp_path)
+    authority.issue("server", ["127.0.0.1"])
+    full = re.sub(r"^#(?=\S|  )", "", text, flags=re.MULTILINE)  # examples, not the sentences between them
+    full = re.sub(r"nkey: U[^,]*,", lambda _: f"nkey: {make_nkey().public},", full)
+    for number, settings in enumerate((text, full)):
+        path = tmp_path / f"{number}.conf"
+        path.write_text(settings)
+        done = subprocess.run([program, "-t", "-c", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + settings
+    assert "cluster {" in full.splitlines()
+    assert "authorization {" in full.splitlines()
+
+
+def test_an_nkey_is_made_without_a_network(tmp_path: Path) -> None:
+    """The seed is in a new file that only owner and group may read; a file is never replaced."""
+    program, file = ROOT / "deploy" / "nats" / "make_nkey.py", tmp_path / "a.nk"
+
+    def make(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, program, *args], capture_output=True, text=True, check=False)
+
+    done = make(str(file))
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o007 == 0
+    assert read_credentials(file).public_key == done.stdout.strip()
+    seed = file.read_bytes()
+    again = make(str(file))
+    assert (again.returncode, file.read_bytes()) == (1, seed)
+    assert "File exists" in again.stderr
+    assert make().returncode == 2

@@ -441,15 +441,22 @@ class Soak:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a soak and prints what it came to; with `--hostile` that of `chaos`, many seeds side by side."""
+    """Runs a soak and prints what it came to; with `--hostile` or `--cluster` another one."""
     if "--hostile" in (sys.argv[1:] if arguments is None else arguments):
         from tests.reliability import chaos
 
         return chaos.main(arguments)
+    if "--cluster" in (sys.argv[1:] if arguments is None else arguments):
+        from tests.cluster import soak as cluster
+
+        return cluster.main(
+            [each for each in (sys.argv[1:] if arguments is None else arguments) if each != "--cluster"]
+        )
     parser = argparse.ArgumentParser(description="A day of faults, and the verdict.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--keep", type=Path, help="leave everything in this directory")
+    parser.add_argument("--cluster", action="store_true", help="instead: several hosts; --cluster --help")
     parser.add_argument(
         "--hostile", action="store_true", help="instead: hostile sequences and answers, many seeds; --hostile --help"
     )

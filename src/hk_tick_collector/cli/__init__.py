@@ -52,6 +52,7 @@ VERBS: Final = {
     "certificate": "shows and checks the signed certificates of archived days; makes the key",
     "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
+    "plan": "distributes symbols over several hosts by their quotas: one symbols file per host",
     "alerts": "sends a test message, mutes findings for a time, lists what is muted and what is open",
     "config": "every setting in force and where it came from",
 }

@@ -57,8 +57,11 @@ class Symbols(NamedTuple):
     bad: tuple[BadSymbol, ...]
 
 
-def read_symbols(text: str) -> Symbols:
-    """The symbols of a list, or of the file after `@`. Raises ValueError if none is valid, or there are too many."""
+def read_symbols(text: str, *, most: int | None = MAX_SYMBOLS) -> Symbols:
+    """The symbols of a list, or of the file after `@`. Raises ValueError if none is valid, or too many are.
+
+    `most` is how many may be: None for a list that several hosts share.
+    """
     if not text.strip(" "):
         return Symbols((), (), ())
     if text.startswith("@"):
@@ -73,8 +76,8 @@ def read_symbols(text: str) -> Symbols:
         raise ValueError(f"has no valid symbol: {_listed(bad)}")
     if not counts:
         raise ValueError("names a file without a symbol")
-    if len(counts) > MAX_SYMBOLS:
-        raise ValueError(f"has {len(counts)} symbols, more than the {MAX_SYMBOLS} of OpenD's largest quota")
+    if most is not None and len(counts) > most:
+        raise ValueError(f"has {len(counts)} symbols, more than the {most} of OpenD's largest quota")
     return Symbols(tuple(counts), tuple(symbol for symbol, count in counts.items() if count > 1), bad)
 
 

@@ -1,0 +1,44 @@
+"""`make cluster`: real processes, a host that is killed, and a verdict that fits on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.early
+def test_a_host_is_killed_and_the_union_is_whole(tmp_path: Path) -> None:
+    """It ends by itself with exit code 0, says which host was killed and what each source lacks alone."""
+    command = [sys.executable, "-m", "tools.cluster", "--seconds", "20", "--seed", "7", "--directory", "cluster-data"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " is killed: SIGKILL to nats-" in done.stdout
+    assert "verdict: ok: every tick of the market is in the union, once" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(tmp_path.glob("cluster-data/c/merged/*.db")), "the union is left for the user to query"
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--seconds", "3"], "--seconds 3 is too short to kill a host: give 20 or more"),
+        (["--directory", "."], "is not empty and of no earlier run: name another --directory"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_starts(tmp_path: Path, args: list[str], named: str) -> None:
+    """A directory of somebody else is never emptied."""
+    (tmp_path / "mine").touch()
+    command = [sys.executable, "-m", "tools.cluster", *args]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert (tmp_path / "mine").exists()
