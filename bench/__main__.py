@@ -1,7 +1,7 @@
 """`make bench`: every topic in turn, then the report.
 
     python -m bench [--only throughput,latency,catching_up,growth,archive,cost,bars,reading,
-                            publishing] [--scale 1.0]
+                            publishing,following] [--scale 1.0]
                     [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
@@ -16,7 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import archiving, bars, catching_up, cost, growth, latency, picture, publishing, reading, report, throughput
+from . import (
+    archiving,
+    bars,
+    catching_up,
+    cost,
+    following,
+    growth,
+    latency,
+    picture,
+    publishing,
+    reading,
+    report,
+    throughput,
+)
 from .trial import ROOT, BrokenRunError
 
 if TYPE_CHECKING:
@@ -27,7 +40,18 @@ if TYPE_CHECKING:
     from .latency import Paced
     from .throughput import Cell
 
-TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "archive", "cost", "bars", "reading", "publishing")
+TOPICS: Final = (
+    "throughput",
+    "latency",
+    "catching_up",
+    "growth",
+    "archive",
+    "cost",
+    "bars",
+    "reading",
+    "publishing",
+    "following",
+)
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
@@ -136,6 +160,13 @@ class Bench:
                 runs.append(publishing.measure(scratch, self._ticks(publishing.ROWS)))
             self.tell(f"{runs[-1].rows:,} ticks acknowledged: {runs[-1].rows / runs[-1].took_s:,.0f} ticks/s")
         self.figures += publishing.figures(runs)
+
+    def following(self) -> None:
+        """From a commit to the callback of a stream."""
+        with self._directory() as scratch:
+            found = following.measure(scratch, max(1.0, _SEGMENT_S * self._scale))
+        self.tell(", ".join(f"{figure.median:.2f} {figure.unit}" for figure in found))
+        self.figures += found
 
     @property
     def took_s(self) -> float:

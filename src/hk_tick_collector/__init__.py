@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .data.ranges import Day
+    from .data.requests import Symbols
     from .data.store import Store
+    from .following import Stream
+    from .following.arguments import Start
 
 # The version comes from the latest git tag: see tools/version.py. A tree without a tag has the version NEXT_VERSION.
 # After each release, set it to the next version. deploy/install.sh reads it too.
@@ -59,3 +63,48 @@ def open(  # noqa: A001 - as `gzip.open`: the module says what is opened
         demand_local(archive)
     places = [None if place is None else Path(place) for place in (data_root, archive)]
     return Store(*places, verify=verify)
+
+
+def stream(
+    source: str | PathLike[str] | None = None,
+    symbols: Symbols = None,
+    *,
+    start: Start | None = None,
+    day: Day | None = None,
+    archive: str | PathLike[str] | None = None,
+    speed: float | None = None,
+) -> Stream:
+    """Each tick exactly once as it is stored: `for batch in hk_tick_collector.stream(): print(batch.rows)`.
+
+    `source`: the directory of the day files, or NATS servers, as `"nats://HOST:4222"`, several separated by commas
+    (extra `stream`; STREAM_CREDS and STREAM_CA of the settings are for them). Without it and `archive`: DATA_ROOT and
+    ARCHIVE_DIR of the settings in force. `symbols`: one like `"HK.00700"`, or several; all without it.
+
+    `start`: `"new"`, from now on; `"day"`, from the day's begin; a time, as `"09:30"`, `"2026-11-20 09:30"` or a
+    `datetime` with a time zone; a day, as `"2026-11-20"`; an int, a sequence, from which on; or a position that was
+    saved, `batch.position` or its text. Stored ticks come first, then new ones. `day`: only this day; the stream ends
+    with it, and begins with it unless `start` says otherwise. `speed`: stored ticks come so many times as fast as they
+    happened; all at once without it.
+
+    It can be used in `for` and in `async for`: see /docs/stream.md. Raises UsageError for an argument that means
+    nothing, at once; StoreError while files are read. The frames of a batch and archived days need the extra `data`.
+    """
+    from .following import make_stream, read_archive, read_source, servers_of
+
+    if isinstance(source, str) and source.startswith(("nats://", "tls://")):
+        from .config import load_settings, read_stream_urls
+        from .errors import UsageError
+
+        if archive is not None:
+            raise UsageError("archive is given together with servers", hint="leave one of them out")
+        settings = load_settings().settings
+        servers = servers_of(read_stream_urls(source), settings.stream_creds, settings.stream_ca)
+        return make_stream(None, None, servers, symbols, start=start, day=day, speed=speed)
+    data_root, archived = read_source(source), read_archive(archive)
+    if data_root is None and archived is None:
+        from .config import load_settings
+        from .data.days import local_archive
+
+        settings = load_settings().settings
+        data_root, archived = settings.data_root, local_archive(settings.archive_dir)
+    return make_stream(data_root, archived, None, symbols, start=start, day=day, speed=speed)

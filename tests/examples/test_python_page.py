@@ -1,4 +1,4 @@
-"""docs/python.md and .en.md: the code on both pages is the same, and runs as it is written."""
+"""docs/python.md, docs/stream.md and .en.md: the code on both pages is the same, and runs as it is written."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from tests.data.conftest import Days
 
-if TYPE_CHECKING:
-    import pytest
+from hk_tick_collector import market
+from hk_tick_collector.clock import now_ms
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -40,5 +40,20 @@ def test_the_code_of_the_page_runs(
     assert "HK.00700" in capsys.readouterr().out
 
 
-def test_both_languages_have_the_same_code() -> None:
-    assert blocks("python.md") == blocks("python.en.md") != []
+@pytest.mark.usefixtures("one_day")
+def test_the_code_of_the_page_about_streams_runs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Block after block, in the directory of a clone whose demo is running; the last but one goes on after itself."""
+    days = Days(workdir)
+    live = days.collect(market.day_name(market.day_number(now_ms())))
+    days.data_root.rename(workdir / "demo-data")
+    names: dict[str, object] = {}
+    for block in blocks("stream.en.md"):
+        exec(block, names)
+    assert (workdir / "strategy.position").read_text("utf-8").startswith("{")
+    assert "False ()" in capsys.readouterr().out
+    live.abandon()
+
+
+@pytest.mark.parametrize("page", ["python", "stream"])
+def test_both_languages_have_the_same_code(page: str) -> None:
+    assert blocks(f"{page}.md") == blocks(f"{page}.en.md") != []

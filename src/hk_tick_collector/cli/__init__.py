@@ -37,6 +37,7 @@ VERBS: Final = {
     "doctor": "checks everything that must be right before the market opens, and gives a remedy for each failure",
     "logs": "the journal, filtered and coloured; --explain says what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
+    "tail": "prints each tick once as it is stored, from now on or from anywhere; goes on where it was ended",
     "bars": "open, high, low, close and volumes of any symbols and days, by time, ticks, volume or turnover",
     "verify": "compares the day files of run with the ticks that simulate sent, tick by tick",
     "export": "ticks of any symbols and days as Parquet, CSV, Arrow or JSON lines: complete files, or none",

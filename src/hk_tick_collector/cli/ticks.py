@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
@@ -20,9 +19,9 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import demand_readable, each_in_child, in_child
 from ._ranges import range_named
-from ._show import show, show_csv, show_json, show_json_list, warn
-from ._table import kept_columns, print_table
-from ._terminal import width_of
+from ._show import show_json_list, warn
+from ._table import print_table
+from ._tick_lines import HEADER, RIGHT, SPARE, WIDTHS, Format, print_ticks, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,22 +29,10 @@ if TYPE_CHECKING:
 
     from ._ranges import Range
 
-_HEADER: Final = ("time", "symbol", "price", "volume", "turnover", "direction", "type", "push", "delay_ms", "seq")
-_WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
-_RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
-_SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
 _FEW: Final = 1000  # up to this number the last ticks are sorted in memory, without a scan of the day
 _LOOK_EVERY_S: Final = 0.5
 _LATER_DAYS: Final = 3  # each poll opens every file again
-
-
-class Format(StrEnum):
-    """The format in which ticks are printed."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSONL = "jsonl"
 
 
 def ticks(  # noqa: PLR0917 - typer makes an option of each argument
@@ -117,7 +104,7 @@ def ticks(  # noqa: PLR0917 - typer makes an option of each argument
             document: dict[str, object] = {"day": name, "file": str(path)}
             show_json_list(document, "ticks", (tick._asdict() for tick in found))
         else:
-            _print(form, found)
+            print_ticks(form, found)
     except NoDayError as error:
         if name > today():
             raise UsageError(f"{name} is in the future", hint=error.hint) from None
@@ -153,10 +140,10 @@ def _print_range(
     if first is None:
         raise StoreError("no tick is in the range", hint="check the symbols and the times")
     if form is Format.TABLE and len(days) > 1:
-        rows = ((market.hkt(tick.ts_ms).strftime("%Y-%m-%d"), *_row(tick)) for tick in chain([first], found))
-        print_table(("date", *_HEADER), rows, right=_RIGHT, spare=_SPARE, least=(10, *_WIDTHS))
+        rows = ((market.hkt(tick.ts_ms).strftime("%Y-%m-%d"), *row_of(tick)) for tick in chain([first], found))
+        print_table(("date", *HEADER), rows, right=RIGHT, spare=SPARE, least=(10, *WIDTHS))
     else:
-        _print(form, chain([first], found))
+        print_ticks(form, chain([first], found))
 
 
 def _range(data_root: Path, asked: Range, days: list[str], wanted: tuple[str, ...]) -> Iterator[Tick]:
@@ -202,10 +189,10 @@ def _refuse_nothing(path: Path, day: str, wanted: tuple[str, ...]) -> None:
 def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, form: Format, roll: bool) -> NoReturn:
     """Prints the latest ticks, then new ones until Ctrl-C; with `roll` those of later days' files as well."""
     followed = _Followed(data_root, day, wanted, roll=roll)
-    _print(form, iter(followed.begin(limit)), follow=True)
+    print_ticks(form, iter(followed.begin(limit)), follow=True)
     while True:
         found = followed.poll()
-        _print(form, iter(found), follow=True, header=False)
+        print_ticks(form, iter(found), follow=True, header=False)
         sys.stdout.flush()
         if not found:
             time.sleep(_LOOK_EVERY_S)
@@ -259,33 +246,3 @@ class _Followed:
         if name not in self._followers:
             self._followers[name] = Follower(path_of(self._data_root, name), self._wanted)
         return self._followers[name]
-
-
-def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header: bool = True) -> None:
-    if form is Format.JSONL:
-        for tick in ticks:
-            show_json(tick._asdict())
-    elif form is Format.CSV:
-        show_csv(ticks, Tick._fields if header else ())
-    elif follow:  # fixed widths: later rows cannot widen a column
-        names = kept_columns(_HEADER, [["x" * width for width in _WIDTHS]], _SPARE, width_of(sys.stdout))
-        kept = [_HEADER.index(name) for name in names]
-        for row in chain([_HEADER] if header else [], map(_row, ticks)):
-            show("  ".join(row[place].rjust(_WIDTHS[place]) for place in kept))
-    else:
-        print_table(_HEADER, map(_row, ticks), right=_RIGHT, spare=_SPARE, least=_WIDTHS)
-
-
-def _row(tick: Tick) -> tuple[str, ...]:
-    return (
-        market.hkt(tick.ts_ms).strftime("%H:%M:%S.") + f"{tick.ts_ms % 1000:03}",
-        tick.symbol,
-        f"{tick.price:.3f}",
-        f"{tick.volume:,}",
-        f"{tick.turnover:,.2f}",
-        tick.direction,
-        tick.tick_type,
-        tick.push_type,
-        str(tick.recv_ts_ms - tick.ts_ms),
-        str(tick.seq),
-    )

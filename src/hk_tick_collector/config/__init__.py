@@ -30,6 +30,7 @@ from .notice import NoticeSettings, notice_settings
 from .object_store import object_store_variables
 from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
+from .stream_urls import read_stream_urls
 from .symbols import read_symbols
 from .values import Address
 
@@ -51,6 +52,7 @@ __all__ = [
     "notice_settings",
     "object_store_variables",
     "operator_language",
+    "read_stream_urls",
     "read_symbols",
     "settings_file",
     "settings_tables",

@@ -41,6 +41,10 @@ class Allowance:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.renew()
+
+    def renew(self) -> None:
+        """Starts anew, for a connection that stays open and reads the file again and again."""
         self._left_s = 2.0
         self._scans = False
         self._last_s = time.thread_time()

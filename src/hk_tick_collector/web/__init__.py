@@ -12,7 +12,7 @@ judging.py history.py today.py busiest.py   what a Moment is made of
 board.py streams.py       server-sent events
 pages.py words.py templates/ static/   pages in two languages; nothing is loaded from elsewhere
 now.py                    the view *Now*
-symbol.py symbol_load.py candles.py days.py file_identity.py   what the other views read, in processes of their own
+symbol.py symbol_load.py candles.py days.py   what the other views read, in processes of their own
 symbol_watch.py days_watch.py   what was read is kept, and what is new is told
 symbol_view.py symbol_frame.py days_view.py months.py symbol_words.py days_words.py   the views *Symbol* and *Days*
 """

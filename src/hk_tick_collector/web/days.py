@@ -20,8 +20,7 @@ from hk_tick_collector.quality.outages import sessions
 from hk_tick_collector.quality.overall import Day
 from hk_tick_collector.quality.places import list_places
 from hk_tick_collector.quality.verdict import judge, share
-
-from .file_identity import Identity, identity
+from hk_tick_collector.store.file_identity import Identity, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.quality.overall import Day
     from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.store.file_identity import Identity
 
-    from .file_identity import Identity
     from .worker import Reads
 
 MOST_DAYS: Final = 1500  # in the calendar, the newest: six years of trading days

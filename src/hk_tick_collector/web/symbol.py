@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.quality.outages import Outage, find_outages, sessions
 from hk_tick_collector.quality.places import Place
+from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, QualityReader
 from hk_tick_collector.store.query import list_days, path_of
-
-from .file_identity import Identity, identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

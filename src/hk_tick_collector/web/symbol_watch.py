@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Instrument, Tick
     from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.store.file_identity import Identity
     from hk_tick_collector.store.quality_reading import GapSpan
 
-    from .file_identity import Identity
     from .worker import Reads
 
 _FRESH_S: Final = 0.9  # a look is not repeated within this time

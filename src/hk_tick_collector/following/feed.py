@@ -1,0 +1,179 @@
+"""Reads the stream of a NATS server in a thread of its own, over lost connections, restarts and lost data.
+
+Leaves: messages of ticks in a queue, in the order of the stream; each at least once. What an engine lost and publishers
+send again comes again: who takes the messages knows what was delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import CollectorError, StreamAwayError
+from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
+from hk_tick_collector.jetstream.connect import Connection, Servers, connect
+from hk_tick_collector.jetstream.engine import RefusedError, info, last_message, next_message
+from hk_tick_collector.jetstream.reading import OrderedReader
+from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
+
+if TYPE_CHECKING:
+    from hk_tick_collector.jetstream.reading import StreamMessage
+
+_AT_ONCE: Final = 64  # messages
+_WAITING: Final = 4  # such parts in the queue: it limits memory while the consumer is slow
+_CHECK_S: Final = 4.0  # between two questions whether the engine still has what was read
+_AWAY_S: Final = (0.2, 1.5)  # before the next connection
+_END_S: Final = 2.0
+_LATER_DAYS: Final = 2
+_NO_STREAM: Final = 10059  # JetStream's code: it was deleted, and a publisher makes it anew
+
+
+class Feed:
+    """The thread. `start` waits until it is known where the stream begins; `take` raises errors of the servers."""
+
+    def __init__(self, servers: Servers, first_day: int, anchor: Anchor | None, *, only_new: bool) -> None:
+        """Begins after the anchor; without one with the first message of a day, or with the next message."""
+        self.at_end_since_s: float | None = None  # since when there was nothing more to read (monotonic)
+        self._servers = servers
+        self._first_day = first_day
+        self._anchor = anchor
+        self._only_new = only_new
+        self._consumers = 1  # of the reader in use
+        self._first_seq: int | None = None  # where it begins without an anchor
+        self._queue: queue.Queue[list[StreamMessage] | CollectorError] = queue.Queue(_WAITING)
+        self._begun = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tick-feed", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.begun_at: Anchor | None = None  # of new ticks alone: the last message of before
+        self.away = ""  # why there is no connection now
+
+    def start(self, within_s: float) -> None:
+        """Begins. StreamAwayError if no server answers within this time, StreamError if one refuses us."""
+        self._thread.start()
+        if self._begun.wait(within_s):
+            return
+        self.close()
+        raise StreamAwayError(self.away or "no NATS server answers", hint="systemctl status hk-nats")
+
+    def take(self) -> list[StreamMessage]:
+        """The next messages; none if there are none now. Raises StreamError if the servers refuse us."""
+        with suppress(queue.Empty):
+            found = self._queue.get_nowait()
+            if isinstance(found, CollectorError):
+                raise found
+            return found
+        return []
+
+    def close(self) -> None:
+        """Ends the thread, and waits for it a little."""
+        self.end()
+        if self._thread.ident is not None:
+            self._thread.join(_END_S)
+
+    def end(self) -> None:
+        """Tells the thread to end."""
+        self._stopping.set()
+        if self._loop is not None and self._task is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            return
+        except CollectorError as error:
+            self.away = str(error)
+            with suppress(queue.Full):
+                self._queue.put_nowait(error)
+            self._begun.set()
+
+    async def _main(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        await self._read()
+
+    async def _read(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection = await connect(self._servers)
+                try:
+                    self.away = ""
+                    await self._read_from(connection)
+                finally:
+                    await connection.close()
+            except (StreamAwayError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.code != _NO_STREAM:
+                    raise
+                self.away, self.at_end_since_s = str(error), None
+                await asyncio.sleep(random.uniform(*_AWAY_S))  # noqa: S311 - no secret
+
+    async def _read_from(self, connection: Connection) -> None:
+        while not self._stopping.is_set():
+            self._consumers = 1
+            reader = OrderedReader(connection, await self._next_seq(connection), (TICKS,))
+            self._begun.set()
+            try:
+                while await self._read_more(connection, reader):
+                    pass
+            finally:
+                await reader.close()
+
+    async def _read_more(self, connection: Connection, reader: OrderedReader) -> bool:
+        """Reads until the anchor is to be checked; False if it is lost."""
+        until_s = time.monotonic() + _CHECK_S
+        while time.monotonic() < until_s and not self._stopping.is_set():
+            found = await reader.read(_AT_ONCE, 0.25)
+            if reader.consumers > 1 and reader.consumers != self._consumers:
+                # It had to begin anew: the stream may be another one, which was filled behind our back.
+                self._consumers = reader.consumers
+                if self._anchor is not None and await check_anchor(connection, self._anchor) is Held.LOST:
+                    return False
+            if not found:
+                self.at_end_since_s = self.at_end_since_s or time.monotonic()
+                continue
+            self.at_end_since_s = None
+            await self._put(found)
+            self._anchor = Anchor(found[-1].seq, found[-1].message_id)
+        return not self._stopping.is_set() and (
+            self._anchor is None or await check_anchor(connection, self._anchor) is not Held.LOST
+        )
+
+    async def _put(self, found: list[StreamMessage]) -> None:
+        while not self._stopping.is_set():
+            with suppress(queue.Full):
+                self._queue.put_nowait(found)
+                return
+            await asyncio.sleep(0.005)
+
+    async def _next_seq(self, connection: Connection) -> int:
+        """Where to begin: after the anchor, or anew if the engine has lost it."""
+        if self._anchor is not None:
+            if await check_anchor(connection, self._anchor) is not Held.LOST:
+                return self._anchor.seq + 1
+            self._anchor, self._first_seq = None, 1  # publishers send again what was lost, and it may lie anywhere
+        stream = await info(connection)
+        if stream is None:
+            raise StreamAwayError("there is no stream of ticks yet", hint="start hk-tick-collector publish")
+        if self._only_new and self._first_seq is None and (last := await last_message(connection, TICKS)) is not None:
+            self._anchor = self.begun_at = Anchor(last.seq, last.message_id)
+            return last.seq + 1
+        end = int(stream.get("state", {}).get("last_seq", 0)) + 1
+        if self._first_seq is None:
+            self._first_seq = end if self._only_new else await self._first_of_days(connection) or end
+        return self._first_seq if self._first_seq <= end else 1
+
+    async def _first_of_days(self, connection: Connection) -> int | None:
+        """The first message of the first day, or of one soon after it if that is earlier."""
+        found = []
+        for day in range(self._first_day, self._first_day + _LATER_DAYS + 1):
+            message = await next_message(connection, ticks_subject(market.day_name(day), "*"), 1)
+            found += [message.seq] if message is not None else []
+        return min(found, default=None)

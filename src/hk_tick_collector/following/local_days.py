@@ -1,0 +1,190 @@
+"""The days of a directory of day files, and of an archive, as they are followed: one after the other, then live.
+
+A day is followed until it is sealed. So two days are followed for a while after midnight, and one tick that is dated
+tomorrow ends no day. A backlog is read in the order of days.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.data import days as data_days
+from hk_tick_collector.data.ranges import DayRange
+from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.store.file_identity import identity
+from hk_tick_collector.store.query import list_days, path_of
+
+from .archived_day import ArchivedDay
+from .bound import Bound
+from .day import Day
+from .position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .found import Found
+
+_AT_ONCE: Final = 4  # days; each look asks every one of them
+_QUIET_MS: Final = 60_000  # a day that is over and was not written for so long gets no more ticks
+
+
+class StreamWarning(UserWarning):
+    """Something that a stream leaves out, and why."""
+
+
+class LocalDays:
+    """`only`: the stream is of this day alone, and ends with it. Raises NoDayError if a day of the position is gone."""
+
+    def __init__(self, data_root: Path | None, archive: Path | None, position: Position, *, only: int | None) -> None:
+        self.symbols = position.symbols
+        self._data_root = data_root
+        self._archive = archive
+        self._bound = position.bound
+        self._known = dict(position.days)
+        self._only = only
+        self._days: dict[int, Day | ArchivedDay] = {}
+        self._refused: set[int] = set()
+        self._listed_ns: int | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a file changed within the last second."""
+        return any(day.is_active for day in self._days.values())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the only day is over, and everything of it was delivered."""
+        return self._only is not None and self._bound.day > self._only
+
+    @property
+    def position(self) -> Position:
+        """What was delivered. Days without a delivered tick or a told gap are those that begin at the bound."""
+        days = {number: day.position for number, day in self._days.items()}
+        return Position(self.symbols, self._bound._replace(only_new=False), {**self._known, **days})
+
+    def begin(self) -> None:
+        """Finds the first days, and takes note of what is stored if only new ticks are wanted."""
+        if self._data_root is not None and self._archive is None and not self._data_root.is_dir():
+            raise StoreError(f"there is no directory {self._data_root}", hint="check DATA_ROOT, or the directory given")
+        archived = self._find_archived()
+        self._list_files()
+        for number, source in archived.items():
+            if number not in self._days:
+                self._days[number] = ArchivedDay(
+                    source, self._bound.on(number), self.symbols, self._known.pop(number, None)
+                )
+        self._days = dict(sorted(self._days.items()))
+        self._demand_known()
+        if self._only is not None and self._only not in self._days and self._is_over(self._only):
+            raise data_days.no_day(self._data_root, self._archive, DayRange(self._only, self._only))
+        if self._bound.only_new:
+            for number in list(self._days):
+                self._look_at(number)  # without a delivery: it only takes note
+            self._bound = self._bound._replace(only_new=False)
+            self._pass_on()
+
+    def looks(self) -> Iterator[tuple[Day | ArchivedDay, int, Found] | None]:
+        """What is found, day by day, each to be delivered at once; None if there is nothing new now."""
+        while not self.is_finished:
+            is_new = False
+            for number in list(self._days):
+                found = self._look_at(number)
+                if found is not None:
+                    is_new = True
+                    yield self._days[number], number, found
+                if number in self._days and self._days[number].has_more:
+                    is_new = True
+                    break  # first the backlog of this day
+            self._pass_on()
+            self._list_files()
+            if not is_new and not self.is_finished:
+                yield None
+
+    def close(self) -> None:
+        """Closes all files."""
+        for day in self._days.values():
+            day.close()
+
+    def _look_at(self, number: int) -> Found | None:
+        try:
+            return self._days[number].look()
+        except StoreError as error:
+            if number == min(self._days):
+                raise
+            warnings.warn(f"{error.one_line()}; {market.day_name(number)} is left out", StreamWarning, stacklevel=2)
+            self._refused.add(number)
+            self._days.pop(number).close()
+            return None
+
+    def _find_archived(self) -> dict[int, data_days.Source]:
+        """The archived days from the bound on. Only days of the past are archived, so they are looked up once."""
+        if self._archive is None or self._bound.only_new:
+            return {}
+        wanted = DayRange(self._bound.day, self._only)
+        return {source.day: source for source in data_days.find(None, self._archive, wanted)}
+
+    def _list_files(self) -> None:
+        """Adds the days whose files have appeared, the earliest first."""
+        if self._data_root is None or len(self._days) >= _AT_ONCE:
+            return
+        try:
+            changed_ns = self._data_root.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot access {self._data_root} ({error.strerror})", hint="check its rights") from error
+        if changed_ns == self._listed_ns:
+            return
+        self._listed_ns = changed_ns
+        last = self._only if self._only is not None else 2**31
+        numbers = map(market.parse_day, list_days(self._data_root))
+        wanted = [number for number in numbers if self._bound.day <= number <= last and number not in self._refused]
+        for number in wanted:
+            if number not in self._days:
+                if len(self._days) >= _AT_ONCE:
+                    self._listed_ns = None  # look again when there is room
+                    break
+                path = path_of(self._data_root, market.day_name(number))
+                self._days[number] = Day(path, self._bound.on(number), self.symbols, self._known.pop(number, None))
+        self._days = dict(sorted(self._days.items()))
+
+    def _demand_known(self) -> None:
+        for number, day in self._known.items():
+            if day.delivered and number not in self._days and len(self._days) < _AT_ONCE:
+                name = market.day_name(number)
+                raise NoDayError(
+                    f"the position is in {name}, and there is no file of that day",
+                    hint=f'hk-tick-collector restore --day {name}, or begin anew with start="day"',
+                )
+
+    def _pass_on(self) -> None:
+        """Leaves the first days that are finished."""
+        while self._days:
+            number = min(self._days)
+            day = self._days[number]
+            if day.has_more or not (day.is_finished or (self._may_leave(number) and self._is_over(number))):
+                return
+            day.close()
+            del self._days[number]
+            self._bound = Bound(number + 1)
+            self._listed_ns = None
+
+    def _may_leave(self, number: int) -> bool:
+        """Whether something comes after the day: a later one, or the end of the stream."""
+        return number == self._only or len(self._days) > 1
+
+    def _is_over(self, number: int) -> bool:
+        """Whether a day that was never sealed gets no more ticks: by the clock, and because nobody writes to its file.
+
+        A collector that has the file open has a WAL beside it. One that was killed left its WAL: then time decides.
+        """
+        if now_ms() < market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000:
+            return False
+        there = identity(path_of(self._data_root, market.day_name(number))) if self._data_root is not None else None
+        if there is None or not there.wal_mtime_ns:
+            return True
+        return abs(now_ms() - max(there.mtime_ns, there.wal_mtime_ns) // 1_000_000) >= _QUIET_MS

@@ -1,0 +1,113 @@
+"""A day file that is open while it changes and closed while it is idle, and whether a look at it is worth while.
+
+While it is open, SQLite's own counter of commits says so (10 µs). While it is closed, the kernel's sizes and times of
+the file and its WAL do. They change before the commit can be seen, so a change only opens the file again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import BusyFileError, NoDayError, StoreError
+from hk_tick_collector.store.file_identity import Identity, identity
+from hk_tick_collector.store.live_reading import LiveReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_IDLE_S: Final = 1.0  # longer than a commit takes on a slow disk; a connection that stays open keeps a day unsealed
+_PATIENCE_S: Final = 5.0  # a file that a collector is opening, closing or setting aside is readable again within this
+
+
+class WatchedFile:
+    """One path. `is_replaced` is set when another file has taken it; the reader of the changes clears it."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self.is_replaced = False
+        self._clock = clock
+        self._reader: LiveReader | None = None
+        self._inode: int | None = None
+        self._closed_at: Identity | None = None  # what the file was when it was closed as idle
+        self._changed_s = 0.0
+        self._failing_since_s: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it changed lately."""
+        return self._reader is not None
+
+    def reader(self, *, demanded: bool = False) -> LiveReader | None:
+        """A reader if there may be something new, or if it is `demanded` and there is a file; else None.
+
+        StoreError if the file cannot be read, and that does not pass within seconds.
+        """
+        try:
+            found = self._look(demanded=demanded)
+        except StoreError as error:
+            self.failed(error)
+            return None
+        if found is None:
+            self._failing_since_s = None
+        return found
+
+    def succeeded(self) -> None:
+        """The reader was used without an error."""
+        self._failing_since_s = None
+
+    def failed(self, error: StoreError) -> None:
+        """Closes the file, to be tried again at the next look.
+
+        Raises the error if it has lasted for longer than a collector needs to open, close or replace its file. A lock
+        and a missing file may last for any time.
+        """
+        self.close()
+        if isinstance(error, NoDayError | BusyFileError):
+            return
+        now_s = self._clock()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        if self._inode is None or now_s - self._failing_since_s >= _PATIENCE_S:
+            raise error
+
+    def close(self) -> None:
+        """Closes the connection; the next look opens it again."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._closed_at = None, None
+
+    def _look(self, *, demanded: bool) -> LiveReader | None:
+        now_s, there = self._clock(), identity(self.path)
+        if there is None or (self._reader is not None and there.inode != self._inode):
+            self.close()
+        if there is None:
+            return None
+        if self._reader is None:
+            if there == self._closed_at and not demanded:
+                return None
+            self._open(there)
+            self._changed_s = now_s
+        reader = self._reader
+        assert reader is not None
+        if reader.changed():
+            self._changed_s = now_s
+            return reader
+        if not demanded and now_s - self._changed_s >= _IDLE_S:
+            self._close_as_idle(reader)
+        return reader if demanded else None
+
+    def _open(self, there: Identity) -> None:
+        self._reader = LiveReader(self.path)
+        if self._inode is not None and there.inode != self._inode:
+            self.is_replaced = True
+        self._inode = there.inode
+
+    def _close_as_idle(self, reader: LiveReader) -> None:
+        """Closes it, unless something was committed after its identity was read."""
+        there = identity(self.path)
+        if not reader.unchanged():
+            return
+        self.close()
+        self._closed_at = there

@@ -1,0 +1,243 @@
+"""Following a real nats-server: the union of its sources, each tick once, whatever happens to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.nats_servers import NatsServers
+
+import hk_tick_collector
+from hk_tick_collector import market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import StreamAwayError, UsageError
+from hk_tick_collector.following.local_days import StreamWarning
+from hk_tick_collector.following.position import Position
+from hk_tick_collector.jetstream.connect import Servers, connect
+from hk_tick_collector.jetstream.engine import ask, store
+from hk_tick_collector.jetstream.message import encode
+from hk_tick_collector.jetstream.streams import ensure_stream
+from hk_tick_collector.jetstream.subjects import STREAM, message_id, ticks_subject
+
+from .conftest import demand_in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.following import Stream
+    from hk_tick_collector.following.batch import Batch
+    from hk_tick_collector.model import TickRow
+
+CAP_S = 120.0
+DAY = market.day_number(now_ms())
+SECOND = market.day_start_ms(DAY) // 1000
+
+
+def row(counter: int, symbol: str = "HK.00700") -> TickRow:
+    """The tick of this counter: one a second from midnight on."""
+    at_ms = (SECOND + counter) * 1000
+    seq = (SECOND + counter) << 32 | counter
+    return (symbol, seq, at_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", at_ms + 3, None, None)
+
+
+class Published:
+    """A server, and what sources put into its stream."""
+
+    def __init__(self, servers: NatsServers) -> None:
+        self.servers = servers
+        self._number = 0
+
+    def send(self, *parts: Sequence[int], source: str = "a", day: int = DAY) -> None:
+        """Each part is a message: the ticks of HK.00700 with these counters."""
+        self.send_rows(*([row(counter) for counter in part] for part in parts), source=source, day=day)
+
+    def send_rows(self, *parts: Sequence[TickRow], source: str = "a", day: int = DAY, inside: str = "") -> None:
+        """The same with rows. `inside`: the source that the message names."""
+        name = market.day_name(day)
+
+        async def put() -> None:
+            connection = await connect(Servers(self.servers.urls, "test"))
+            await ensure_stream(connection)
+            for rows in parts:
+                self._number += 1
+                data = encode(inside or source, name, rows)
+                await store(connection, ticks_subject(name, source), data, message_id(source, name, "g", self._number))
+            await connection.close()
+
+        asyncio.run(put())
+
+    def delete_stream(self) -> None:
+        """As an operator, or an engine that lost everything."""
+
+        async def delete() -> None:
+            connection = await connect(Servers(self.servers.urls, "test"))
+            await ask(connection, f"STREAM.DELETE.{STREAM}")
+            await connection.close()
+
+        asyncio.run(delete())
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Published]:
+    """One real server with `sync_interval: always`."""
+    with NatsServers(tmp_path / "nats") as servers:
+        yield Published(servers)
+
+
+def read_until(stream: Stream, ticks: int) -> list[Batch]:
+    """Batches until there are this many ticks; fails if they do not come."""
+    found: list[Batch] = []
+    end_s = time.monotonic() + CAP_S
+    while sum(map(len, found)) < ticks:
+        assert time.monotonic() < end_s
+        found.append(next(stream))
+    return found
+
+
+def counters(batches: list[Batch]) -> list[int]:
+    return [tick.seq & 0xFFFFFFFF for batch in batches for tick in batch.rows]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_two_sources_are_one_stream(published: Published) -> None:
+    """What one source lacks comes from the other, once; what is missing in both is told as a gap, and as closed."""
+    published.send([1, 2, 3], [6, 7, 10], source="a")
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read = read_until(stream, 6)
+        assert [(gap.missing, gap.status) for batch in read for gap in batch.gaps] == [(2, "open"), (2, "open")]
+        published.send([2, 3, 4, 5, 6, 7, 8], source="b")
+        late = read_until(stream, 3)
+        assert (counters(late), {batch.late for batch in late}) == ([4, 5, 8], {True})
+        assert [gap.missing for batch in late for gap in batch.gaps if gap.status == "open"] == [1]
+        saved = str(stream.position)
+    published.send([9, 11], source="b")
+    with hk_tick_collector.stream(published.servers.url, start=saved) as stream:
+        rest = read_until(stream, 2)
+        assert sorted(counters(rest)) == [9, 11]
+        assert [gap.status for batch in rest for gap in batch.gaps] == ["healed"]
+    demand_in_order([*read, *late, *rest])
+
+
+@pytest.mark.usefixtures("one_day")
+def test_from_now_on_over_a_kill_of_the_server(published: Published) -> None:
+    """`new` has nothing of before; the server is killed and comes back: the stream goes on, each tick once."""
+    published.send([1, 2, 3])
+    with hk_tick_collector.stream(published.servers.url, "HK.00700") as stream:
+        before = str(stream.position)
+        published.send([4])
+        read = read_until(stream, 1)
+        published.servers.kill(0)
+        published.servers.start(0)
+        published.send([5, 6])
+        read += read_until(stream, 2)
+    assert counters(read) == [4, 5, 6]
+    with hk_tick_collector.stream(published.servers.url, start=before) as stream:
+        assert counters(read_until(stream, 3)) == [4, 5, 6]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_an_engine_that_lost_its_data_is_noticed(published: Published) -> None:
+    """The disk is rolled back and other messages take the same places: what publishers send again comes, once."""
+    published.send([1, 2])
+    saved = published.servers.save_stores()
+    published.send([3], [4], [5])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read = read_until(stream, 5)
+        published.servers.kill(0)
+        published.servers.roll_back(saved)
+        published.servers.start(0)
+        published.send([4, 5, 6], [1, 2, 3])
+        read += read_until(stream, 1)
+    assert counters(read) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_symbol_without_a_counter_is_known_tick_by_tick(published: Published) -> None:
+    """Sequences that are no seconds and counters: each once, also those between others, and no gap is told."""
+    rows = [(name, seq, *row(1)[2:]) for name, seq in (("HK.00005", 7), ("HK.00005", 8), ("HK.00005", 900 << 32 | 9))]
+    published.send_rows(rows[:1], rows[2:], rows)
+    published.send_rows([("HK.00005", 5 << 32 | 9, *row(1)[2:])])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read = read_until(stream, 4)
+    assert sorted(tick.seq for batch in read for tick in batch.rows) == [7, 8, 5 << 32 | 9, 900 << 32 | 9]
+    assert [gap for batch in read for gap in batch.gaps] == []
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_message_that_is_not_what_it_says_is_left_out(published: Published) -> None:
+    """A publisher on the subject of another: a warning that names the message, and the stream goes on."""
+    published.send_rows([row(1)], source="a", inside="b")
+    published.send([2])
+    with (
+        pytest.warns(StreamWarning, match="left out"),
+        hk_tick_collector.stream(published.servers.url, start="day") as stream,
+    ):
+        assert counters(read_until(stream, 1)) == [2]
+
+
+def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> None:
+    """`day` of the past: its ticks from the bound on, and the end; in Python and with `tail --url`."""
+    past = DAY - 2
+    start_s = market.day_start_ms(past) // 1000
+    rows = [
+        (each[0], (start_s + n) << 32 | n, (start_s + n) * 1000, *each[3:]) for n in range(1, 9) for each in [row(n)]
+    ]
+    published.send_rows(rows, day=past)
+    published.send([1])
+    at = market.hkt((start_s + 5) * 1000)
+    found = list(hk_tick_collector.stream(published.servers.url, day=market.day_date(past), start=at))
+    assert counters(found) == [5, 6, 7, 8]
+    done = cli("tail", "--url", published.servers.url, "--day", market.day_name(past), "--format", "jsonl")
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 8, "")
+
+
+def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path) -> None:
+    """Nobody answers: an error after some seconds that says so. A wrong address: at the call."""
+    with (
+        closing(hk_tick_collector.stream("nats://127.0.0.1:1")) as stream,
+        pytest.raises(StreamAwayError, match="no NATS server at"),
+    ):
+        next(stream)
+    for url, says in (
+        ("nats://a:0", "port 0"),
+        ("nats://u:p@a", "belongs into STREAM_CREDS"),
+        ("nats://a,tls://b", "mixes"),
+    ):
+        with pytest.raises(UsageError, match=says) as raised:
+            hk_tick_collector.stream(url)
+        assert "u:p" not in str(raised.value)
+    with pytest.raises(UsageError, match="archive is given together with servers"):
+        hk_tick_collector.stream("nats://a", archive=tmp_path)
+
+
+def test_a_position_fits_the_local_files_too(published: Published, tmp_path: Path, make_day: Any) -> None:
+    """Begun from a server and resumed from the day file of a collector, and back: without a seam."""
+    published.send([1, 2, 3])
+    day = make_day(market.day_name(DAY))
+    day.add([row(n) for n in range(1, 6)])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read_until(stream, 3)
+        position = stream.position
+    assert isinstance(position, Position)
+    with hk_tick_collector.stream(tmp_path, start=position) as stream:
+        assert counters(read_until(stream, 2)) == [4, 5]
+        position = stream.position
+    published.send([3, 4, 5, 6])
+    with hk_tick_collector.stream(published.servers.url, start=str(position)) as stream:
+        assert counters(read_until(stream, 1)) == [6]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_stream_made_anew_behind_a_connection_that_stays(published: Published) -> None:
+    """The stream is deleted and made again while we are connected, and filled beyond our place: nothing is missed."""
+    published.send([1], [2], [3])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read = read_until(stream, 3)
+        published.delete_stream()
+        published.send([4], [5], [1, 2, 3], [6], [7])
+        read += read_until(stream, 4)
+    assert sorted(counters(read)) == [1, 2, 3, 4, 5, 6, 7]
