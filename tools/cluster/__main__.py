@@ -34,6 +34,7 @@ class Show:
         self._cluster = cluster
         self._seed = seed
         self._began_s = time.monotonic()
+        self._seconds = seconds
         self._end_s = self._began_s + seconds
         self.kills: dict[str, int] = dict.fromkeys((*SOURCES, MERGER), 0)
 
@@ -42,11 +43,12 @@ class Show:
         self._cluster.start()
         self._cluster.wait_collecting()
         self._say("both collectors are connected, the market trades")
-        while self._left_s() > _DOWN_S[0] / 2:
-            self._pass(self._seed.uniform(*_UP_S))
-            if self._left_s() < _DOWN_S[0] / 2:
-                break
+        self._end_s = time.monotonic() + self._seconds
+        while True:  # one host at least, however long the start took
+            self._pass(min(self._seed.uniform(*_UP_S), self._left_s()))
             self._kill_one()
+            if self._left_s() < _UP_S[1] + _DOWN_S[0] / 2:
+                break
         self._pass(self._left_s())
         self._cluster.wait_market(120)
         self._say(f"the market has ended: {self._cluster.made():,} ticks")
