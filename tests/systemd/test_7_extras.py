@@ -1,4 +1,6 @@
-"""The extras as an operator adds them: the archive's timer and the page, beside a service that collects; then none."""
+"""The extras and roles as an operator adds them, beside a service that collects: the archive's timer, the page, and
+JetStream with publish and merge; afterwards they are removed.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,11 @@ _ARCHIVER: Final = "hk-tick-collector-archive"
 _ARCHIVE: Final = "/data/archive"
 _WEB: Final = "hk-tick-collector-web"
 _ASK: Final = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9110/').read().decode())"
+_UNITS: Final = ("hk-nats", "hk-tick-publish", "hk-tick-merge")
+_ENV: Final = "/opt/futu_tick_downloader/.env"
+_SETTINGS: Final = "STREAM_URL=nats://127.0.0.1:4222\nMERGE_ROOT=/data/sqlite/HK-merged\nINSTANCE_ID=a\n"
+_HEALTH: Final = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8222/healthz').read().decode())"
+_ROWS: Final = "sqlite3 'file:'$(ls /data/sqlite/HK-merged/*.db | tail -n 1)'?mode=ro' 'SELECT count(*) FROM ticks'"
 _WHEELS: Final = "/home/duty/wheels-extras"
 # The minute for which a new version is watched is the subject of test_8_upgrade.py.
 _INSTALLER: Final = f"cd {cargo.CHECKOUT} && sudo LOOK_S=10 bash deploy/install.sh --upgrade --wheelhouse"
@@ -29,14 +36,14 @@ _INSTALLER: Final = f"cd {cargo.CHECKOUT} && sudo LOOK_S=10 bash deploy/install.
 
 @pytest.fixture(scope="module")
 def extras(machine: Host, started: str) -> Iterator[None]:
-    """The packages of the archive and of the page, added to what is installed; afterwards they are removed."""
+    """All packages and roles, added to what is installed; afterwards they are removed."""
     assert started
-    for extra in ("data", "web"):
+    for extra in ("data", "web", "cluster"):
         shutil.copytree(cargo.wheelhouse(extra), machine.path(_WHEELS), dirs_exist_ok=True)
-    machine.run(f"{_INSTALLER} {_WHEELS} --extras data,web", who="duty", cap_s=400)
+    machine.run(f"{_INSTALLER} {_WHEELS} --extras data,web,stream --role collector,merge,nats", who="duty", cap_s=400)
     machine.run(f"rm -rf {_WHEELS}")
     yield
-    machine.run(f"{_INSTALLER} {cargo.WHEELHOUSE} --extras none", who="duty", cap_s=300)
+    machine.run(f"{_INSTALLER} {cargo.WHEELHOUSE} --extras none --role collector", who="duty", cap_s=300)
 
 
 @pytest.mark.usefixtures("extras")
@@ -109,3 +116,33 @@ def _demand_it_may_only_read(machine: Host, pid: int) -> None:
     uid, groups = (line.split()[1:] for line in ids.splitlines())
     assert uid[0] not in ("0", machine.run("id -u hkcollector").strip())
     assert machine.run("getent group hkcollector").split(":")[2] in groups
+
+
+def _merged(machine: Host) -> int:
+    said = machine.ask(_ROWS).text.strip()
+    return int(said) if said.isdigit() else 0
+
+
+@pytest.mark.usefixtures("extras")
+def test_one_host_has_every_role(machine: Host, reader: Reader, watch: Watch) -> None:
+    """As docs/cluster.md says: the union grows; killed services come back; the collector is the same process."""
+    assert {watch.show("UnitFileState", unit) for unit in _UNITS} == {"disabled"}
+    settings = machine.path(_ENV).read_bytes()
+    machine.path(_ENV).write_bytes(settings + b"\n" + _SETTINGS.encode())
+    pid = watch.pid()
+    reader.paste("sudo systemctl enable --now hk-nats")
+    machine.wait("JetStream", lambda: '"ok"' in machine.ask(f'python3 -c "{_HEALTH}"').text)
+    reader.paste("sudo systemctl enable --now hk-tick-publish")
+    reader.paste("sudo systemctl enable --now hk-tick-merge")
+    machine.wait("the union", lambda: _merged(machine) > 0)
+    for unit in _UNITS:
+        machine.run(f"kill -KILL {watch.pid(unit)}")
+    rows = _merged(machine)
+    machine.wait("the union goes on", lambda: _merged(machine) > rows)
+    for unit in _UNITS:
+        assert "Traceback" not in watch.journal(unit=unit)
+    assert machine.run("stat -c %U:%a /var/lib/hk-nats").strip() == "hk-nats:700"
+    reader.paste(f"sudo systemctl disable --now {' '.join(_UNITS)}")
+    assert watch.pid() == pid
+    machine.path(_ENV).write_bytes(settings)
+    machine.run("rm -rf /data/sqlite/HK-merged")
