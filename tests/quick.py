@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 PATIENCE_S: Final = 0.1  # of waiting; --patience says otherwise
-WORK_S: Final = 0.05  # of the CPU; one test in ten works for longer, and these take two thirds of the time of all
+WORK_S: Final = (
+    0.05  # of the CPU; one test in ten works for longer, and these take two thirds of the time of all; --work
+)
 EXAMPLES: Final = 10  # of each property; make test tries a hundred
 TRIED_ANEW_S: Final = 7 * 24 * 3600
 _KEY: Final = "quick/files"
@@ -64,6 +66,7 @@ class Quick:
         self._root = config.rootpath
         self._cache = config.cache
         self._patience_s: float = config.getoption("--patience")
+        self._work_s: float = config.getoption("--work")
         self._part, self._parts = _part_of(config)
         self._key = _KEY if self._patience_s == PATIENCE_S else f"{_KEY} {self._patience_s:g}"
         if self._parts > 1:  # two processes must not write one entry
@@ -185,7 +188,7 @@ class Quick:
         if report.when == "teardown" and not self._why:
             if waited_s() - self._waited_before_s > self._patience_s:
                 self._why = "it waits"
-            elif time.process_time() - self._worked_before_s > WORK_S:
+            elif time.process_time() - self._worked_before_s > self._work_s:
                 self._why = "it works for long"
         if self._why:
             self._seen[_file_of(item)][item.nodeid] = self._why
@@ -253,6 +256,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addoption(
         "--patience", type=float, default=PATIENCE_S, metavar="S", help="so many seconds a quick test may wait"
     )
+    parser.addoption("--work", type=float, default=WORK_S, metavar="S", help="so much CPU time a quick test may use")
     parser.addoption(
         "--same-examples", action="store_true", help="properties try the same examples in each run: for make mutants"
     )

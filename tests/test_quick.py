@@ -98,7 +98,8 @@ def project(tmp_path: Path) -> Path:
 
 def counts(project: Path, *options: str) -> dict[str, int]:
     """The counts of a run's last line: passed, failed, skipped, deselected."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", *options]
+    # On a loaded machine the report of a failure may take more than the CPU time of a quick test.
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", "--work", "5", *options]
     done = subprocess.run(
         command, cwd=project, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
     )

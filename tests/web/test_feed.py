@@ -50,7 +50,7 @@ def test_without_a_collector_it_says_so_and_what_to_type(serve: Callable[..., We
     page = shows(web, "no collector is running for DATA_ROOT=.*status.json")
     assert "sudo systemctl start hk-tick-collector" in page
     assert "The collector has never reported here" in page
-    assert "it does not know the time before" in page
+    assert "what was before is not known" in page
     assert "沒有收集器在運行" in shows(web, "嚴重", "zh-Hant")
 
 
