@@ -86,7 +86,9 @@ def leave_day(root: Path, name: str = DAY, *, missing: int = 0) -> Path:
         day.ticks("HK.00005", 50, hour=16.13)
         if missing:
             day.gap("HK.00700", missing)
-        day.totals("gap" if missing else "match")
+        day.totals("match")
+        if missing:
+            day.db.execute("UPDATE reconciliation SET explained = 'gap' WHERE symbol = 'HK.00700'")
         day.close()
         day.db = apsw.Connection(":memory:")  # the block closes it
     return path
