@@ -45,6 +45,7 @@ END
 
 # Between the end of the other program and the first start of ours.
 take_over() {
+    choose_roles
     secure_directories
     make_settings
     place_links
