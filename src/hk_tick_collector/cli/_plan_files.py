@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.config import read_symbols
 from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.store.disk import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,7 +75,7 @@ def write(directory: Path, plan: Mapping[str, Iterable[str]]) -> None:
             _write_draft(drafts[-1][0], "\n".join([f"{_MARK}{host}", *symbols, ""]))
         for draft, path in drafts:
             draft.replace(path)
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
         raise CollectorError(
             f"cannot write {error.filename or directory} ({error.strerror})",
@@ -118,11 +119,3 @@ def _write_draft(draft: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
