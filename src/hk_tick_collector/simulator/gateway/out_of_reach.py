@@ -28,7 +28,7 @@ class OutOfReach:
 
     def note(self, places: Iterable[int]) -> None:
         """These ticks were made, one of each security named."""
-        had = set[int]().union(*(session.client.asked for session in self._sessions.values()))
+        had = self._had()
         for place in places:
             if place in had:
                 self._made.pop(place, None)
@@ -37,6 +37,9 @@ class OutOfReach:
 
     def is_near(self) -> bool:
         """Whether the next ticks may push one out of the window that no client has."""
-        had = set[int]().union(*(session.client.asked for session in self._sessions.values()))
+        had = self._had()
         most = max((count for place, count in self._made.items() if place not in had), default=0)
         return most >= _SHARE * self._conditions.window_rows
+
+    def _had(self) -> set[int]:
+        return set[int]().union(*(session.client.asked for session in self._sessions.values()))
