@@ -1,12 +1,51 @@
-"""Gives a signal back to the system, also while such signals arrive."""
+"""The signals that stop a process, and a signal given back to the system, also while such signals arrive."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Collection
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGTERM, SIGINT and SIGHUP set. A second signal has no effect: a stop has its own time limit.
+
+    The loop's own signal handlers are not used, because the loop removes them when it ends: a signal after that would
+    kill the process and turn a clean stop into a failure. Call `stop_is_complete` before the loop ends.
+    """
+    import asyncio  # only services need it
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(number: int) -> None:
+        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
+        if stop.is_set():
+            signal.signal(number, _no_effect)
+        stop.set()
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup ignores SIGHUP
+        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
+    return stop
+
+
+def stop_is_complete() -> None:
+    """From now on the signals of a stop have no effect: the event loop, which would be told of them, will be closed."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, _no_effect)
+
+
+def _no_effect(*_: object) -> None:
+    """Handles a further signal. It is no SIG_IGN, because one that has already arrived would print a traceback."""
 
 
 def give_back(numbers: Collection[signal.Signals], action: signal.Handlers) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,10 @@ from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
-from hk_tick_collector.signals import give_back
 
 from ._options import EnvFile  # noqa: TC001 - typer reads the annotations
 from ._refused_settings import destinations
+from ._service_loop import run_service
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Loaded, Settings
@@ -44,15 +43,9 @@ def merge(
     for warning in loaded.warnings:
         log.warning("setting", detail=warning)
 
-    import uvloop  # imported after the settings are read, as in `run`
+    from hk_tick_collector.merging.serving import serve  # after the settings are read: a wrong one is told at once
 
-    from hk_tick_collector.merging.serving import STOP_SIGNALS, serve
-
-    try:
-        return uvloop.run(serve(options))
-    finally:
-        give_back(STOP_SIGNALS, signal.SIG_IGN)  # a late signal must not change the exit code
-        log.flush()
+    return run_service(serve(options))
 
 
 def _options(loaded: Loaded, to: Path | None) -> MergeOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,10 +11,10 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
-from hk_tick_collector.signals import give_back
 
 from ._options import EnvFile, day_named
 from ._refused_settings import destinations
+from ._service_loop import run_service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +54,9 @@ def publish(
     for warning in loaded.warnings:
         log.warning("setting", detail=warning)
 
-    import uvloop  # imported after the settings are read, as in `run`
+    from hk_tick_collector.publishing.service import serve  # after the settings are read: a wrong one is told at once
 
-    from hk_tick_collector.publishing.service import STOP_SIGNALS, serve
-
-    try:
-        return uvloop.run(serve(options))
-    finally:
-        give_back(STOP_SIGNALS, signal.SIG_IGN)  # a late signal must not change the exit code
-        log.flush()
+    return run_service(serve(options))
 
 
 def _options(loaded: Loaded, since: str | None, *, once: bool) -> PublishOptions:

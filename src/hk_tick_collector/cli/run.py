@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import signal
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -12,10 +11,10 @@ from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.systemd_notify import Notifier
-from hk_tick_collector.signals import give_back
 
 from ._options import EnvFile, limits
 from ._refused_settings import check_data_root, check_made, destinations, rsa_key, symbols
+from ._service_loop import run_service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,15 +51,9 @@ def _run(env_file: Path | None) -> int:
 
     _check_descriptors()
 
-    import uvloop  # imported after the settings are read: a wrong setting is reported without the delay of the imports
+    from hk_tick_collector.collect.service import serve  # after the settings are read: a wrong one is told at once
 
-    from hk_tick_collector.collect.service import STOP_SIGNALS, serve
-
-    try:
-        return uvloop.run(serve(options))
-    finally:
-        give_back(STOP_SIGNALS, signal.SIG_IGN)  # a late signal must not change the exit code
-        log.flush()  # flushes the last lines, however this process ends
+    return run_service(serve(options))
 
 
 def _options(loaded: Loaded) -> ServiceOptions:

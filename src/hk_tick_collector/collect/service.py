@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from hk_tick_collector.collect.loading.load import is_late_start
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.alerts.alerter import STOP_S
 from hk_tick_collector.ops.metrics.server import metrics_served
+from hk_tick_collector.signals import stop_event, stop_is_complete
 from hk_tick_collector.store.collector_lock import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
 
 _UMASK: Final = 0o027
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How soon the interpreter switches threads. With the default of 5 ms the writer waits for the event loop before and
 # after every statement. Garbage collection runs rarely, because rows have no reference cycles. See docs/decisions/0006.
 _SWITCH_INTERVAL_S: Final = 0.00005
@@ -72,7 +71,7 @@ async def serve(options: ServiceOptions) -> int:
 
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
-    stop = _stop_signals()
+    stop = stop_event()
     starts = EarlierRuns(options.data_root, now_ms)
     starts.begin()
     parts = assemble(options)
@@ -100,8 +99,7 @@ async def _serve(options: ServiceOptions) -> int:
     await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
-    for number in STOP_SIGNALS:
-        signal.signal(number, _no_effect)  # the stop is complete, and the event loop will be closed
+    stop_is_complete()
     return 1 if failed or lost else 0
 
 
@@ -205,29 +203,3 @@ def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.error("memory_short", detail=context.get("message", ""))
     else:
         log.bug("bug", error, detail=context.get("message", ""))
-
-
-def _stop_signals() -> asyncio.Event:
-    """An event that SIGTERM, SIGINT and SIGHUP set. A second signal has no effect: the flush has its own time limit.
-
-    The loop's own signal handlers are not used, because the loop removes them when it ends: a signal after that would
-    kill the process and turn a clean stop into a failure.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def note(number: int) -> None:
-        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
-        if stop.is_set():
-            signal.signal(number, _no_effect)
-        stop.set()
-
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # nohup ignores SIGHUP
-        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
-    return stop
-
-
-def _no_effect(*_: object) -> None:
-    """Handles a further signal. It is no SIG_IGN, because one that has already arrived would print a traceback."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.ops.metrics.server import process_metrics
 from hk_tick_collector.ops.metrics.streams import Streams
+from hk_tick_collector.signals import stop_event, stop_is_complete
 from hk_tick_collector.store.collector_lock import OwnerLock
 
 from .committing import Committing, make_merger
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.dayfile import StoreOptions
 
 ALERTS_NAME: Final = ".alerts-merge.json"
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _UMASK: Final = 0o027
 _BEAT_S: Final = 1.0
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
@@ -88,7 +87,7 @@ async def serve(options: MergeOptions) -> int:
 
 
 async def _run(options: MergeOptions, service: MergeService, state: MergeState) -> None:
-    stop = _stop_signals()
+    stop = stop_event()
     with closing(Notifier(options.notify_socket)) as notifier:
         notifier.ready()
         working = asyncio.create_task(service.run())
@@ -123,6 +122,7 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
             state.written_ms = now_ms()
             _write(options.state_path, text_of(state), state.pid)
             log.info("merge_stopped", position=state.position, behind=state.behind, in_time=working.done())
+            stop_is_complete()
 
 
 async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts) -> None:
@@ -171,18 +171,3 @@ def _status_line(state: MergeState) -> str:
     if state.server:
         return f"merging from {state.server}, {state.behind} messages behind"
     return f"no NATS server: {state.fault}" if state.fault else "connecting"
-
-
-def _stop_signals() -> asyncio.Event:
-    """An event that a stop signal sets."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def note(number: int) -> None:
-        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
-        stop.set()
-
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
-    return stop

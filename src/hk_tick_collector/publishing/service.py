@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 import secrets
-import signal
 import time
 from contextlib import closing, suppress
 from functools import partial
@@ -24,6 +23,7 @@ from hk_tick_collector.ops.findings.streaming import check_publish
 from hk_tick_collector.ops.live.publish_state import write_publish_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
+from hk_tick_collector.signals import stop_event, stop_is_complete
 from hk_tick_collector.store.publish_cursors import PublishCursors
 
 from .days import Days
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from .options import PublishOptions
 
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _AGAIN_S: Final = (0.2, 1.5)  # between two attempts to connect, at random
 _REFUSED_AGAIN_S: Final = 5.0
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
@@ -53,7 +52,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     Raises StreamError if the engine refuses us at the start, NameTakenError at any time; OwnedError and StoreError for
     the cursor file; with `until_sent` StoreError for a day file that could not be read.
     """
-    stop = _stop_signals()
+    stop = stop_event()
     started_ms = clock_ms()
     figures = Figures(started_ms, os.getpid(), __version__, options.source, str(options.data_root))
     cursors = PublishCursors(options.cursor_path)
@@ -79,6 +78,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
             with suppress(OSError):
                 write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)
             log.info("publish_stopped", published_rows=figures.published_rows, behind_rows=figures.behind_rows)
+            stop_is_complete()
     if ended:  # else a disk hangs, and its thread still uses them
         days.close_files()
         cursors.close()
@@ -190,18 +190,3 @@ def _status_line(figures: Figures) -> str:
     if figures.server:
         return f"publishing to {figures.server}, {figures.behind_rows} ticks behind"
     return f"no NATS server: {figures.fault.one_line()}" if figures.fault else "connecting"
-
-
-def _stop_signals() -> asyncio.Event:
-    """An event that a stop signal sets."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def note(number: int) -> None:
-        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
-        stop.set()
-
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
-    return stop
