@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.cluster.cluster import Cluster, Layout
+from tools.cluster.hosts import Market
+from tools.cluster.process import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -23,6 +26,26 @@ def test_a_host_is_killed_and_the_union_is_whole(tmp_path: Path) -> None:
     assert "verdict: ok: every tick of the market is in the union, once" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert list(tmp_path.glob("cluster-data/c/merged/*.db")), "the union is left for the user to query"
+
+
+@pytest.mark.early
+def test_a_host_may_be_killed_when_the_other_has_what_it_lacks(tmp_path: Path) -> None:
+    """Host b's market begins seconds after a's: after the wait, b has stored up to where a's market was."""
+    with Cluster(tmp_path, Market(seconds=15, rate=200), Layout(servers=("c",))) as cluster:
+        first, second = cluster.sources.values()
+        for host in (first, second):
+            host.opend.start()
+            host.collector.start()
+            host.is_up = True
+            if host is first:
+                wait_until(lambda: first.opend.made() > 800, "the market does not begin")
+        wait_until(second.is_collecting, "the second does not collect")
+        behind = second.status()
+        before_ms = first.opend.newest_ms()
+        assert behind is not None
+        assert (behind.newest_ts_ms or 0) < before_ms, "both markets are at the same time: this proves nothing"
+        cluster.wait_collecting()
+        assert second.has_stored(before_ms)
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,19 @@ class Cluster:
         return self.nodes[0]
 
     def wait_collecting(self, cap_s: float = CAP_S) -> None:
-        """Returns when the collectors of all hosts that are up are connected and have stored what they received."""
+        """Returns when every collector of a host that is up is connected, and has stored what any of them may lack.
+
+        The market of each host begins when its own collector has subscribed, so one may be seconds behind another. What
+        the one in front lost while it was away, the other must have stored before it may be killed.
+        """
         up = [host for host in self.sources.values() if host.is_up]
         wait_until(lambda: all(host.is_collecting() for host in up), "a collector is not connected again", cap_s)
+        newest_ms = max((host.opend.newest_ms() for host in up), default=0)
+        wait_until(
+            lambda: all(host.is_collecting() and host.has_stored(newest_ms) for host in up),
+            lambda: f"a collector has stored no tick of {newest_ms} ms: {[host.status() for host in up]}",
+            cap_s,
+        )
 
     def wait_market(self, cap_s: float) -> None:
         """Returns when both markets have made their last tick."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROGRAM: Final = (sys.executable, "-m", "hk_tick_collector")
 OPEND_PORT: Final = 11111
 _TELL_S: Final = 30.0
+_LAST_BYTES: Final = 4096  # of the truth file: more than one line
 
 
 class Market(NamedTuple):
@@ -80,6 +81,15 @@ class OpenD:
     def made(self) -> int:
         """How many ticks the market has made so far."""
         return self.truth.read_bytes().count(b"\n") if self.truth.exists() else 0
+
+    def newest_ms(self) -> int:
+        """The time of the newest tick that the market has made, in epoch ms; 0 before the first."""
+        if not self.truth.exists():
+            return 0
+        with self.truth.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+            whole = file.read().split(b"\n")[:-1]
+        return int(whole[-1].split(b"\t")[2]) if whole else 0
 
     @property
     def has_ended(self) -> bool:
@@ -180,6 +190,11 @@ class CollectorHost(Host):
         if live is None or not live.connected:
             return False
         return live.subscribed == live.symbols and not live.gaps_healing and live.newest_ts_ms is not None
+
+    def has_stored(self, ts_ms: int) -> bool:
+        """Whether it has stored a tick of this time or later."""
+        live = self.status()
+        return live is not None and live.newest_ts_ms is not None and live.newest_ts_ms >= ts_ms
 
     def rows(self) -> int:
         """Ticks in its day file."""
