@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -52,11 +53,24 @@ def give_back(numbers: Collection[signal.Signals], action: signal.Handlers) -> N
     """Sets `SIG_IGN` or `SIG_DFL` in place of Python's handlers of these signals. Call it in the main thread.
 
     The signals are blocked meanwhile. Otherwise one could arrive between Python's last look at what has arrived and
-    the change: Python then finds no handler for it and prints a traceback, `Signal 15 ignored due to race condition`.
+    the change: Python then finds no handler for it and prints a traceback. Other threads do not block them, and the
+    system may give a signal to one of these, so `_no_traceback` leaves out what Python would print for it.
     """
+    if sys.unraisablehook is not _no_traceback:
+        _others.append(sys.unraisablehook)
+        sys.unraisablehook = _no_traceback
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # runs the handlers of those that have arrived
     try:
         for number in numbers:
             signal.signal(number, action)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_others: Final[list[Callable[[sys.UnraisableHookArgs], object]]] = []  # the hook that was in force
+
+
+def _no_traceback(found: sys.UnraisableHookArgs) -> None:
+    """Leaves out what PyErr_CheckSignals of CPython reports of a signal whose handler was given back meanwhile."""
+    if not (isinstance(found.exc_value, OSError) and str(found.exc_value).endswith("ignored due to race condition")):
+        _others[-1](found)
