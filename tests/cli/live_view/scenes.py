@@ -95,8 +95,8 @@ def texts(lines: Iterable[Line]) -> list[str]:
 
 
 def figures(lines: Iterable[str]) -> set[str]:
-    """Every word with a digit."""
-    return {found for line in lines for found in FIGURE.findall(line)}
+    """Every word with a digit; a word of a command that goes on in the next line is one."""
+    return set(FIGURE.findall(re.sub(r"\\ *\n", "", "\n".join(lines))))
 
 
 def squeezed(lines: Iterable[str]) -> str:
