@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from hk_tick_collector import market
 from hk_tick_collector.errors import DiskHangsError, StoreError
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.ops.findings.streaming import (
-    MERGE,
-    PUBLISH,
-    STREAM_NOT_REPORTING,
-    check_merge,
-    check_publish,
-)
+from hk_tick_collector.ops.findings.merge import check_merge
+from hk_tick_collector.ops.findings.publish import check_publish
+from hk_tick_collector.ops.findings.streaming import MERGE, PUBLISH, STREAM_NOT_REPORTING
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
 from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state

@@ -15,7 +15,7 @@ from hk_tick_collector.background import Background
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.reporting.free_space import FreeSpace
 from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
-from hk_tick_collector.ops.findings.streaming import check_merge
+from hk_tick_collector.ops.findings.merge import check_merge
 from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.ops.live.merge_state import MergeState, write_merge_state
 from hk_tick_collector.ops.live.record import text_of

@@ -19,7 +19,7 @@ from hk_tick_collector import __version__, clock, log
 from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
-from hk_tick_collector.ops.findings.streaming import check_publish
+from hk_tick_collector.ops.findings.publish import check_publish
 from hk_tick_collector.ops.live.publish_state import write_publish_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier

@@ -12,7 +12,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.ops.findings.streaming import SEQUENCE_DISAGREES
+from hk_tick_collector.ops.findings.merge import SEQUENCE_DISAGREES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,5 +24,5 @@ first be added there through `Stats`.
 
 Subjects, in the order in which findings of equal severity are shown: opend_states, connection, writer, writer_waits,
 held_days, backlog, day_files, market_data, host, backfill, service, connection_breaks, not_stored, gaps, completeness,
-streaming, retention, alerting.
+streaming, publish, merge, retention, alerting.
 """

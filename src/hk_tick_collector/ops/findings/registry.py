@@ -20,8 +20,10 @@ from . import (
     held_days,
     host,
     market_data,
+    merge,
     not_stored,
     opend_states,
+    publish,
     retention,
     service,
     streaming,
@@ -53,7 +55,7 @@ SUBJECTS: Final = (
         service,
         connection_breaks,
     ),
-    *(not_stored, gaps, completeness, streaming, retention, alerting),
+    *(not_stored, gaps, completeness, streaming, publish, merge, retention, alerting),
 )
 # Specs for codes of a family without their own spec: a later OpenD or `store.faults` may add such codes.
 _FAMILIES: Final = {

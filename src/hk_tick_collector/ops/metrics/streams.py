@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.findings.streaming import check_merge, check_publish
+from hk_tick_collector.ops.findings.merge import check_merge
+from hk_tick_collector.ops.findings.publish import check_publish
 from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
 
