@@ -86,6 +86,9 @@ def test_status_of_a_merge_host(
     assert [finding["code"] for finding in document["findings"]] == ["stream_servers"]
     assert document["merge"]["data_root"] == str(tmp_path)
     assert document["live"] is None
+    merging(tmp_path, stream_replicas=3, stream_servers=3)
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out.startswith("OK: merging the ticks of a, nothing to do\n")
 
 
 @pytest.mark.parametrize(("sync", "outcome"), [("always", Outcome.OK), ("2m", Outcome.WARNING)])

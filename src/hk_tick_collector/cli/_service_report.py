@@ -85,6 +85,7 @@ class Report:
     lost: Words  # how many ticks of the day are lost; empty if none are
     is_live: bool  # whether the service reports
     streams: Streams  # publish and merge
+    work: Words  # what the service does when nothing is wrong
 
     @property
     def explained(self) -> Words:
@@ -122,10 +123,11 @@ def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = Tru
         live=live,
         settings=settings,
         day=day,
-        quiet=silence(live, now_ms) if live and not silent else merging_words(streams) if merges_only else NO_WORDS,
+        quiet=silence(live, now_ms) if live and not silent else NO_WORDS,
         lost=_LOST.filled(lost=day["lost"], day=day["day"]) if day and day["lost"] else NO_WORDS,
         is_live=not silent,
         streams=streams,
+        work=merging_words(streams) if merges_only else health.COLLECTING,
     )
 
 

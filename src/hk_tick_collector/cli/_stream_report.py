@@ -79,9 +79,11 @@ def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:
 
 
 def merging_words(streams: Streams) -> Words:
-    """What this host does instead of collecting."""
-    count = len(streams.merge.sources) if streams.merge else 0
-    return Words("a merge of {count} collectors", "合併 {count} 個收集器").filled(count=count)
+    """What a host that does not collect does."""
+    names = sorted(streams.merge.sources) if streams.merge else []
+    if not names:
+        return Words("merging", "正在合併")
+    return Words("merging the ticks of " + ", ".join(names), "正在合併 " + "、".join(names) + " 的 tick")
 
 
 def stream_lines(streams: Streams, now_ms: int, lang: str) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     found = examine(env_file, clock.now_ms(), Disk())
     live, day, exposure = found.live, found.day, _exposure(found)
     if as_json:  # always in English: scripts read it
-        severity, line = health.summary(found.findings, found.explained)
+        severity, line = health.summary(found.findings, found.explained, work=found.work)
         document = {
             "verdict": severity.name,
             "line": line,
@@ -51,7 +51,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         show_json(document)
         return int(severity)
     lang = language_on(sys.stdout, env_file)
-    severity, line = health.summary(found.findings, found.explained, lang)
+    severity, line = health.summary(found.findings, found.explained, lang, found.work)
     show(line)
     for finding in found.findings[1:]:
         show(f"  {health.line_of(finding, lang=lang)}")

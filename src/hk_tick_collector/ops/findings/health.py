@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOTHING_KNOWN: Final = Host()
 
 __all__ = [
+    "COLLECTING",
     "Finding",
     "Limits",
     "Severity",
@@ -34,7 +35,8 @@ __all__ = [
     "line_of",
     "summary",
 ]
-_FINE: Final = Words("OK: collecting, nothing to do{quiet}", "OK: 正在收集，毋須處理{quiet}")
+COLLECTING: Final = Words("collecting", "正在收集")
+_FINE: Final = Words("OK: {work}, nothing to do{quiet}", "OK: {work}，毋須處理{quiet}")
 
 
 def lag_s(status: LiveStatus, now_ms: int) -> float | None:
@@ -53,14 +55,17 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
     return in_order(list(REGISTRY.found(Seen(status, now_ms, limits))))
 
 
-def summary(findings: list[Finding], quiet: Words = NO_WORDS, lang: str = ENGLISH) -> tuple[Severity, str]:
-    """The overall severity and the first line of `status`; `quiet` is the reason why no ticks are expected.
+def summary(
+    findings: list[Finding], quiet: Words = NO_WORDS, lang: str = ENGLISH, work: Words = COLLECTING
+) -> tuple[Severity, str]:
+    """The overall severity and the first line of `status`; `quiet` is the reason why no ticks are expected,
+    `work` what is done when nothing is wrong.
 
     The line shows the first finding: they are in the order of `in_order`.
     """
     if not findings:
         bracketed = Words(f" ({quiet.en})", f"（{quiet.zh}）") if quiet else NO_WORDS
-        return Severity.OK, _FINE.filled(quiet=bracketed).of(lang)
+        return Severity.OK, _FINE.filled(work=work, quiet=bracketed).of(lang)
     first, severity = findings[0], worst(findings)
     return severity, line_of(replace(first, severity=severity), more(len(findings) - 1), lang)
 
