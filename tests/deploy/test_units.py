@@ -194,8 +194,8 @@ def test_every_end_that_nobody_asked_for_is_told(
     assert unit("hk-tick-collector-failed@.service")["ExecStart"][0].endswith("/hk-tick-collector alerts --failed %i")
 
 
-@pytest.mark.parametrize("job", TIMERS)
-def test_a_daily_job_that_fails_starts_the_notice(job: str) -> None:
+@pytest.mark.parametrize("job", [*TIMERS, "hk-tick-publish", "hk-tick-merge"])
+def test_a_unit_that_fails_starts_the_notice(job: str) -> None:
     """With its name, which `alerts --failed` knows."""
     assert unit(f"{job}.service")["OnFailure"] == ["hk-tick-collector-failed@%n.service"]
     assert f"{job}.service" in JOBS

@@ -55,11 +55,13 @@ _SETTLE_S: Final = 10.0  # how long systemd may take until the unit has ended
 _ROUTINE: Final = ("health", "persist_summary", "persist_loop_heartbeat")
 _READ_LINES: Final = 40
 JOBS: Final = {
-    f"hk-tick-collector-{name}.service": words
+    f"hk-tick-{name}.service": words
     for name, words in {
-        "archive": Words("the daily archive", "每日封存"),
-        "snapshot": Words("the daily snapshot", "每日快照"),
-        "report": Words("the daily report", "每日報告"),
+        "collector-archive": Words("the daily archive", "每日封存"),
+        "collector-snapshot": Words("the daily snapshot", "每日快照"),
+        "collector-report": Words("the daily report", "每日報告"),
+        "publish": Words("publish", "發布"),
+        "merge": Words("merge", "合併"),
     }.items()
 }
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0)  # before a message is tried again
@@ -96,7 +98,7 @@ def send_notice(how: str, env_file: Path | None) -> None:
 
 
 def _tell_job(unit: str, settings: NoticeSettings) -> None:
-    """The notice of a daily job. A timer starts it once a day, so each failure is told."""
+    """The notice of a unit that is not started again by itself, or only the next day: so each failure is told."""
     name, now_ms = unit.removesuffix(".service"), clock.now_ms()
     finding = JOB_FAILED.found(Severity.WARNING, job=JOBS[unit], unit=name)
     place = RUNTIME_DIRECTORY if RUNTIME_DIRECTORY.is_dir() else settings.data_root

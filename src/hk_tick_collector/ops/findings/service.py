@@ -325,8 +325,9 @@ JOB_FAILED: Final = FindingSpec(
     text=Words("{job} has failed", "{job}失敗"),
     remedy=Remedy("sudo journalctl -u {unit} -n 50 --no-pager; sudo systemctl start {unit}"),
     meaning=Words(
-        "the archive, the snapshot or the report that a timer starts each day has failed; collection is not affected",
-        "計時器每日啟動的封存、快照或報告失敗；收集不受影響",
+        "the archive, the snapshot or the report that a timer starts each day has failed, or publish or merge does not"
+        " start; collection is not affected",
+        "計時器每日啟動的封存、快照或報告失敗，或 `publish`、`merge` 不能啟動；收集不受影響",
     ),
     do=Words(
         "read the last lines of its log, mend the cause, and start it again: the message has the command",
