@@ -15,7 +15,7 @@ _POSIX = """
 import fcntl, os, struct, sys
 path, kind, start, length, ofd = sys.argv[1], *map(int, sys.argv[2:])
 fd = os.open(path, os.O_RDONLY if kind == fcntl.F_RDLCK else os.O_RDWR)
-fcntl.fcntl(fd, 37 if ofd else fcntl.F_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+fcntl.fcntl(fd, 38 if ofd else fcntl.F_SETLKW, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -23,7 +23,10 @@ sys.stdin.read()
 
 @contextmanager
 def locked(path: Path, kind: int, start: int, length: int = 1, *, ofd: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A POSIX lock of `kind` (F_RDLCK, F_WRLCK) on a range of bytes; with `ofd` one of an open file description."""
+    """A POSIX lock of `kind` (F_RDLCK, F_WRLCK) on a range of bytes; with `ofd` one of an open file description.
+
+    It waits while another process has the lock: SQLite holds its own for the time of a commit.
+    """
     with _holding(
         [sys.executable, "-c", _POSIX, str(path), str(kind), str(start), str(length), str(int(ofd))]
     ) as other:
