@@ -534,7 +534,7 @@ def test_a_file_that_was_moved_away_is_noticed(open_day: OpenDay, path: Path) ->
     path.unlink()
     aside.rename(path)
     assert day.in_place()
-    path.parent.rename(path.parent.with_name("elsewhere"))
+    path.parent.rename(path.parent.with_name(f"{path.parent.name}-elsewhere"))
     assert not day.in_place()
     path.parent.touch()
     assert not day.in_place()

@@ -95,9 +95,9 @@ def test_a_directory_that_goes_away_is_waited_for(
     """DATA_ROOT unmounted before the day's first tick: named, and ticks are stored when it is back."""
     tmp_path.joinpath("HK").mkdir()
     rig = make_rig()
-    rig.data_root.rename(tmp_path.with_name("elsewhere"))
+    rig.data_root.rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
     rig.put(hundred(tick))
     rig.writer.start()
     assert journal.wait_for("persist_failed").fields["cause"] == "no_directory"
-    tmp_path.with_name("elsewhere").rename(rig.data_root)
+    tmp_path.with_name(f"{tmp_path.name}-elsewhere").rename(rig.data_root)
     rig.wait_stored(100)

@@ -247,9 +247,9 @@ def test_a_day_file_that_is_moved_away_is_created_again(
             for part in rig.data_root.glob(f"{DAY}.db*"):
                 part.unlink()
         case "moved away":
-            path.rename(tmp_path.with_name("elsewhere.db"))
+            path.rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere.db"))
         case "replaced":
-            copy = tmp_path.with_name("copy.db")
+            copy = tmp_path.with_name(f"{tmp_path.name}-copy.db")
             shutil.copy(path, copy)
             copy.rename(path)
         case _:
