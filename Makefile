@@ -31,20 +31,21 @@ quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that ne
 # among those that work. ARGS="--numprocesses 0": one at a time.
 # In a shell without job control background jobs ignore Ctrl-C, and under nohup they ignore SIGHUP; tests send both.
 # Each run has its own directory for temporary files: at each start pytest makes its shared one private to one account.
+# -X dev would check every block of memory, which finds faults of C code only and takes a tenth of the time.
 WORKERS ?= $(shell echo $$((4 * $$(nproc))))
-test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00": with a wall clock that starts at that Hong Kong time)
+test: $(VENV)/.compiled debian-packages  ## every test (CLOCK="2026-11-28 23:58:00": with a wall clock that starts at that Hong Kong time)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
 	@$(call tests)
 
 define tests
 files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
-	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev $(1) -m pytest \
+	env --default-signal=INT,QUIT,HUP PYTHONMALLOC=pymalloc $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev $(1) -m pytest \
 		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" \
 		--basetemp="$$files/tests" $(ARGS)
 endef
 
 # Processes that a test starts are measured too, except those that are killed.
-coverage: $(VENV)/.dev debian-packages  ## every test, and the share of src/ that they run: the figure, and coverage/index.html
+coverage: $(VENV)/.compiled debian-packages  ## every test, and the share of src/ that they run: the figure, and coverage/index.html
 	@rm -rf .coverage .coverage.* coverage
 	@$(call tests,-m coverage run)
 	@$(BIN)/coverage combine --quiet
@@ -120,6 +121,11 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# pytest rewrites and compiles each file of tests once. Without this every worker of the first run would do all of it.
+$(VENV)/.compiled: $(VENV)/.dev
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || true  # the run itself tells what is wrong
 	@touch $@
 
 $(VENV)/.site: requirements/docs.txt | $(BIN)/python
