@@ -1,7 +1,7 @@
 """`make bench`: every topic in turn, then the report.
 
     python -m bench [--only throughput,latency,catching_up,growth,archive,cost,bars,reading,
-                            publishing,following] [--scale 1.0]
+                            publishing,merging,following] [--scale 1.0]
                     [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
@@ -24,6 +24,7 @@ from . import (
     following,
     growth,
     latency,
+    merging,
     picture,
     publishing,
     reading,
@@ -50,11 +51,13 @@ TOPICS: Final = (
     "bars",
     "reading",
     "publishing",
+    "merging",
     "following",
 )
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
+_LIVE_S: Final = 20.0  # of a market over several hosts
 _BACKLOG: Final = 500_000
 _ROWS_BEFORE: Final = 1_000_000  # rows in the file that is read or copied while it is written
 _OWN_TICKS: Final = 5_000_000
@@ -160,6 +163,23 @@ class Bench:
                 runs.append(publishing.measure(scratch, self._ticks(publishing.ROWS)))
             self.tell(f"{runs[-1].rows:,} ticks acknowledged: {runs[-1].rows / runs[-1].took_s:,.0f} ticks/s")
         self.figures += publishing.figures(runs)
+
+    def merging(self) -> None:
+        """From a collector's socket to the merged file, live and after an outage."""
+        rates: list[float] = []
+        live: dict[int, list[merging.Live]] = {}
+        for _ in range(merging.RUNS):
+            with self._directory() as scratch:
+                rates.append(merging.measure_catching_up(scratch, self._ticks(merging.ROWS)))
+            self.tell(f"{rates[-1]:,.0f} ticks/s merged")
+        for wait_ms in merging.WAITS_MS:
+            live[wait_ms] = []
+            for _ in range(merging.RUNS):
+                with self._directory() as scratch:
+                    live[wait_ms].append(merging.measure_live(scratch, max(2.0, _LIVE_S * self._scale), wait_ms))
+                found = live[wait_ms][-1]
+                self.tell(f"MAX_WAIT_MS={wait_ms}: p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms")
+        self.figures += merging.figures(live, rates, self._ticks(merging.ROWS))
 
     def following(self) -> None:
         """From a commit to the callback of a stream."""

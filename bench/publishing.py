@@ -68,13 +68,13 @@ def measure(scratch: Path, rows: int) -> Published:
     state: dict[str, Any] = json.loads((data / "publish.json").read_text("utf-8"))
     if done.returncode or state["published_rows"] != stored or state["behind_rows"]:
         raise BrokenRunError(f"{stored} ticks stored, {state['published_rows']} published:\n{done.stderr[-2000:]}")
-    took_s = state["last_ack_ms"] / 1000 - _moment(done.stderr, "publish_connected")
+    took_s = state["last_ack_ms"] / 1000 - moment(done.stderr, "publish_connected")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Published(stored, took_s, cpu_s, after.ru_maxrss * 1024 / 1e6, node_mb, state["stream_bytes"])
 
 
-def _moment(log: str, event: str) -> float:
-    """When the first line of an event was written, UTC epoch s."""
+def moment(log: str, event: str) -> float:
+    """When the first line of an event was written to a log, UTC epoch s. BrokenRunError if there is none."""
     match = re.search(rf"^(\S+) \w+ {event} ", log, re.MULTILINE)
     if match is None:
         raise BrokenRunError(f"no {event} in the log:\n{log[-2000:]}")
