@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +34,19 @@ if TYPE_CHECKING:
 
 CAP_S = 120.0
 DAY = market.day_number(now_ms())
-SECOND = market.day_start_ms(DAY) // 1000
+
+
+@pytest.fixture(autouse=True)
+def _today(one_day: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day in which each test begins: this module may have been imported before midnight."""
+    monkeypatch.setitem(globals(), "DAY", market.day_number(now_ms()))
 
 
 def row(counter: int, symbol: str = "HK.00700") -> TickRow:
     """The tick of this counter: one a second from midnight on."""
-    at_ms = (SECOND + counter) * 1000
-    seq = (SECOND + counter) << 32 | counter
+    second = market.day_start_ms(DAY) // 1000 + counter
+    at_ms = second * 1000
+    seq = second << 32 | counter
     return (symbol, seq, at_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", at_ms + 3, None, None)
 
 
@@ -51,13 +57,13 @@ class Published:
         self.servers = servers
         self._number = 0
 
-    def send(self, *parts: Sequence[int], source: str = "a", day: int = DAY) -> None:
+    def send(self, *parts: Sequence[int], source: str = "a", day: int = 0) -> None:
         """Each part is a message: the ticks of HK.00700 with these counters."""
         self.send_rows(*([row(counter) for counter in part] for part in parts), source=source, day=day)
 
-    def send_rows(self, *parts: Sequence[TickRow], source: str = "a", day: int = DAY, inside: str = "") -> None:
+    def send_rows(self, *parts: Sequence[TickRow], source: str = "a", day: int = 0, inside: str = "") -> None:
         """The same with rows. `inside`: the source that the message names."""
-        name = market.day_name(day)
+        name = market.day_name(day or DAY)
 
         async def put() -> None:
             connection = await connect(Servers(self.servers.urls, "test"))
@@ -91,10 +97,13 @@ def published(tmp_path: Path) -> Iterator[Published]:
 def read_until(stream: Stream, ticks: int) -> list[Batch]:
     """Batches until there are this many ticks; fails if they do not come."""
     found: list[Batch] = []
-    end_s = time.monotonic() + CAP_S
-    while sum(map(len, found)) < ticks:
-        assert time.monotonic() < end_s
-        found.append(next(stream))
+    limit = threading.Timer(CAP_S, stream.close)
+    limit.start()
+    try:
+        while sum(map(len, found)) < ticks:
+            found.append(next(stream))
+    finally:
+        limit.cancel()
     return found
 
 

@@ -37,6 +37,13 @@ def day_of(days_ago: int = 0) -> str:
     return market.day_name(market.day_number(time.time_ns() // 1_000_000) - days_ago)
 
 
+@pytest.fixture(autouse=True)
+def _today(one_day: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day in which each test begins: its module may have been imported before midnight."""
+    if hasattr(request.module, "TODAY"):
+        monkeypatch.setattr(request.module, "TODAY", day_of())
+
+
 def ticks(symbol: str, seqs: Sequence[int], recv_ms: int = 0) -> list[TickRow]:
     """Ticks with these sequences, received at `recv_ms` or in the order of their sequences."""
     return [
