@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BEGIN_S: Final = 8.0  # for the first answer of a server
 _ACTIVE_S: Final = 1.0
+_AWAY_S: Final = 5.0  # without a server before it is told: another node has taken over by then
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
 _COUNTER: Final = 0xFFFFFFFF
@@ -146,6 +147,7 @@ class PublishedTicks:
         self._feed = Feed(servers, position.bound.day, position.at, only_new=position.bound.only_new)
         weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
+        self._told_away_s: float | None = None
         self.is_finished = False
 
     @property
@@ -169,8 +171,10 @@ class PublishedTicks:
         while not self.is_finished:
             messages = self._feed.take()
             if not messages:
-                yield None
                 self.is_finished = self._is_over()
+                if not self.is_finished:
+                    self._tell_absence()
+                    yield None
                 continue
             self._active_s = time.monotonic()
             for number, rows in self._rows(messages).items():
@@ -211,9 +215,17 @@ class PublishedTicks:
             del self._days[number]
             self._bound = Bound(number + 1)
 
+    def _tell_absence(self) -> None:
+        """A warning if there has been no server for a while, once each time."""
+        since_s = self._feed.away_since_s
+        if since_s is None:
+            self._told_away_s = None
+        elif since_s != self._told_away_s and time.monotonic() - since_s >= _AWAY_S:
+            self._told_away_s = since_s
+            warnings.warn(f"{self._feed.away}; the stream goes on when it is back", StreamWarning, stacklevel=2)
+
     def _is_over(self) -> bool:
-        since_s = self._feed.at_end_since_s
-        if self._only is None or since_s is None or time.monotonic() - since_s < _QUIET_S:
+        if self._only is None or self._feed.quiet_s < _QUIET_S:
             return False
         return now_ms() >= market.day_start_ms(self._only + 1) + market.SEALING_HOUR * 3_600_000
 

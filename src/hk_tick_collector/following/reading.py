@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from .position import Position
 
 
+def two_loops() -> UsageError:
+    """The error for a stream that is asked while somebody waits for it."""
+    return UsageError("this stream is used in two loops at once", hint="make a stream for each of them")
+
+
 class Reading:
     """One source. After an error it is closed: the next reading begins again at `position`."""
 
@@ -104,7 +109,7 @@ class Reading:
 
     def _use(self) -> None:
         if not self._in_use.acquire(blocking=False):
-            raise UsageError("this stream is used in two loops at once", hint="make a stream for each of them")
+            raise two_loops()
 
     def _leave(self) -> None:
         """Ends the use. Whoever is the last one here closes the files of what was stopped."""

@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hk_tick_collector.errors import UsageError
-
-from .reading import Reading
+from .reading import Reading, two_loops
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -72,8 +70,11 @@ class Stream:
 
     def __next__(self) -> Batch:
         """The next batch; waits until there is one. StopIteration at the end of the only day, or if it was closed."""
-        reading = self._current()
-        found = reading.next(None)
+        reading, asking = self._current(), self._asking
+        if self._is_awaited:
+            raise two_loops()
+        found, self._asking = None if asking is None else asking.result(), None  # of a wait that was cancelled
+        found = found or reading.next(None)
         if found is None:
             raise StopIteration
         reading.position = found.position
@@ -98,7 +99,7 @@ class Stream:
     async def __anext__(self) -> Batch:
         """The same without blocking the event loop. A cancelled wait loses no batch."""
         if self._is_awaited:
-            raise UsageError("this stream is used in two loops at once", hint="make a stream for each of them")
+            raise two_loops()
         self._is_awaited = True
         try:
             reading = self._current()
