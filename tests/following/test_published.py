@@ -199,6 +199,37 @@ def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> No
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 8, "")
 
 
+@pytest.mark.usefixtures("one_day")
+def test_new_ticks_have_no_gap_of_before_and_later_days_have(published: Published) -> None:
+    """From now on, resumed at its position too: what came before is not missing; of the next day everything counts."""
+    published.send([1, 2])
+    with hk_tick_collector.stream(published.servers.url) as stream:
+        before = stream.position
+        published.send([5])
+        read = read_until(stream, 1)
+        published.send_rows(of_day(DAY + 1, [3]), day=DAY + 1)
+        read += read_until(stream, 1)
+    assert [(gap.missing, gap.from_seq) for batch in read for gap in batch.gaps] == [(2, None)]
+    with hk_tick_collector.stream(published.servers.url, start=str(before)) as stream:
+        again = read_until(stream, 2)
+    assert counters(again) == [5, 3]
+    assert [(gap.missing, gap.from_seq) for batch in again for gap in batch.gaps] == [(2, None)]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_resumed_symbol_without_a_counter_has_no_gaps(published: Published) -> None:
+    """A position has sequences that are no counters: no gap between them is told as closed."""
+    published.send_rows([("HK.00700", seq, *row(1)[2:]) for seq in (10, 20, 30)])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read_until(stream, 3)
+        position = str(stream.position)
+    published.send_rows([("HK.00700", seq, *row(1)[2:]) for seq in (25, 40)])
+    with hk_tick_collector.stream(published.servers.url, start=position) as stream:
+        read = read_until(stream, 2)
+    assert sorted(counters(read)) == [25, 40]
+    assert [gap for batch in read for gap in batch.gaps] == []
+
+
 def of_day(number: int, counters: Sequence[int]) -> list[TickRow]:
     """The ticks of these counters, on another day."""
     before_s = (DAY - number) * 86_400
