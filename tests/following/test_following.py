@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -14,6 +17,7 @@ from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.following import day as day_module
+from hk_tick_collector.following import watched_file
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.watched_file import WatchedFile
 from hk_tick_collector.store.dayfile import StoreOptions, seal
@@ -362,6 +366,101 @@ def _rows(rows: list[Any]) -> Any:
     from hk_tick_collector.store.dayfile import Batch as Written
 
     return Written(rows=rows)
+
+
+def test_days_that_are_freed_meanwhile_come_from_the_archive(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archived and freed while the stream is in the middle of the first: the rest, each tick once and in order."""
+    monkeypatch.setattr(day_module, "MOST_TICKS", 50)
+    names = ["20261118", "20261119", "20261120", "20261123", "20261124", "20261125", "20261126"]
+    for name in names:
+        days.collect(name).close()
+    reading = Reading(days.data_root, days.archive, start="2026-11-18")
+    reading.one()
+    for name in names[:-1]:
+        days.to_archive(name)
+    reading.read()
+    demand_in_order(reading.batches)
+    assert [each.day for each in reading.batches] == sorted(each.day for each in reading.batches)
+    assert sorted((tick.ts_ms, tick.symbol) for tick in reading.rows) == sorted(
+        days.tick(name, symbol, n)[2::-2] for name in names for symbol in SYMBOLS for n in range(60)
+    )
+
+
+def test_day_files_between_archived_days_are_not_passed_over(days: Days) -> None:
+    """Five days that could not be archived, then five that were: all ten, in order."""
+    names = [f"202611{day:02}" for day in range(2, 13)]
+    for name in names:
+        days.collect(name, each=2).close()
+    for name in names[5:]:
+        days.to_archive(name)
+    reading = Reading(days.data_root, days.archive, start="2026-11-02")
+    reading.read()
+    assert [market.day_name((each.day - dt.date(1970, 1, 1)).days) for each in reading.batches] == names
+
+
+def test_a_file_that_is_gone_is_told(days: Days) -> None:
+    """Removed in the middle of its day, and archived nowhere: a warning, and the next day."""
+    for name in ("20261119", "20261120"):
+        days.collect(name).close()
+    reading = Reading(days.data_root, start="2026-11-19")
+    days.path("20261119").unlink()
+    with pytest.warns(StreamWarning, match="the file of 20261119 is gone"):
+        reading.read()
+    assert [str(each.day) for each in reading.batches] == ["2026-11-20"]
+
+
+def test_a_day_that_was_left_out_is_followed_again(
+    make_day: MakeDay, tick: MakeTick, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later of two days cannot be read for a while, then another file is there: nothing twice, nothing missing."""
+    monkeypatch.setattr(watched_file, "_PATIENCE_S", 0.0)
+    make_day("20261119").add([tick("HK.00700", 1)])
+    make_day().add([tick("HK.00700", BASE + n) for n in range(20)])
+    reading = Reading(root, start="2026-11-19")
+    reading.read()
+    for suffix in ("-wal", "-shm", ""):
+        (root / f"20261120.db{suffix}").rename(root / f"aside.db{suffix}")
+    (root / "20261120.db").write_text("no database")
+    with pytest.warns(StreamWarning, match="20261120 is left out"):
+        assert reading.read() == []
+    assert reading.read() == []
+    position = str(reading.position)
+    (root / "20261120.db").unlink()
+    fresh = make_day()
+    fresh.add([tick("HK.00700", BASE + n) for n in range(25)])
+    assert keys(reading.read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
+    assert keys(Reading(root, start=position).read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
+    demand_in_order(reading.batches)
+
+
+def test_a_position_of_a_day_file_fits_its_gaps_in_the_archive(days: Days) -> None:
+    """What was told is not told again, what was not is; filled ones are told as closed, late ticks as late."""
+    file = days.collect("20261119", each=30)
+    late = [days.tick("20261119", "HK.00700", n) for n in (40, 42)]
+    file.write(_rows(late), 0)
+    file.close()
+    for missing, status in ((1, "healed"), (2, "open"), (3, "open")):
+        days.gap("20261119", "HK.00700", missing, status=status)
+    reading = Reading(days.data_root, days.archive, start="2026-11-19")
+    reading.read()
+    assert [(gap.missing, gap.id) for gap in reading.gaps] == [(2, 2), (3, 3)]
+    position = str(reading.position)
+    reading.close()
+    days.collect("20261119", each=0).close()
+    file = days.collect("20261119", each=0)
+    file.write(_rows([days.tick("20261119", "HK.00700", n) for n in (41, 43)]), 0)
+    file.close()
+    days.gap("20261119", "HK.00005", 9)
+    with closing(sqlite3.connect(days.path("20261119"))) as db, db:
+        db.execute("UPDATE gaps SET status = 'healed', missing = 0, closed_ms = 1 WHERE id = 2")
+    days.to_archive("20261119")
+    rest = Reading(days.data_root, days.archive, start=position)
+    rest.read()
+    assert sorted((gap.id, gap.status) for gap in rest.gaps) == [(2, "healed"), (4, "open")]
+    assert [(each.late, keys(each.rows)) for each in rest.batches if each.rows] == [
+        (late, [days.tick("20261119", "HK.00700", n)[:2]]) for late, n in ((False, 43), (True, 41))
+    ]
+    assert rest.read() == []
 
 
 def test_nothing_to_follow_has_a_reason(days: Days, root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from tests.nats_servers import NatsServers
 import hk_tick_collector
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.errors import StreamAwayError, UsageError
+from hk_tick_collector.errors import StreamAwayError, StreamError, UsageError
+from hk_tick_collector.following import feed
+from hk_tick_collector.following import published as published_module
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
 from hk_tick_collector.jetstream.connect import Servers, connect
@@ -202,6 +205,91 @@ def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> No
     assert counters(found) == [5, 6, 7, 8]
     done = cli("tail", "--url", published.servers.url, "--day", market.day_name(past), "--format", "jsonl")
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 8, "")
+
+
+@pytest.mark.usefixtures("one_day")
+def test_new_ticks_have_no_gap_of_before_and_later_days_have(published: Published) -> None:
+    """From now on, resumed at its position too: what came before is not missing; of the next day everything counts."""
+    published.send([1, 2])
+    with hk_tick_collector.stream(published.servers.url) as stream:
+        before = stream.position
+        published.send([5])
+        read = read_until(stream, 1)
+        published.send_rows(of_day(DAY + 1, [3]), day=DAY + 1)
+        read += read_until(stream, 1)
+    assert [(gap.missing, gap.from_seq) for batch in read for gap in batch.gaps] == [(2, None)]
+    with hk_tick_collector.stream(published.servers.url, start=str(before)) as stream:
+        again = read_until(stream, 2)
+    assert counters(again) == [5, 3]
+    assert [(gap.missing, gap.from_seq) for batch in again for gap in batch.gaps] == [(2, None)]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_resumed_symbol_without_a_counter_has_no_gaps(published: Published) -> None:
+    """A position has sequences that are no counters: no gap between them is told as closed."""
+    published.send_rows([("HK.00700", seq, *row(1)[2:]) for seq in (10, 20, 30)])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read_until(stream, 3)
+        position = str(stream.position)
+    published.send_rows([("HK.00700", seq, *row(1)[2:]) for seq in (25, 40)])
+    with hk_tick_collector.stream(published.servers.url, start=position) as stream:
+        read = read_until(stream, 2)
+    assert sorted(counters(read)) == [25, 40]
+    assert [gap for batch in read for gap in batch.gaps] == []
+
+
+def of_day(number: int, counters: Sequence[int]) -> list[TickRow]:
+    """The ticks of these counters, on another day."""
+    before_s = (DAY - number) * 86_400
+    return [(each[0], each[1] - (before_s << 32), each[2] - before_s * 1000, *each[3:]) for each in map(row, counters)]
+
+
+def test_a_server_that_hangs_ends_no_day(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGSTOP in the middle of a finished day: that the server says nothing is not that there is nothing more."""
+    monkeypatch.setattr(published_module, "_AWAY_S", 0.0)
+    monkeypatch.setattr(feed, "_WAITING", 1)
+    monkeypatch.setattr(feed, "_AT_ONCE", 2)
+    past = DAY - 3
+    published.send_rows(*([each] for each in of_day(past, range(1, 401))), day=past)
+    with hk_tick_collector.stream(published.servers.url, day=market.day_date(past)) as stream:
+        read = read_until(stream, 6)
+        published.servers.pause(0)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            while not told:
+                read += next_within(stream, 0.5)
+        published.servers.resume(0)
+        read += read_until(stream, 400 - sum(map(len, read)))
+    assert "goes on when it is back" in str(told[0].message)
+    assert counters(read) == list(range(1, 401))
+
+
+def next_within(stream: Stream, seconds: float) -> list[Batch]:
+    """The next batch, if there is one within this time; the stream is not over."""
+
+    async def ask() -> list[Batch]:
+        try:
+            return [await asyncio.wait_for(anext(stream), seconds)]
+        except TimeoutError:
+            return []
+
+    return asyncio.run(ask())
+
+
+def test_a_server_that_refuses_us_later_is_an_error(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back with credentials that we do not have, while the loop is busy: what was read, then the error."""
+    monkeypatch.setattr(feed, "_WAITING", 2)
+    monkeypatch.setattr(feed, "_AT_ONCE", 1)
+    published.send([1], [2], [3])
+    with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+        read_until(stream, 1)
+        thread = next(each for each in threading.enumerate() if each.name == "tick-feed")
+        published.servers.kill(0)
+        published.servers.more = 'authorization { user: "a", password: "b" }'
+        published.servers.start(0)
+        thread.join(CAP_S)
+        with pytest.raises(StreamError, match="refuses us"):
+            list(stream)
 
 
 def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import datetime as dt
 import pickle
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hk_tick_collector.following import Stream
     from hk_tick_collector.model import Tick, TickRow
 
     from .conftest import Days
@@ -181,7 +183,9 @@ def _named(row: TickRow) -> Tick:
         ({"start": True}, "start=True is not a place to begin", "start="),
         ({"start": 5}, "does not say which day", "day="),
         ({"start": 2**64}, "is no sequence", "64 bits"),
-        ({"start": dt.datetime(2026, 11, 20, 9, 30)}, "has no time zone", "start="),  # noqa: DTZ001
+        ({"start": dt.datetime(2026, 11, 20, 9, 30)}, "has no time zone", "with a time zone"),  # noqa: DTZ001
+        ({"start": "2099-01-01"}, "start=2099-01-01 is in the future", "start="),
+        ({"start": dt.datetime(2099, 1, 1, tzinfo=dt.UTC)}, "is in the future", "start="),
         ({"start": "{}"}, "is not a position of a stream: it is damaged", "unchanged"),
         ({"start": '{"position": 9}'}, "it has version 9", "unchanged"),
         ({"start": OF_ANOTHER, "symbols": "HK.00700"}, "the position is of HK.00005", "leave them out"),
@@ -190,8 +194,11 @@ def _named(row: TickRow) -> Tick:
         ({"day": "today"}, "day=today is not a day", "2026-11-20"),
         ({"speed": 0, "start": "day"}, "speed=0 is not a speed", "leave it out"),
         ({"speed": float("nan"), "start": "day"}, "is not a speed", "leave it out"),
+        ({"speed": -(10**400), "start": "day"}, "is not a speed", "leave it out"),
+        ({"speed": "60", "start": "day"}, "speed='60' is not a speed", "leave it out"),
         ({"speed": 2}, 'together with start="new"', "as they are stored"),
         ({"archive": "s3://bucket/x"}, "cannot be read in place", "restore"),
+        ({"archive": 5}, "archive=5 is no directory", "the archive"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_clear_error(arguments: dict[str, Any], says: str, hint: str) -> None:
@@ -201,6 +208,121 @@ def test_a_wrong_argument_is_one_clear_error(arguments: dict[str, Any], says: st
     assert says in str(raised.value)
     assert hint in raised.value.hint
     assert "\n" not in raised.value.one_line()
+
+
+def test_numbers_of_any_kind_are_numbers(live: Any, tick: MakeTick, root: Path) -> None:
+    """A sequence from a frame, a speed beyond every float, a tick due in ten million years: nothing overflows."""
+    second = now_ms() // 1000 << 32
+    live.add([tick("HK.00700", second + n, now_ms() + n) for n in range(3)])
+    cases: Any = ((np.int64(second + 1), 10**400), (second + 1, np.int64(60)), (second + 1, 1e-15))
+    for start, speed in cases:
+        seqs: list[int] = []
+        with hk_tick_collector.stream(root, start=start, speed=speed) as stream:
+            ending = threading.Timer(0.5, stream.close)
+            ending.start()
+            for batch in stream:
+                seqs += [each.seq - second for each in batch]
+                if seqs[-1] == 2:
+                    break
+        ending.cancel()
+        assert seqs == ([1] if speed == 1e-15 else [1, 2])
+
+
+def test_closing_ends_a_loop_that_waits(live: Any, tick: MakeTick, root: Path) -> None:
+    """`close` from another thread or task: the loop ends, and its file is closed; asked again it goes on."""
+    live.add([tick("HK.00700", 1)])
+    stream = hk_tick_collector.stream(root, start="day")
+    got: list[int] = []
+    has_one = threading.Event()
+
+    def follow() -> None:
+        for batch in stream:
+            got.extend(each.seq for each in batch)
+            has_one.set()
+
+    following = threading.Thread(target=follow, daemon=True)
+    following.start()
+    assert has_one.wait(60)
+    stream.close()
+    following.join(60)
+    assert not following.is_alive()
+
+    async def read() -> None:
+        async for batch in stream:
+            got.extend(each.seq for each in batch)
+            has_one.set()
+
+    async def main() -> None:
+        reading = asyncio.create_task(read())
+        await asyncio.to_thread(has_one.wait, 60)
+        stream.close()
+        await asyncio.wait_for(reading, 60)
+
+    has_one.clear()
+    live.add([tick("HK.00700", 2)])
+    asyncio.run(main())
+    live.add([tick("HK.00700", 3)])
+    assert got + [each.seq for each in next(stream)] == [1, 2, 3]
+    stream.close()
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("tick-stream") and _lasts(each)]
+
+
+def _lasts(thread: threading.Thread) -> bool:
+    thread.join(60)
+    return thread.is_alive()
+
+
+def test_one_stream_in_two_loops_is_one_clear_error(live: Any, tick: MakeTick, root: Path) -> None:
+    """Two threads, or two tasks, that ask one stream: an error for the second, and the first misses nothing."""
+
+    async def main() -> None:
+        async with hk_tick_collector.stream(root) as stream:
+            asking = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0)
+            with pytest.raises(UsageError, match="in two loops"):
+                await anext(stream)
+            live.add([tick("HK.00700", 1)])
+            assert len(await asking) == 1
+
+    asyncio.run(main())
+    got: list[int] = []
+
+    def ask() -> None:
+        while not got:
+            with suppress(UsageError):  # both threads try
+                got.append(len(next(stream)))
+
+    with hk_tick_collector.stream(root) as stream:
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        assert _is_refused(stream)
+        live.add([tick("HK.00700", 2)])
+        waiting.join(60)
+    assert got == [1]
+
+
+def _is_refused(stream: Stream) -> bool:
+    while True:
+        try:
+            stream.begin()
+        except UsageError as error:
+            return "in two loops" in str(error)
+
+
+def test_a_loop_that_ends_first_is_not_disturbed(live: Any, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop is closed while the thread still looks, as after Ctrl-C: no error is logged."""
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.05)
+
+    stream = hk_tick_collector.stream(root)
+    asyncio.run(main())
+    asking = stream._asking  # noqa: SLF001
+    assert asking is not None
+    asking.result(60)
+    stream.close()
+    assert caplog.records == []
 
 
 def test_the_settings_say_where(live: Any, tick: MakeTick, workdir: Path) -> None:

@@ -85,14 +85,14 @@ def tail(
     servers = servers_of(read_stream_urls(url), settings.stream_creds, settings.stream_ca) if url is not None else None
     with _warnings_on_stderr():
         archive = local_archive(settings.archive_dir) if servers is None else None
-        begin = saved or _start(start)
+        begin = _start(start) if saved is None else saved
         try:
             stream = make_stream(settings.data_root, archive, servers, wanted, start=begin, day=day, speed=speed)
         except UsageError as error:
-            raise _of_options(error, position if saved else None) from None
+            raise _of_options(error, None if saved is None else position) from None
         if servers is None:
             _demand_answer(settings.data_root)
-        _print(stream, form, position, header=not saved)
+        _print(stream, form, position, header=saved is None)
 
 
 def _print(stream: Stream, form: Format, position: Path | None, *, header: bool) -> None:
@@ -120,13 +120,16 @@ def _saved(position: Path | None) -> str | None:
     if position is None:
         return None
     try:
-        return position.read_text("utf-8")
+        saved = position.read_text("utf-8")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"cannot read --position {position} ({error})", hint="name a file that this user may write"
         ) from None
+    if not saved.lstrip().startswith("{"):
+        raise UsageError(f"--position {position} is not a position of a stream", hint="remove the file to begin anew")
+    return saved
 
 
 def _save(position: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.model import Gap
 from hk_tick_collector.store.query import DayReader, demand_day
 
 if TYPE_CHECKING:
@@ -60,6 +61,17 @@ def gaps(symbols: Sequence[str], *, only_open: bool) -> Table:
     some = ("from_seq int", "to_seq int", "from_ts ms", "to_ts ms", "missing int", "closed ms")
     order = ("symbol", "from_seq", "to_seq", "from_ts", "to_ts", "missing", "cause", "status", "opened", "closed")
     return Table("gaps", _schema(order, filled, some), sql, may_lack=False)
+
+
+def gaps_by_id(source: Source) -> pa.Table:
+    """All gaps of a day that has a book, with the columns and numbers of the day file; times are UTC epoch ms."""
+    pa = need("pyarrow", "data")
+    text, columns = ("symbol", "cause", "status"), Gap._fields
+    schema = pa.schema([(name, pa.string() if name in text else pa.int64()) for name in columns])
+    found = read(source, f"SELECT {', '.join(columns)} FROM gaps", (), schema)  # noqa: S608 - our own names
+    if found is None:
+        raise StoreError(f"{source.book} has no table gaps", hint="it is not a file of this collector")
+    return found
 
 
 def instruments(symbols: Sequence[str]) -> Table:

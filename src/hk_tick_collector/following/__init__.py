@@ -10,7 +10,8 @@ found.py        what one look found
 delivered.py    which ticks were delivered; position.py: the same as a text
 pace.py         when a tick of a replay is due
 engine.py       what was found → batches (batch.py)
-stream.py       `Stream`: waits; in a `for` loop or an `async for` loop
+reading.py      a source that is read until it is closed; it waits
+stream.py       `Stream`: in a `for` loop or an `async for` loop
 """
 
 from __future__ import annotations

@@ -78,14 +78,19 @@ class ArchivedDay:
             return None
         if self._slices is None:
             need("pyarrow", "data")
-            self._gaps = self._open_gaps()
+            self._gaps = self._gaps_to_tell()
             self._slices = self._read()
         ticks = next(self._slices, None)
         through = HIGHEST_SEQ if ticks is None else max((tick.seq for tick in ticks), default=LOWEST_SEQ)
         self._telling = tuple(gap for gap in self._gaps if _start(gap) <= through)
         self._gaps = [gap for gap in self._gaps if _start(gap) > through]
         self.is_finished, self.has_more = ticks is None, ticks is not None
-        return Found(ticks or [], [], self._telling) if ticks or self._telling else None
+        if not ticks and not self._telling:
+            return None
+        new, late = list[Tick](), list[Tick]()
+        for tick in ticks or ():
+            (late if tick.seq < self._known.get(tick.symbol, NOTHING).highest else new).append(tick)
+        return Found(new, late, self._telling)
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
@@ -95,35 +100,35 @@ class ArchivedDay:
         for symbol, each in seqs.items():
             self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_any(each)
         if gaps:
-            self._told.update({gap.id: gap.missing for gap in self._telling})
+            for gap in self._telling:
+                self._told[gap.id] = gap.missing
+                if gap.status != GAP_OPEN:
+                    del self._told[gap.id]
 
     def close(self) -> None:
         """Ends the reading."""
         if self._slices is not None:
             self._slices.close()  # type: ignore[attr-defined]
 
-    def _open_gaps(self) -> list[Gap]:
-        """The gaps that are still open, in the order of their beginning; numbered, as the book is never changed."""
+    def _gaps_to_tell(self) -> list[Gap]:
+        """Open gaps that were not told, told ones that have changed since; in the order of their beginning.
+
+        A book has the numbers of the day file, so a position that was saved while that was followed fits.
+        """
         if self._source.book is None:
             warnings.warn(
                 f"the book of {self._source.name} is missing: its gaps are not told", UserWarning, stacklevel=2
             )
             return []
-        rows: list[dict[str, Any]] = []
-        for batch in tables.gaps((), only_open=True).of_day(self._source, ()):
-            times = ("from_ts", "to_ts", "opened", "closed")
-            rows += _with_ms(batch, times).to_pylist()
-        found = [
-            Gap(
-                row["symbol"], row["from_seq"], row["to_seq"], row["from_ts"], row["to_ts"], row["missing"],
-                row["cause"], GAP_OPEN, row["opened"], row["closed"], number,
-            )
-            for number, row in enumerate(rows)
-        ]  # fmt: skip
-        wanted = [
-            gap for gap in found if gap.id not in self._told and (not self._symbols or gap.symbol in self._symbols)
-        ]
-        return sorted((gap for gap in wanted if not self._is_before(gap)), key=_start)
+        found = [Gap(**row) for row in tables.gaps_by_id(self._source).to_pylist()]
+        return sorted((gap for gap in found if self._is_news(gap)), key=_start)
+
+    def _is_news(self, gap: Gap) -> bool:
+        if self._symbols and gap.symbol not in self._symbols:
+            return False
+        if gap.id in self._told:
+            return gap.status != GAP_OPEN or gap.missing != self._told[gap.id]
+        return gap.status == GAP_OPEN and not self._is_before(gap)
 
     def _is_before(self, gap: Gap) -> bool:
         bound = self.bound

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, time
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from hk_tick_collector import market
 from hk_tick_collector.data.days import demand_local
@@ -72,6 +73,8 @@ def read_archive(archive: str | PathLike[str] | None) -> Path | None:
     """The directory of the archive. UsageError for one that is elsewhere."""
     if archive is None:
         return None
+    if not isinstance(archive, str) and not hasattr(archive, "__fspath__"):
+        raise UsageError(f"archive={archive!r} is no directory", hint="name the directory of the archive")
     demand_local(archive)
     return Path(archive)
 
@@ -107,7 +110,10 @@ def _position(names: tuple[str, ...], start: Start, only: int | None, today: int
             shown = ", ".join(start.symbols[:3]) + (" …" if len(start.symbols) > 3 else "") or "all symbols"
             raise UsageError(f"the position is of {shown}", hint="give the same symbols, or leave them out")
         return start
-    return Position(names, _bound(start, only, today), {})
+    bound = _bound(start, only, today)
+    if bound.day > today + 1:
+        raise UsageError(f"start={start} is in the future", hint=_START_HINT)
+    return Position(names, bound, {})
 
 
 def _bound(start: object, only: int | None, today: int) -> Bound:
@@ -117,18 +123,18 @@ def _bound(start: object, only: int | None, today: int) -> Bound:
     first = today if only is None else only
     if start == "day":
         return Bound(first)
-    if isinstance(start, bool) or not isinstance(start, int | str | time | datetime):
+    if isinstance(start, bool) or not isinstance(start, Integral | str | time | datetime):
         if isinstance(start, date):
             return Bound(read_day(start, "start"))
         raise UsageError(f"start={start!r} is not a place to begin", hint=_START_HINT)
-    if isinstance(start, int):
-        return _bound_of_seq(start, only, today)
+    if isinstance(start, Integral):  # also one of numpy, from a frame
+        return _bound_of_seq(int(start), only, today)
     if isinstance(start, str) and _PLAIN_DAY.fullmatch(start.strip()):
         return Bound(read_day(start, "start"))
     try:
         moment = read_time(start, "start")
     except UsageError as error:
-        raise UsageError(str(error), hint=_START_HINT) from None
+        raise UsageError(str(error), hint=_START_HINT if isinstance(start, str) else error.hint) from None
     if moment.of_each_day:
         return Bound(first, from_ms=moment.on(first))
     return Bound(market.day_number(moment.ms), from_ms=moment.ms)
@@ -146,10 +152,16 @@ def _bound_of_seq(seq: int, only: int | None, today: int) -> Bound:
     return Bound(number, from_seq=seq)
 
 
-def _speed(speed: object) -> float | None:
-    if isinstance(speed, bool) or not isinstance(speed, int | float) or not speed > 0:
+def _speed(speed: Any) -> float | None:
+    found, is_number = 0.0, isinstance(speed, Real)  # of any kind
+    if is_number and speed is not True:
+        try:
+            found = float(speed)
+        except OverflowError:
+            found = math.copysign(math.inf, 1 if speed > 0 else -1)
+    if not found > 0:
         raise UsageError(
             f"speed={speed!r} is not a speed",
             hint="1 is as it happened, 60 an hour in a minute; leave it out for all at once",
         )
-    return None if math.isinf(speed) else float(speed)
+    return None if math.isinf(found) else found

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import CollectorError, StreamAwayError
+from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
 from hk_tick_collector.jetstream.engine import RefusedError, info, last_message, next_message
@@ -39,14 +39,15 @@ class Feed:
 
     def __init__(self, servers: Servers, first_day: int, anchor: Anchor | None, *, only_new: bool) -> None:
         """Begins after the anchor; without one with the first message of a day, or with the next message."""
-        self.at_end_since_s: float | None = None  # since when there was nothing more to read (monotonic)
+        self._at_end: tuple[float, float] | None = None  # nothing more to read: since when, and last told (monotonic)
         self._servers = servers
         self._first_day = first_day
         self._anchor = anchor
         self._only_new = only_new
         self._consumers = 1  # of the reader in use
         self._first_seq: int | None = None  # where it begins without an anchor
-        self._queue: queue.Queue[list[StreamMessage] | CollectorError] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[list[StreamMessage]] = queue.Queue(_WAITING)
+        self._failure: Exception | None = None  # it has ended the thread
         self._begun = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tick-feed", daemon=True)
@@ -54,22 +55,29 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self.begun_at: Anchor | None = None  # of new ticks alone: the last message of before
         self.away = ""  # why there is no connection now
+        self.away_since_s: float | None = None  # monotonic
 
     def start(self, within_s: float) -> None:
         """Begins. StreamAwayError if no server answers within this time, StreamError if one refuses us."""
         self._thread.start()
-        if self._begun.wait(within_s):
+        has_begun = self._begun.wait(within_s)
+        if has_begun and self._failure is None:
             return
         self.close()
-        raise StreamAwayError(self.away or "no NATS server answers", hint="systemctl status hk-nats")
+        raise self._failure or StreamAwayError(self.away or "no NATS server answers", hint="systemctl status hk-nats")
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long there has been nothing more to read, as the server itself says; 0 if there may be more."""
+        at_end = self._at_end
+        return 0.0 if at_end is None else at_end[1] - at_end[0]
 
     def take(self) -> list[StreamMessage]:
-        """The next messages; none if there are none now. Raises StreamError if the servers refuse us."""
+        """The next messages; none if there are none now. Raises what ended the thread: StreamError if refused."""
         with suppress(queue.Empty):
-            found = self._queue.get_nowait()
-            if isinstance(found, CollectorError):
-                raise found
-            return found
+            return self._queue.get_nowait()
+        if self._failure is not None:
+            raise self._failure
         return []
 
     def close(self) -> None:
@@ -90,10 +98,8 @@ class Feed:
             asyncio.run(self._main())
         except asyncio.CancelledError:
             return
-        except CollectorError as error:
-            self.away = str(error)
-            with suppress(queue.Full):
-                self._queue.put_nowait(error)
+        except Exception as error:  # noqa: BLE001 - who takes the messages raises it; otherwise it would wait for ever
+            self._failure = error
             self._begun.set()
 
     async def _main(self) -> None:
@@ -105,20 +111,21 @@ class Feed:
             try:
                 connection = await connect(self._servers)
                 try:
-                    self.away = ""
                     await self._read_from(connection)
                 finally:
                     await connection.close()
             except (StreamAwayError, RefusedError) as error:
                 if isinstance(error, RefusedError) and error.code != _NO_STREAM:
                     raise
-                self.away, self.at_end_since_s = str(error), None
+                self.away, self._at_end = str(error), None
+                self.away_since_s = self.away_since_s or time.monotonic()
                 await asyncio.sleep(random.uniform(*_AWAY_S))  # noqa: S311 - no secret
 
     async def _read_from(self, connection: Connection) -> None:
         while not self._stopping.is_set():
             self._consumers = 1
             reader = OrderedReader(connection, await self._next_seq(connection), (TICKS,))
+            self.away, self.away_since_s = "", None
             self._begun.set()
             try:
                 while await self._read_more(connection, reader):
@@ -133,13 +140,13 @@ class Feed:
             found = await reader.read(_AT_ONCE, 0.25)
             if reader.consumers > 1 and reader.consumers != self._consumers:
                 # It had to begin anew: the stream may be another one, which was filled behind our back.
-                self._consumers = reader.consumers
+                self._consumers, self._at_end = reader.consumers, None
                 if self._anchor is not None and await check_anchor(connection, self._anchor) is Held.LOST:
                     return False
             if not found:
-                self.at_end_since_s = self.at_end_since_s or time.monotonic()
+                self._at_end = (self._at_end[0] if self._at_end else time.monotonic(), reader.heard_s)
                 continue
-            self.at_end_since_s = None
+            self._at_end = None
             await self._put(found)
             self._anchor = Anchor(found[-1].seq, found[-1].message_id)
         return not self._stopping.is_set() and (

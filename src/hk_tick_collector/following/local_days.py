@@ -6,6 +6,7 @@ tomorrow ends no day. A backlog is read in the order of days.
 
 from __future__ import annotations
 
+import time
 import warnings
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data import days as data_days
 from hk_tick_collector.data.ranges import DayRange
 from hk_tick_collector.errors import NoDayError, StoreError
-from hk_tick_collector.store.file_identity import identity
+from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.query import list_days, path_of
 
 from .archived_day import ArchivedDay
@@ -23,12 +24,13 @@ from .day import Day
 from .position import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
     from pathlib import Path
 
     from .found import Found
 
 _AT_ONCE: Final = 4  # days; each look asks every one of them
+_SETTLED_NS: Final = 2_000_000_000  # file systems of other hosts have steps of up to 2 s
 _QUIET_MS: Final = 60_000  # a day that is over and was not written for so long gets no more ticks
 
 
@@ -47,7 +49,9 @@ class LocalDays:
         self._known = dict(position.days)
         self._only = only
         self._days: dict[int, Day | ArchivedDay] = {}
-        self._refused: set[int] = set()
+        self._files: set[int] = set()  # the days of data_root
+        self._archived: dict[int, data_days.Source] = {}
+        self._refused: dict[int, tuple[Identity | None, Day | ArchivedDay]] = {}  # until another file is there
         self._listed_ns: int | None = None
 
     @property
@@ -63,21 +67,17 @@ class LocalDays:
     @property
     def position(self) -> Position:
         """What was delivered. Days without a delivered tick or a told gap are those that begin at the bound."""
-        days = {number: day.position for number, day in self._days.items()}
+        refused = {number: day for number, (_, day) in self._refused.items() if day.delivered}
+        days = {number: day.position for number, day in (refused | self._days).items()}
         return Position(self.symbols, self._bound._replace(only_new=False), {**self._known, **days})
 
     def begin(self) -> None:
         """Finds the first days, and takes note of what is stored if only new ticks are wanted."""
         if self._data_root is not None and self._archive is None and not self._data_root.is_dir():
             raise StoreError(f"there is no directory {self._data_root}", hint="check DATA_ROOT, or the directory given")
-        archived = self._find_archived()
         self._list_files()
-        for number, source in archived.items():
-            if number not in self._days:
-                self._days[number] = ArchivedDay(
-                    source, self._bound.on(number), self.symbols, self._known.pop(number, None)
-                )
-        self._days = dict(sorted(self._days.items()))
+        self._archived = self._find_archived()
+        self._open_days()
         self._demand_known()
         if self._only is not None and self._only not in self._days and self._is_over(self._only):
             raise data_days.no_day(self._data_root, self._archive, DayRange(self._only, self._only))
@@ -91,6 +91,7 @@ class LocalDays:
         """What is found, day by day, each to be delivered at once; None if there is nothing new now."""
         while not self.is_finished:
             is_new = False
+            self._follow_files()
             for number in list(self._days):
                 found = self._look_at(number)
                 if found is not None:
@@ -100,7 +101,7 @@ class LocalDays:
                     is_new = True
                     break  # first the backlog of this day
             self._pass_on()
-            self._list_files()
+            self._follow_files()
             if not is_new and not self.is_finished:
                 yield None
 
@@ -115,42 +116,91 @@ class LocalDays:
         except StoreError as error:
             if number == min(self._days):
                 raise
-            warnings.warn(f"{error.one_line()}; {market.day_name(number)} is left out", StreamWarning, stacklevel=2)
-            self._refused.add(number)
-            self._days.pop(number).close()
+            self._leave_out(number, error.one_line())
             return None
 
+    def _leave_out(self, number: int, why: str) -> None:
+        """Goes on without a day that cannot be read, until another file takes its place."""
+        warnings.warn(f"{why}; {market.day_name(number)} is left out", StreamWarning, stacklevel=3)
+        day = self._days.pop(number)
+        day.close()
+        self._listed_ns = None
+        self._refused[number] = self._identity(number), day
+        self._archived.pop(number, None)
+
+    def _identity(self, number: int) -> Identity | None:
+        return None if self._data_root is None else identity(path_of(self._data_root, market.day_name(number)))
+
     def _find_archived(self) -> dict[int, data_days.Source]:
-        """The archived days from the bound on. Only days of the past are archived, so they are looked up once."""
+        """The archived days from the bound on. Only days of the past are archived; later ones: `_find_freed`."""
         if self._archive is None or self._bound.only_new:
             return {}
         wanted = DayRange(self._bound.day, self._only)
         return {source.day: source for source in data_days.find(None, self._archive, wanted)}
 
-    def _list_files(self) -> None:
-        """Adds the days whose files have appeared, the earliest first."""
-        if self._data_root is None or len(self._days) >= _AT_ONCE:
-            return
+    def _find_freed(self, numbers: Set[int]) -> None:
+        """Looks up days in the archive whose files were there when the stream began."""
+        for number in numbers if self._archive is not None else ():
+            for source in data_days.find(None, self._archive, DayRange(number, number)):
+                self._archived[number] = source
+
+    def _list_files(self) -> bool:
+        """Lists the day files, if any came or went since; returns whether it did."""
+        if self._data_root is None:
+            return self._listed_ns is None
         try:
             changed_ns = self._data_root.stat().st_mtime_ns
         except FileNotFoundError:
-            return
+            return self._listed_ns is None
         except OSError as error:
             raise StoreError(f"cannot access {self._data_root} ({error.strerror})", hint="check its rights") from error
         if changed_ns == self._listed_ns:
+            return False
+        # The clock of files has steps: what comes within the same step would not show.
+        self._listed_ns = changed_ns if abs(time.time_ns() - changed_ns) >= _SETTLED_NS else None
+        before, self._files = self._files, set(map(market.parse_day, list_days(self._data_root)))
+        self._find_freed({number for number in before - self._files if number >= self._bound.day})
+        return True
+
+    def _follow_files(self) -> None:
+        """Begins with the days whose files have come; goes on in the archive with those whose files were freed."""
+        if not self._list_files():
             return
-        self._listed_ns = changed_ns
+        for number in self._days.keys() & self._archived.keys() - self._files:
+            day = self._days[number]
+            if isinstance(day, Day) and not day.is_finished:
+                day.close()
+                self._days[number] = ArchivedDay(self._archived[number], day.bound, self.symbols, day.position)
+        self._open_days()
+
+    def _open_days(self) -> None:
+        """Begins with the next days, the earliest first; a day file is preferred to the archive."""
         last = self._only if self._only is not None else 2**31
-        numbers = map(market.parse_day, list_days(self._data_root))
-        wanted = [number for number in numbers if self._bound.day <= number <= last and number not in self._refused]
-        for number in wanted:
-            if number not in self._days:
-                if len(self._days) >= _AT_ONCE:
-                    self._listed_ns = None  # look again when there is room
-                    break
-                path = path_of(self._data_root, market.day_name(number))
-                self._days[number] = Day(path, self._bound.on(number), self.symbols, self._known.pop(number, None))
+        for number in sorted(self._files | self._archived.keys()):
+            if not self._bound.day <= number <= last or number in self._days or self._is_refused(number):
+                continue
+            if len(self._days) >= _AT_ONCE:
+                break  # the others once there is room
+            self._days[number] = self._day(number)
         self._days = dict(sorted(self._days.items()))
+
+    def _day(self, number: int) -> Day | ArchivedDay:
+        bound, known = self._bound.on(number), self._known.pop(number, None)
+        if number in self._refused:
+            _, refused = self._refused.pop(number)
+            if isinstance(refused, Day):
+                return refused  # it knows what was delivered, and notices that its file is another one
+            known = refused.position
+        if self._data_root is not None and number in self._files:
+            return Day(path_of(self._data_root, market.day_name(number)), bound, self.symbols, known)
+        return ArchivedDay(self._archived[number], bound, self.symbols, known)
+
+    def _is_refused(self, number: int) -> bool:
+        """Whether the day could not be read, and its file is still the same."""
+        if number not in self._refused:
+            return False
+        there, _ = self._refused[number]
+        return number not in self._files or there == self._identity(number)
 
     def _demand_known(self) -> None:
         for number, day in self._known.items():
@@ -168,6 +218,9 @@ class LocalDays:
             day = self._days[number]
             if day.has_more or not (day.is_finished or (self._may_leave(number) and self._is_over(number))):
                 return
+            if isinstance(day, Day) and not day.is_finished and self._identity(number) is None:
+                words = f"the file of {market.day_name(number)} is gone, and so is what was not delivered of it"
+                warnings.warn(words, StreamWarning, stacklevel=2)
             day.close()
             del self._days[number]
             self._bound = Bound(number + 1)
@@ -182,9 +235,13 @@ class LocalDays:
 
         A collector that has the file open has a WAL beside it. One that was killed left its WAL: then time decides.
         """
-        if now_ms() < market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000:
+        if not self._is_past(number):
             return False
-        there = identity(path_of(self._data_root, market.day_name(number))) if self._data_root is not None else None
+        there = self._identity(number)
         if there is None or not there.wal_mtime_ns:
             return True
         return abs(now_ms() - max(there.mtime_ns, there.wal_mtime_ns) // 1_000_000) >= _QUIET_MS
+
+    def _is_past(self, number: int) -> bool:
+        """Whether a day is over by the clock."""
+        return now_ms() >= market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000

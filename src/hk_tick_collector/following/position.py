@@ -30,6 +30,7 @@ class DayPosition(NamedTuple):
 
     delivered: Mapping[str, Delivered]  # by symbol
     open_gaps: Mapping[int, int | None]  # told gaps by their id, and how many ticks each missed
+    is_partial: bool = False  # of a stream of new ticks from a server: what came before is not missing
 
 
 class Position(NamedTuple):
@@ -49,6 +50,7 @@ class Position(NamedTuple):
                     for symbol, each in day.delivered.items()
                 },
                 "gaps": {str(gap): missing for gap, missing in day.open_gaps.items()},
+                **({"partial": True} if day.is_partial else {}),
             }
             for number, day in self.days.items()
         }
@@ -83,7 +85,7 @@ def read_position(text: str) -> Position:
 def _day(document: Any) -> DayPosition:
     delivered = {_text(symbol): _delivered(numbers) for symbol, numbers in document["delivered"].items()}
     gaps = {_whole(int(gap)): _whole_or_none(missing) for gap, missing in document["gaps"].items()}
-    return DayPosition(delivered, gaps)
+    return DayPosition(delivered, gaps, document.get("partial") is True)
 
 
 def _delivered(numbers: Any) -> Delivered:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BEGIN_S: Final = 8.0  # for the first answer of a server
 _ACTIVE_S: Final = 1.0
+_AWAY_S: Final = 5.0  # without a server before it is told: another node has taken over by then
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
 _COUNTER: Final = 0xFFFFFFFF
@@ -61,18 +62,20 @@ class _Space(NamedTuple):
 class PublishedDay:
     """One day of the stream: what was delivered, and which gaps were told."""
 
-    def __init__(self, bound: Bound, known: DayPosition | None = None) -> None:
+    def __init__(self, number: int, bound: Bound, known: DayPosition | None = None) -> None:
         self.bound = bound
         self.delivered: dict[str, Delivered] = dict(known.delivered) if known else {}
-        self._odd: set[str] = set()  # symbols whose sequences do not follow the counter
-        self._is_whole = bound.is_open and not bound.only_new  # the day's begin belongs to the stream
+        # Symbols whose sequences do not follow the counter. A position does not name them, but has their sequences.
+        self._odd = {symbol for symbol, each in self.delivered.items() if not _are_of_day(number, each)}
+        # Whether the day's begin belongs to the stream.
+        self._is_whole = bound.is_open and not bound.only_new and not (known is not None and known.is_partial)
         self._told = {symbol: self._spaces(symbol, each) for symbol, each in self.delivered.items()}
         self._telling: dict[str, dict[int, _Space]] = {}
 
     @property
     def position(self) -> DayPosition:
         """What was delivered, as a value that later changes do not touch."""
-        return DayPosition(dict(self.delivered), {})
+        return DayPosition(dict(self.delivered), {}, is_partial=not self._is_whole and self.bound.is_open)
 
     def find(self, rows: Iterable[Tick]) -> Found | None:
         """Those of the ticks that were not delivered yet; `deliver` makes them known."""
@@ -141,11 +144,14 @@ class PublishedTicks:
         self._bound = position.bound
         self._at = position.at
         self._only = only
-        self._days = {number: PublishedDay(position.bound.on(number), day) for number, day in position.days.items()}
+        self._days = {
+            number: PublishedDay(number, position.bound.on(number), day) for number, day in position.days.items()
+        }
         self._wanted = frozenset(position.symbols)
         self._feed = Feed(servers, position.bound.day, position.at, only_new=position.bound.only_new)
         weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
+        self._told_away_s: float | None = None
         self.is_finished = False
 
     @property
@@ -163,20 +169,27 @@ class PublishedTicks:
         """Connects, and finds where the stream begins. StreamError if that cannot be."""
         self._feed.start(_BEGIN_S)
         self._at = self._at or self._feed.begun_at
+        if self._bound.only_new:  # of these days what came before is not missing
+            today = max(self._bound.day, market.day_number(now_ms()))
+            for number in range(self._bound.day, today + 1):
+                self._days.setdefault(number, PublishedDay(number, self._bound.on(number)))
+            self._bound = self._bound._replace(only_new=False)
 
     def looks(self) -> Iterator[tuple[PublishedDay, int, Found] | None]:
         """What is found, to be delivered at once; None if there is nothing new now."""
         while not self.is_finished:
             messages = self._feed.take()
             if not messages:
-                yield None
                 self.is_finished = self._is_over()
+                if not self.is_finished:
+                    self._tell_absence()
+                    yield None
                 continue
             self._active_s = time.monotonic()
             for number, rows in self._rows(messages).items():
                 day = self._days.get(number)
                 if day is None:
-                    day = self._days[number] = PublishedDay(self._bound.on(number))
+                    day = self._days[number] = PublishedDay(number, self._bound.on(number))
                     self._forget_days()
                 if found := day.find(rows):
                     yield day, number, found
@@ -211,9 +224,17 @@ class PublishedTicks:
             del self._days[number]
             self._bound = Bound(number + 1)
 
+    def _tell_absence(self) -> None:
+        """A warning if there has been no server for a while, once each time."""
+        since_s = self._feed.away_since_s
+        if since_s is None:
+            self._told_away_s = None
+        elif since_s != self._told_away_s and time.monotonic() - since_s >= _AWAY_S:
+            self._told_away_s = since_s
+            warnings.warn(f"{self._feed.away}; the stream goes on when it is back", StreamWarning, stacklevel=2)
+
     def _is_over(self) -> bool:
-        since_s = self._feed.at_end_since_s
-        if self._only is None or since_s is None or time.monotonic() - since_s < _QUIET_S:
+        if self._only is None or self._feed.quiet_s < _QUIET_S:
             return False
         return now_ms() >= market.day_start_ms(self._only + 1) + market.SEALING_HOUR * 3_600_000
 
@@ -222,3 +243,10 @@ def _demand_same(ticks: TickMessage, day: str, source: str) -> None:
     """A publisher may be allowed to use its own subject alone: what it says inside must be the same."""
     if (ticks.day, ticks.source) != (day, source):
         raise MessageError(f"it says that it is of {ticks.source} and {ticks.day}")
+
+
+def _are_of_day(number: int, delivered: Delivered) -> bool:
+    """Whether these sequences are seconds of the day and counters."""
+    start_s = market.day_start_ms(number) // 1000
+    end_s = start_s + market.DAY_MS // 1000
+    return all(start_s - SEQ_NEAR_S <= seq >> 32 <= end_s + SEQ_NEAR_S for seq in (*delivered.firsts, *delivered.lasts))

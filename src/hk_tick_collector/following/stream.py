@@ -1,4 +1,4 @@
-"""`Stream`: batches in a `for` loop or an `async for` loop. Only this module waits.
+"""`Stream`: batches in a `for` loop or an `async for` loop.
 
 In a `for` loop files are read in the caller's thread, in an `async for` loop in one thread of its own. It ends with the
 stream; if its disk does not answer, the event loop is not blocked.
@@ -7,22 +7,17 @@ stream; if its disk does not answer, the event loop is not blocked.
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from .batch import Batch
-from .engine import batches
-from .local_days import LocalDays
-from .pace import Pace
+from .reading import Reading, two_loops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from .arguments import Asked
-    from .engine import Source
+    from .batch import Batch
     from .position import Position
 
 _AT_MOST_S: Final = 0.25  # how long the thread waits at once, and so how long an exit waits for it
@@ -33,47 +28,36 @@ class Stream:
 
     It begins when it is entered or when the first batch is asked for. Use it in one loop at a time. Errors of files
     are StoreErrors. After an error, and after the loop was left, it can be asked again and goes on where it was.
+    `close` ends a loop that waits, from any thread or task.
     """
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._source: Source | None = None
-        self._items: Iterator[Batch | float] | None = None
-        self._position = asked.position
-        self._is_over = False  # the only day has ended
-        self._stopping = threading.Event()
+        self._reading = Reading(asked, asked.position)
         self._thread: ThreadPoolExecutor | None = None
         self._asking: Future[Batch | None] | None = None  # what the thread does; its batch is not lost if a task ends
+        self._is_awaited = False
 
     @property
     def position(self) -> Position:
         """The place after the last batch: what `batch.position` was; before the first, where the stream begins."""
-        return self._position
+        return self._reading.position
 
     def begin(self) -> Self:
         """Begins now, so that `start="new"` means from now on. StoreError if the files cannot be read."""
-        if self._source is None:
-            asked, source = self._asked, self._make_source()
-            try:
-                source.begin()
-            except BaseException:
-                source.close()
-                raise
-            self._source, self._items = source, batches(source, Pace(asked.speed))
-            self._position = source.position
+        self._current().begin()
         return self
 
     def close(self) -> None:
-        """Closes all files. Asking for a batch again goes on at `position`."""
-        self._stopping.set()
-        source, self._source, self._items = self._source, None, None
-        if self._thread is not None:
-            if source is not None:
-                self._thread.submit(source.close)  # after what it is reading
-            self._thread.shutdown(wait=False)
-            self._thread = self._asking = None
-        elif source is not None:
-            source.close()
+        """Closes all files, and ends a loop that waits. Asking for a batch again goes on at `position`."""
+        reading, thread = self._reading, self._thread
+        self._thread = self._asking = None
+        if thread is None:
+            reading.close()
+            return
+        reading.stop()
+        thread.submit(reading.close)  # there, after what it is reading: a disk may not answer
+        thread.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         return self.begin()
@@ -85,18 +69,25 @@ class Stream:
         return self
 
     def __next__(self) -> Batch:
-        """The next batch; waits until there is one. StopIteration at the end of the only day."""
-        self._stopping.clear()
-        found = None
-        while found is None:
-            if self._is_over:
-                raise StopIteration
-            found = self._next(None)
-        self._position = found.position
+        """The next batch; waits until there is one. StopIteration at the end of the only day, or if it was closed."""
+        reading, asking = self._current(), self._asking
+        if self._is_awaited:
+            raise two_loops()
+        found, self._asking = None if asking is None else asking.result(), None  # of a wait that was cancelled
+        found = found or reading.next(None)
+        if found is None:
+            raise StopIteration
+        reading.position = found.position
         return found
 
     async def __aenter__(self) -> Self:
-        await asyncio.get_running_loop().run_in_executor(self._own_thread(), self.begin)
+        try:
+            beginning = self._own_thread().submit(self.begin)
+            await _end_of(beginning)
+            beginning.result()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -107,59 +98,50 @@ class Stream:
 
     async def __anext__(self) -> Batch:
         """The same without blocking the event loop. A cancelled wait loses no batch."""
-        self._stopping.clear()
-        found = None
-        while found is None:
-            if self._is_over:
-                raise StopAsyncIteration
-            if self._asking is None:
-                self._asking = self._own_thread().submit(self._next, _AT_MOST_S)
-            try:
-                found = await asyncio.shield(asyncio.wrap_future(self._asking))
-            except asyncio.CancelledError:
-                raise  # what the thread finds is for the next one that asks
-            except BaseException:
-                self._asking = None
-                raise
-            self._asking = None
-        self._position = found.position
+        if self._is_awaited:
+            raise two_loops()
+        self._is_awaited = True
+        try:
+            reading = self._current()
+            found = None
+            while found is None:
+                if reading.is_over or reading.is_stopped:
+                    raise StopAsyncIteration
+                found = await self._ask(reading)
+        finally:
+            self._is_awaited = False
+        reading.position = found.position
         return found
 
-    def _make_source(self) -> Source:
-        asked = self._asked
-        if asked.servers is None:
-            return LocalDays(asked.data_root, asked.archive, self._position, only=asked.only)
-        from .published import PublishedTicks  # needs the extra `stream`
+    async def _ask(self, reading: Reading) -> Batch | None:
+        if self._asking is None:
+            self._asking = self._own_thread().submit(reading.next, _AT_MOST_S)
+        asking = self._asking
+        await _end_of(asking)  # if it is cancelled, what the thread finds is for the next one that asks
+        if self._asking is asking:
+            self._asking = None
+        return asking.result()
 
-        return PublishedTicks(asked.servers, self._position, only=asked.only)
+    def _current(self) -> Reading:
+        """The reading in use; a new one, at the same position, after it was closed."""
+        if self._reading.is_stopped and not self._reading.is_over:
+            self._reading = Reading(self._asked, self._reading.position)
+        return self._reading
 
     def _own_thread(self) -> ThreadPoolExecutor:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="tick-stream")
         return self._thread
 
-    def _next(self, at_most_s: float | None) -> Batch | None:
-        """The next batch; None if there was none in that time, if the stream was closed, or if it is over."""
-        self.begin()
-        items = self._items
-        end_s = None if at_most_s is None else time.monotonic() + at_most_s
-        while items is not None and not self._stopping.is_set():
-            try:
-                found = next(items, None)
-            except BaseException:
-                if self._source is not None:  # the generator is over: the next request begins again at the position
-                    self._source.close()
-                self._source = self._items = None
-                raise
-            if found is None:
-                self._is_over = True
-                if self._source is not None:
-                    self._source.close()
-                return None
-            if isinstance(found, Batch):
-                return found
-            if end_s is not None and time.monotonic() + found > end_s:
-                self._stopping.wait(max(0.0, end_s - time.monotonic()))
-                return None
-            self._stopping.wait(found)
-        return None
+
+async def _end_of(asking: Future[Any]) -> None:
+    """Waits for a thread. Nothing goes wrong if this task, or its event loop, ends before it does."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell_loop(_: object) -> None:
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(done.set)
+
+    asking.add_done_callback(tell_loop)
+    await done.wait()

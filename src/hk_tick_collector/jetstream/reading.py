@@ -57,12 +57,12 @@ class OrderedReader:
         self.next_seq = max(next_seq, 1)
         self.consumers = 0  # how many were made
         self.name = ""  # of the consumer in use
+        self.heard_s = 0.0  # when the server last sent us anything (monotonic); every second while it has nothing more
         self._connection = connection
         self._subjects = tuple(subjects)
         self._subscription: Subscription | None = None
         self._consumer_seq = 0
         self._asked = 0  # messages asked for that are not here yet
-        self._heard_s = 0.0
         self._ready: deque[StreamMessage] = deque()
 
     async def read(self, most: int, wait_s: float) -> list[StreamMessage]:
@@ -102,12 +102,12 @@ class OrderedReader:
         try:
             message = await subscription.next_msg(timeout=min(wait_s, _BEAT_S))
         except (TimeoutError, errors.TimeoutError):
-            if time.monotonic() - self._heard_s > _SILENT_S:
+            if time.monotonic() - self.heard_s > _SILENT_S:
                 await self._forget()
             return
         except errors.Error as error:
             raise StreamAwayError(f"the connection to {self._connection.url} is lost ({error})") from None
-        self._heard_s = time.monotonic()
+        self.heard_s = time.monotonic()
         if not await self._take(message):
             await self._forget()
 
@@ -152,7 +152,7 @@ class OrderedReader:
         self.consumers += 1
         self._consumer_seq = self._asked = 0
         self._subscription = await client.subscribe(client.new_inbox())
-        self._heard_s = time.monotonic()
+        self.heard_s = time.monotonic()
 
     async def _pull(self, subscription: Subscription) -> None:
         """Asks for more messages when half of those asked for are here."""
