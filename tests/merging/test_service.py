@@ -217,6 +217,30 @@ def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsSer
     play(run)
 
 
+def test_a_gap_that_nobody_can_fill_does_not_keep_a_day_from_being_sealed(servers: NatsServers, root: Path) -> None:
+    """One collector has fewer ticks than the union, and the union has a gap: it is asked, and its answer is enough."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    all_of_b = ticks([*range(1, 41), *range(51, 101)])
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(all_of_b[:60])
+            await b.send(all_of_b)
+            await b.send_sums(all_of_b, sealed=True)
+            await a.send_sums(all_of_b[:60], sealed=True)
+            await until(lambda: status.asked_again == 1)
+            await a.send(all_of_b[:60])
+            await a.send_sums(all_of_b[:60], sealed=True)
+            await until(lambda: path_of(root, DAY_NAME).stat().st_mode & 0o200 == 0, "the answer was not enough")
+            assert status.sums_differ == {}
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+            assert len(reader.gaps(only_open=True)) == 1
+
+    play(run)
+
+
 def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServers, root: Path) -> None:
     """The merge was away when they said it, and the stream has dropped the message: an hour later it asks."""
     later_ms = market.day_start_ms(DAY + 1) + 7 * 3_600_000

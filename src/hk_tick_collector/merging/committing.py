@@ -18,7 +18,7 @@ from hk_tick_collector.store.query import list_days
 
 from .merger import DISAGREEMENT_NAME, Merger
 from .parts import SOURCE_OPEN, StartOverError
-from .sums import lacking
+from .sums import Lacking, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,16 +94,16 @@ class Committing:
             self._status.newest_day, self._status.newest_ts_ms = newest.day_name, newest.newest_ts_ms or None
             self._status.gaps_open, self._status.gaps_missing = newest.gaps_open, newest.gaps_missing
 
-    def compare(self, sums: SumsMessage) -> list[str]:
+    def compare(self, sums: SumsMessage) -> Lacking:
         """The symbols of which a collector seems to have ticks that are not merged. Raises GaveUpError."""
         days = self._opened().days_of(sums.source)
         path = days.path(market.parse_day(sums.day))
 
-        def compared() -> list[str]:
+        def compared() -> Lacking:
             try:
                 return lacking(path, sums.sums)
             except NoDayError:
-                return [symbol for symbol, (rows, _) in sums.sums.items() if rows]
+                return Lacking([symbol for symbol, (rows, _) in sums.sums.items() if rows], [])
 
         return self._patiently(compared, sums.day)
 
