@@ -9,7 +9,7 @@ import pytest
 from tests.merging.feeds import DAY, NOW_MS, at, part, ticks
 from tests.merging.test_agreement import renumbered
 
-from hk_tick_collector.errors import StoreError
+from hk_tick_collector.errors import ForeignFileError, StoreError
 from hk_tick_collector.merging.merger import DISAGREEMENT_NAME, Merger
 from hk_tick_collector.merging.parts import Part, StartOverError
 from hk_tick_collector.store.dayfile import StoreOptions
@@ -131,3 +131,49 @@ def test_an_unreadable_disagreement_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / DISAGREEMENT_NAME).write_text("{")
     with pytest.raises(StoreError):
         merger(tmp_path)
+
+
+def test_a_disagreement_reads_everything_again_although_other_days_are_further(tmp_path: Path) -> None:
+    """The day before was sealed at noon of the mixed day: what came before is in the renamed file alone."""
+    one = merger(tmp_path)
+    store(one, [part("a", range(1, 5), day=DAY - 1)], 1)
+    store(one, [part("a", range(1, 5)), part("b", range(1, 5))], 2)
+    one.union.seal(DAY - 1, at(3))
+    one.close(at(3))
+    (tmp_path / DISAGREEMENT_NAME).write_text("{}")
+    for _ in range(2):  # also when it is killed before it has read anything
+        again = merger(tmp_path)
+        assert again.resume() is None
+        again.close(None)
+    assert len(list(tmp_path.glob("*.mixed-*"))) == 1
+
+
+def test_a_collectors_own_day_that_was_removed_is_read_again(tmp_path: Path) -> None:
+    """The union of that day is whole, and the collector's own file is not."""
+    (tmp_path / DISAGREEMENT_NAME).write_text("{}")
+    one = merger(tmp_path)
+    store(one, [part("a", range(1, 5))], 3)
+    path_of(tmp_path / "collectors" / "a", "20261120").unlink()
+    with pytest.raises(StartOverError):
+        store(one, [part("a", range(5, 9))], 4)
+    one.close(None)
+    assert merger(tmp_path).resume() is None
+
+
+def test_a_choice_that_could_not_be_written_at_once_is_written_later(
+    tmp_path: Path,
+) -> None:
+    """A full disk keeps the file of the union from being created: after that nothing is forgotten."""
+    (tmp_path / DISAGREEMENT_NAME).write_text("{}")
+    one = merger(tmp_path)
+    messages = [part("a", range(1, 10)), part("a", range(20, 30)), part("b", range(1, 10))]
+    path_of(tmp_path, "20261120").mkdir()  # no file can be made there
+    with pytest.raises(ForeignFileError):
+        store(one, messages, 3)
+    path_of(tmp_path, "20261120").rmdir()
+    store(one, messages, 3)
+    one.close(None)
+    with MergedReader(path_of(tmp_path, "20261120")) as union:
+        assert union.chosen() == {"HK.00700": "a"}
+    with MergedReader(path_of(tmp_path / "collectors" / "a", "20261120")) as own:
+        assert [gap.missing for gap in own.gaps(only_open=True)] == [10]

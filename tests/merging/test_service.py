@@ -288,6 +288,49 @@ def test_a_damaged_file_is_set_aside_and_made_anew(servers: NatsServers, root: P
     play(run)
 
 
+def test_a_removed_day_is_read_again_although_a_later_one_is_further(servers: NatsServers, root: Path) -> None:
+    """The stream is read from its start, and the collectors are asked: it may have dropped the begin of that day."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 101), day=DAY - 1), day=market.day_name(DAY - 1))
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.stored == 200)
+            remove(path_of(root, market.day_name(DAY - 1)))
+            await a.send(ticks(range(101, 111), day=DAY - 1), day=market.day_name(DAY - 1))
+            await until(lambda: len(stored(root, market.day_name(DAY - 1))) == 110, "it was not read again")
+            await until(lambda: status.asked_again == 1)
+            assert [each.day for each in await a.again()] == [market.day_name(DAY - 1)]
+
+    play(run)
+
+
+def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers, root: Path) -> None:
+    """This merge was away for weeks and asked for what it missed: the day is older than any wait for a collector."""
+    clock = lambda: market.day_start_ms(DAY + 12) + 12 * 3_600_000  # noqa: E731
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, clock) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for a"}, "it was sealed")
+            await a.send(ticks(range(101, 201)))
+            await a.send_sums(ticks(range(1, 201)), sealed=True)
+            await until(lambda: status.not_sealed == {})
+            assert status.late == 0
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+
+    play(run)
+
+
+def remove(path: Path) -> None:
+    """Removes a day file and what is beside it."""
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
 def refuse_writes(path: Path) -> None:
     """Puts a directory where the day file should be."""
     path.unlink()

@@ -40,7 +40,9 @@ _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
 _ASKED_DAYS: Final = 31  # collectors are asked for days that are not older
 _SEAL_EVERY_S: Final = 60.0
-_GIVE_UP_DAYS: Final = 7  # the age at which the stream has dropped a day: then it is sealed without its collectors
+# When the stream has dropped what came first of a day: then it is sealed without its collectors. A day that arrives
+# late, for example after this merge was away, has that time from its first tick on.
+_GIVE_UP_DAYS: Final = 7
 
 _T = TypeVar("_T")
 
@@ -177,15 +179,18 @@ class Committing:
     def _seal_finished(
         self, days: MergedDays, today: int, position: Position | None, not_sealed: dict[str, str]
     ) -> None:
-        for name in list_days(days.root):
+        for name in self._patiently(partial(list_days, days.root)):
             day = market.parse_day(name)
-            if day >= today or not days.path(day).stat().st_mode & 0o200:
+            if day >= today:
                 continue
             label = name if days.root == self._root else f"{days.root.name} {name}"
             try:
-                waits = [source for source, state in days.sources(day).items() if state == SOURCE_OPEN]
-                if waits and today - day <= _GIVE_UP_DAYS:
-                    not_sealed[label] = f"waits for {', '.join(waits)}"
+                if not days.path(day).stat().st_mode & 0o200:
+                    continue
+                sources = days.sources(day)
+                waits = [source for source, state in sources.items() if state == SOURCE_OPEN]
+                if (waits or not sources) and today - max(day, days.begun_day(day)) <= _GIVE_UP_DAYS:
+                    not_sealed[label] = f"waits for {', '.join(waits) or 'its collectors'}"
                 elif days.seal(day, position):
                     log.info("day_sealed", day=name)
                 else:

@@ -74,16 +74,20 @@ class Positions(NamedTuple):
     unsealed: dict[int, Position | None]
     sealed: dict[int, Position | None]
 
-    def lowest(self) -> Position | None:
-        """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
 
-        Where all days are sealed, what they have needs no reading.
-        """
-        if None in self.unsealed.values():
-            return None
-        if self.unsealed:
-            return min(position for position in self.unsealed.values() if position is not None)
-        return max((position for position in self.sealed.values() if position is not None), default=None)
+def lowest(of_directories: Iterable[Positions]) -> Position | None:
+    """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
+
+    Where all days are sealed, what they have needs no reading.
+    """
+    unsealed: list[Position | None] = []
+    sealed: list[Position] = []
+    for each in of_directories:
+        unsealed += each.unsealed.values()
+        sealed += [position for position in each.sealed.values() if position is not None]
+    if None in unsealed:
+        return None
+    return min((each for each in unsealed if each is not None), default=None) or max(sealed, default=None)
 
 
 class MergedDays:
@@ -105,6 +109,16 @@ class MergedDays:
 
     # --- transactions ---
 
+    def open(self, parts: Sequence[Part]) -> None:
+        """Opens the files of the days of `parts`, reads their gaps. Raises StartOverError and the errors of DayFile.
+
+        After it `prepare` needs no file.
+        """
+        for day in {part.day for part in parts}:
+            with suppress(SealedDayError):
+                self._file(day)  # checks it before it is read
+            self._tracker.open(day)
+
     def prepare(
         self, parts: Sequence[Part], position: Position, chosen: Mapping[int, Sequence[Chosen]] = NONE_CHOSEN
     ) -> list[Prepared]:
@@ -113,10 +127,7 @@ class MergedDays:
         `chosen` has, by day, symbols whose collector was chosen by these parts. Raises StartOverError
         and the errors of DayFile, before anything is known of the parts: then call it again.
         """
-        for day in {part.day for part in parts}:
-            with suppress(SealedDayError):
-                self._file(day)  # checks it before it is read
-            self._tracker.open(day)
+        self.open(parts)
         for part in parts:
             self._tracker.see(self._unseen(part.rows))
         gaps: dict[int, list[Gap]] = {}
@@ -221,6 +232,22 @@ class MergedDays:
                 self._sources[day] = _sources_in(reader)
         return self._sources[day]
 
+    def begun_day(self, day: int) -> int:
+        """The number of the day on which the file of a day was created. Raises as DayReader."""
+        with DayReader(self.path(day)) as reader:
+            created_ms = reader.meta().get("created_ms", "")
+        return market.day_number(int(created_ms)) if created_ms.isascii() and created_ms.isdigit() else day
+
+    def renew(self, day: int) -> None:
+        """Creates the file of a day that was set aside or removed, without a position.
+
+        As long as it has none, also after a kill, the stream is read from its start. Not on a full disk: then only this
+        process knows that it must be.
+        """
+        path = self.path(day)
+        with suppress(*DISK_ERRORS, SealedDayError):
+            DayFile(path, path.stem, self._run_id, self._now_ms(), self._version, self._options).close()
+
     def newest(self) -> DayFile | None:
         """The open file of the latest day."""
         return self._files[max(self._files)] if self._files else None
@@ -267,7 +294,10 @@ class MergedDays:
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._abandon(day)
-            raise StartOverError(f"{file.path.name} was removed or replaced while it was written")
+            aside = set_aside(file.path, self._now_ms())  # what is in its place, or the WAL alone
+            log.error("day_set_aside", day=file.day_name, path=aside, detail="it was removed or replaced")
+            self.renew(day)
+            raise StartOverError(f"{file.path.name} was removed or replaced while it was written", file.day_name)
         if file is None:
             path = self.path(day)
             try:
@@ -275,7 +305,8 @@ class MergedDays:
             except DamagedFileError as error:
                 aside = set_aside(path, self._now_ms())
                 log.error("day_set_aside", day=path.stem, path=aside, detail=error)
-                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}") from error
+                self.renew(day)
+                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}", path.stem) from error
             with DayReader(path) as reader:
                 self._sources[day] = _sources_in(reader)
             while len(self._files) >= _MOST_FILES:

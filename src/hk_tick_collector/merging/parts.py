@@ -41,12 +41,17 @@ class Position(NamedTuple):
 
 
 class StartOverError(CollectorError):
-    """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again.
+    """Day files are not what this process took them for: close all, and read the stream from its start.
 
-    `is_damage`: a file was damaged or removed.
+    `is_damage`: a file was damaged or removed. `day`: of that file, whose collectors are asked to send it again,
+    because the stream may have dropped its begin.
     """
 
     is_damage = True
+
+    def __init__(self, message: str, day: str = "") -> None:
+        super().__init__(message)
+        self.day = day
 
 
 class DisagreementError(StartOverError):

@@ -84,12 +84,17 @@ class MergeService:
     async def run(self) -> None:
         """Merges until `stop`, then closes the files. The caller writes the status meanwhile."""
         try:
+            self._position = await self._in_thread(self._committing.begin)
             while not self._stopping.is_set():
-                self._position = await self._in_thread(self._committing.begin)
                 try:
                     await self._follow()
                 except StartOverError as why:
                     self._notes.started_over(why)
+                    await self._in_thread(self._committing.begin)
+                    self._position = None
+                    if why.day:
+                        _, sources = await self._in_thread(self._committing.unread)
+                        self._requests.want_all(sources | self._status.sources.keys(), [why.day])
         except GaveUpError:
             pass
         # Not after an error or a cancellation: the disk may hang. The files then keep their WAL, and nothing is lost.
@@ -248,9 +253,7 @@ class MergeService:
         for request in self._requests.take_due(time.monotonic()):
             message_id = f"again.{uuid4().hex}"
             try:
-                stream_seq = await store(
-                    connection, again_subject(request.source), encode_again(request), message_id
-                )
+                stream_seq = await store(connection, again_subject(request.source), encode_again(request), message_id)
             except StreamError:
                 self._requests.want(request.source, request.day, request.symbols)
                 raise
