@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
 from tests.merging.feeds import DAY, ticks
+from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector import market
@@ -379,5 +380,40 @@ def test_a_stream_made_anew_behind_a_connection_that_stays_is_noticed(servers: N
             await until(lambda: status.stored == 70, "what was sent below our place is not merged")
             assert status.losses == 1
         assert stored(root) == ticks(range(1, 71))
+
+    play(run)
+
+
+def test_a_stream_that_is_deleted_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """Somebody removes it while no publisher runs: nobody refuses us, and it goes on when one makes it anew."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await until(lambda: status.stored == 10)
+            await engine.ask(a.connection, "STREAM.DELETE.HK_TICKS")
+            await until(lambda: "no stream" in status.fault)
+            assert not status.refused
+            b = await publisher(servers, "b")
+            await b.send(ticks(range(11, 21)))
+            await until(lambda: status.stored == 20)
+
+    play(run)
+
+
+def test_a_credentials_file_that_is_renewed_ends_nothing(servers: NatsServers, root: Path, tmp_path: Path) -> None:
+    """For a moment it is not there; systemd would not start a service again that ends with a wrong setting."""
+    creds = tmp_path / "merge.creds"
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 11)))
+        async with merging(servers, root, creds=creds) as (_, status):
+            await until(lambda: "cannot read STREAM_CREDS=" in status.fault)
+            assert status.refused
+            creds.write_text(Key("U").seed, "utf-8")
+            creds.chmod(0o600)
+            await until(lambda: status.stored == 10)
 
     play(run)
