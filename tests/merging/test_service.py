@@ -34,6 +34,12 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
+def is_sealed(root: Path, day: str) -> bool:
+    """Whether a merged day is there and sealed."""
+    path = path_of(root, day)
+    return path.exists() and not path.stat().st_mode & 0o200
+
+
 def test_two_publishers_become_one_day(servers: NatsServers, root: Path) -> None:
     """Everything that either sent, each tick once, whatever was sent before the merge began."""
 
@@ -218,6 +224,55 @@ def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsSer
     play(run)
 
 
+def test_a_collector_that_was_cut_off_for_a_day_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """The other one has sealed the day, and lacks ticks that this one has. It is asked, and what it has is merged."""
+    clock = [market.day_start_ms(DAY + 1) + 6 * 3_600_000]
+    yesterday = market.day_name(DAY - 1)
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            for each in (a, b):
+                await each.send(ticks(range(1, 11), day=DAY - 1), day=yesterday)
+            for each in (a, b):
+                await each.send_sums(ticks(range(1, 11), day=DAY - 1), day=yesterday, sealed=True)
+            await until(lambda: is_sealed(root, yesterday))
+            await a.send(ticks([*range(1, 41), *range(51, 101)]))
+            await a.send_sums(ticks([*range(1, 41), *range(51, 101)]), sealed=True)
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for b"}, "it was not waited for")
+            clock[0] += 3_600_000
+            await until(lambda: status.asked_again == 1)
+            assert [(each.day, each.symbols) for each in await b.again()] == [(DAY_NAME, ())]
+            await b.send(ticks(range(1, 101)))
+            await b.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: status.not_sealed == {})
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+            assert reader.gaps(only_open=True) == []
+
+    play(run)
+
+
+def test_a_collector_that_has_nothing_of_a_day_says_so(servers: NatsServers, root: Path) -> None:
+    """Its host was off. Then the day is sealed at once."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    yesterday = market.day_name(DAY - 1)
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await b.send(ticks(range(1, 11), day=DAY - 1), day=yesterday)
+            await b.send_sums(ticks(range(1, 11), day=DAY - 1), day=yesterday, sealed=True)
+            await until(lambda: is_sealed(root, yesterday))
+            await a.send(ticks(range(1, 11)))
+            await a.send_sums(ticks(range(1, 11)), sealed=True)
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for b"})
+            await b.send_sums([], sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+
+    play(run)
+
+
 def test_a_gap_that_nobody_can_fill_does_not_keep_a_day_from_being_sealed(servers: NatsServers, root: Path) -> None:
     """One collector has fewer ticks than the union, and the union has a gap: it is asked, and its answer is enough."""
     morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
@@ -233,7 +288,7 @@ def test_a_gap_that_nobody_can_fill_does_not_keep_a_day_from_being_sealed(server
             await until(lambda: status.asked_again == 1)
             await a.send(all_of_b[:60])
             await a.send_sums(all_of_b[:60], sealed=True)
-            await until(lambda: path_of(root, DAY_NAME).stat().st_mode & 0o200 == 0, "the answer was not enough")
+            await until(lambda: is_sealed(root, DAY_NAME), "the answer was not enough")
             assert status.sums_differ == {}
         with MergedReader(path_of(root, DAY_NAME)) as reader:
             assert reader.is_sealed()

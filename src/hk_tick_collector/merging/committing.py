@@ -43,6 +43,7 @@ _SEAL_EVERY_S: Final = 60.0
 # When the stream has dropped what came first of a day: then it is sealed without its collectors. A day that arrives
 # late, for example after this merge was away, has that time from its first tick on.
 _GIVE_UP_DAYS: Final = 7
+_ABSENT_DAYS: Final = 3  # the same for a collector that has sent nothing of that day, and may have nothing
 
 _T = TypeVar("_T")
 
@@ -123,7 +124,7 @@ class Committing:
         union = self._opened().union
 
         def found() -> dict[str, dict[str, str]]:
-            return {market.day_name(day): dict(union.sources(day)) for day in union.positions().unsealed}
+            return {market.day_name(day): union.expected(day) for day in union.positions().unsealed}
 
         return self._patiently(found)
 
@@ -187,10 +188,8 @@ class Committing:
             try:
                 if not days.path(day).stat().st_mode & 0o200:
                     continue
-                sources = days.sources(day)
-                waits = [source for source, state in sources.items() if state == SOURCE_OPEN]
-                if (waits or not sources) and today - max(day, days.begun_day(day)) <= _GIVE_UP_DAYS:
-                    not_sealed[label] = f"waits for {', '.join(waits) or 'its collectors'}"
+                if waits := _waits_for(days, day, today):
+                    not_sealed[label] = f"waits for {', '.join(waits)}"
                 elif days.seal(day, position):
                     log.info("day_sealed", day=name)
                 else:
@@ -270,6 +269,15 @@ class Committing:
         repeats = self._trouble.allow(time.monotonic())
         if repeats is not None:
             log.error("merge_waits", cause=cause, day=day, attempt=attempt, repeats=repeats, detail=in_words(error))
+
+
+def _waits_for(days: MergedDays, day: int, today: int) -> list[str]:
+    """The collectors without which a day is not sealed yet. Raises as DayReader."""
+    sources, age = days.sources(day), today - max(day, days.begun_day(day))
+    if not sources and age <= _GIVE_UP_DAYS:
+        return ["its collectors"]
+    opened = [source for source, state in days.expected(day).items() if state == SOURCE_OPEN]
+    return [source for source in opened if age <= (_GIVE_UP_DAYS if source in sources else _ABSENT_DAYS)]
 
 
 def make_merger(root: Path, options: StoreOptions, version: str, now_ms: Callable[[], int]) -> Callable[[], Merger]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
 _IDLE_S: Final = 60.0
+_KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
 # These causes say something that is true of the union too. The others name what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
@@ -231,6 +232,15 @@ class MergedDays:
             with DayReader(self.path(day)) as reader:
                 self._sources[day] = _sources_in(reader)
         return self._sources[day]
+
+    def expected(self, day: int) -> dict[str, str]:
+        """As `sources`; also collectors that sent ticks of the days before and none of this one, as `open`.
+
+        They may have been cut off, and send that day when they can. Raises as DayReader.
+        """
+        before = [market.parse_day(name) for name in list_days(self.root)]
+        known = {source for other in before if day - _KNOWN_DAYS <= other < day for source in self.sources(other)}
+        return dict.fromkeys(sorted(known), SOURCE_OPEN) | self.sources(day)
 
     def begun_day(self, day: int) -> int:
         """The number of the day on which the file of a day was created. Raises as DayReader."""
