@@ -77,6 +77,64 @@ def test_sealed_days_do_not_hold_the_position_back(tmp_path: Path) -> None:
     assert merger(tmp_path).resume() == at(8)
 
 
+def two_days(root: Path) -> None:
+    """A past day that waits for a collector, closed at position 5, and today's up to position 60."""
+    one = merger(root)
+    store(one, [part("a", range(1, 5), day=DAY - 1)], 3)
+    one.note_whole(at(3))
+    one.union.close(DAY - 1, at(5))
+    for seq in range(6, 61):
+        store(one, [part("a", [seq])], seq)
+        one.note_whole(at(seq))
+    one.close(None)
+
+
+def test_a_past_day_that_waits_does_not_hold_the_position_back(tmp_path: Path) -> None:
+    """Nothing came for it since; reading the days since again at each start could take longer than the stream keeps."""
+    two_days(tmp_path)
+    again = merger(tmp_path)
+    assert again.resume() == at(59)  # the transaction of 60 cannot know that it succeeded
+    store(again, [part("a", [61])], 61)
+    again.note_whole(at(61))
+    store(again, [part("a", [62])], 62)
+    again.close(None)
+    assert merger(tmp_path).resume() == at(61)
+
+
+def test_a_past_day_that_is_restored_from_an_older_copy_counts_again(tmp_path: Path) -> None:
+    """Its position is not the one that it was closed with."""
+    one = merger(tmp_path)
+    store(one, [part("a", range(1, 3), day=DAY - 1)], 2)
+    one.close(None)
+    copy = path_of(tmp_path, "20261119").read_bytes()
+    two_days(tmp_path)
+    path_of(tmp_path, "20261119").write_bytes(copy)
+    assert merger(tmp_path).resume() == at(2)
+
+
+def test_a_past_day_that_was_opened_again_has_its_own_position(tmp_path: Path) -> None:
+    """A late tick of it was committed, and the process was killed: its WAL is there."""
+    two_days(tmp_path)
+    one = merger(tmp_path)
+    one.resume()
+    store(one, [part("a", [9], day=DAY - 1)], 61)
+    store(one, [part("a", [63])], 63)
+    one.union._abandon(DAY - 1)  # noqa: SLF001 - a kill
+    assert merger(tmp_path).resume() == at(61)
+    one.close(None)
+
+
+def test_a_stream_that_is_read_again_from_an_earlier_place_settles_nothing(tmp_path: Path) -> None:
+    """After a loss the positions are those of another stream."""
+    two_days(tmp_path)
+    one = merger(tmp_path)
+    one.resume()
+    one.note_whole(at(60))
+    store(one, [part("a", [64])], 7)
+    one.close(None)
+    assert merger(tmp_path).resume() == at(5)
+
+
 def disagree(root: Path) -> list[Part]:
     """Two collectors with private numbers, merged until that is found; returns all their messages."""
     whole = ticks(range(1, 601))

@@ -16,6 +16,7 @@ from hk_tick_collector.model import PUSH_REALTIME, Tick, push_type_of, recv_ts_m
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import list_days
 
+from .days import begun_day
 from .merger import DISAGREEMENT_NAME, Merger
 from .parts import SOURCE_OPEN, StartOverError
 from .sums import Lacking, lacking
@@ -92,6 +93,7 @@ class Committing:
             stored = self._patiently(step.commit, day)
             if step.is_union:
                 self._count(day, step.prepared.batch.rows, stored)
+        merger.note_whole(position)
         newest = merger.union.newest()
         if newest is not None:
             self._status.newest_day, self._status.newest_ts_ms = newest.day_name, newest.newest_ts_ms or None
@@ -273,7 +275,7 @@ class Committing:
 
 def _waits_for(days: MergedDays, day: int, today: int) -> list[str]:
     """The collectors without which a day is not sealed yet. Raises as DayReader."""
-    sources, age = days.sources(day), today - max(day, days.begun_day(day))
+    sources, age = days.sources(day), today - max(day, begun_day(days.path(day), day))
     if not sources and age <= _GIVE_UP_DAYS:
         return ["its collectors"]
     opened = [source for source, state in days.expected(day).items() if state == SOURCE_OPEN]

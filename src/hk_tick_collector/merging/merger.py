@@ -20,8 +20,9 @@ from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
-from .days import MergedDays, lowest
+from .days import MergedDays
 from .parts import META_SOURCE, DisagreementError, Position
+from .positions import lowest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,10 +74,15 @@ class Merger:
 
         Raises StoreError if the directory cannot be listed.
         """
-        directories = [self.root]
         if self.disagreement is not None:
-            directories += (self.root / COLLECTORS_DIRECTORY).glob("*/")
-        return lowest(self._make(directory).positions() for directory in directories)
+            for directory in (self.root / COLLECTORS_DIRECTORY).glob("*/"):
+                self._of(directory.name)
+        return lowest([days.positions() for days in self.all_days()])
+
+    def note_whole(self, position: Position) -> None:
+        """All steps of what was prepared up to a position are committed."""
+        for days in self.all_days():
+            days.note_whole(position)
 
     def prepare(self, parts: Sequence[Part], position: Position) -> Iterator[Step]:
         """The transactions that store `parts`; all of the stream up to `position` is then stored.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 META_POSITION: Final = "merge_position"  # in meta: all of this day up to this message of the stream is in the file
+META_SETTLED: Final = "merge_settled"  # in meta: see positions.py
 META_SOURCE: Final = "merge_source."  # and the name of a collector: `open`, or when its own file was sealed
 SOURCE_OPEN: Final = "open"
 CAUSE_NO_SOURCE: Final = "no_source"  # of a gap: no collector has sent these ticks
