@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 from typing import TYPE_CHECKING
@@ -107,6 +108,21 @@ def test_a_file_of_a_host_that_is_no_longer_named_is_told(cli: Cli, listed: Path
     cli("plan", "--quota", QUOTA, "--symbols", str(listed), "--out", "plan")
     done = cli("plan", "--quota", "a=1000,b=500", "--symbols", str(listed), "--out", "plan")
     assert "plan/c.txt is of an earlier plan, and --quota does not name c: delete the file" in done.stderr
+
+
+def test_what_else_is_in_the_directory_is_left_alone(cli: Cli, workdir: Path, listed: Path) -> None:
+    """A named pipe, a directory and a link to nowhere are no files of a plan, and nothing waits for them."""
+    (workdir / "plan" / "old.txt").mkdir(parents=True)
+    os.mkfifo(workdir / "plan" / "pipe.txt")
+    (workdir / "plan" / "gone.txt").symlink_to("nowhere")
+    call = ("plan", "--quota", QUOTA, "--symbols", str(listed), "--out", "plan")
+    done = cli(*call)
+    assert (done.returncode, done.stderr) == (0, "")
+    (workdir / "plan" / "a.txt").unlink()
+    os.mkfifo(workdir / "plan" / "a.txt")
+    done = cli(*call)
+    assert done.returncode == 2
+    assert "plan/a.txt was not written by plan" in done.stderr
 
 
 def test_files_change_together_or_not_at_all(workdir: Path, listed: Path) -> None:

@@ -108,13 +108,16 @@ async def publisher(servers: NatsServers, source: str, generation: str = "g") ->
 
 @asynccontextmanager
 async def merging(
-    servers: NatsServers, root: Path, clock: Callable[[], int] = noon_ms
+    servers: NatsServers, root: Path, clock: Callable[[], int] = noon_ms, creds: Path | None = None
 ) -> AsyncIterator[tuple[MergeService, MergeState]]:
     """A merge into `root` that runs inside the block."""
     status = MergeState(0, clock(), 1, "test", "test", "running", str(root))
     make = make_merger(root, StoreOptions(synchronous="OFF"), "test", clock)
     service = MergeService(
-        Servers(servers.urls, "merge"), lambda stopping: Committing(make, root, status, stopping, clock), status, clock
+        Servers(servers.urls, "merge", creds),
+        lambda stopping: Committing(make, root, status, stopping, clock),
+        status,
+        clock,
     )
     task = asyncio.create_task(service.run())
     try:

@@ -125,3 +125,30 @@ def test_memory_is_bounded() -> None:
     for source in ("a", "b"):
         agreement.see([Part(DAY, source, [tick(1, f"HK.{number:05d}") for number in range(10_000)])])
     assert len(agreement.compared) <= 128
+
+
+def test_symbols_are_compared_again_although_each_collector_has_some_of_its_own() -> None:
+    """One OpenD was restarted at noon and counts from another number: the symbol had agreed in the morning."""
+    agreement = Agreement()
+    agreement.see([Part(DAY, "a", [tick(1, "HK.00001")])])  # nobody else sends it
+    whole = ticks(range(1, 2001))
+    assert feed(agreement, whole[:1000], whole[:1000]) is None
+    found = feed(agreement, whole[1000:], renumbered(whole[1000:], lambda counter: counter + 500))
+    assert found is not None
+
+
+def test_quiet_symbols_make_room_for_others() -> None:
+    """At the open every symbol has a tick; most have few more that day, and the busy ones must be compared too."""
+    agreement = Agreement()
+    for source in ("a", "b"):
+        agreement.see([Part(DAY, source, [tick(1, f"HK.{number:05d}") for number in range(1, 201)])])
+    whole = ticks(range(1, 60_001), "HK.00700")
+    assert feed(agreement, whole, renumbered(whole, lambda counter: counter + 500), step=1000) is not None
+    assert len(agreement.compared) <= 128
+
+
+def test_a_collector_that_alone_counts_from_one_again_is_found() -> None:
+    """Its OpenD was restarted, and the other's was not."""
+    whole = ticks(range(1, 1201))
+    own = whole[:600] + renumbered(whole[600:], lambda counter: counter - 600)
+    assert feed(Agreement(), whole, own) is not None

@@ -141,3 +141,15 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         run = reader.ledger()[-1]
         assert run.received == run.stored + run.duplicate
     assert "Traceback" not in log.read_text()
+
+
+def test_the_directory_of_a_stopped_collector_is_refused(tmp_path: Path) -> None:
+    """It would get the ticks of others, and its day would be sealed. A directory that is one of a merge is not."""
+    log, root = tmp_path / "log", tmp_path / "collector"
+    collected(root, [ticks(range(1, 11))])
+    before = path_of(root, DAY_NAME).read_bytes()
+    settings = {"STREAM_URL": "nats://127.0.0.1:1"}
+    with running(["merge", "--to", str(root)], settings, log) as process:
+        assert process.wait(_PATIENCE_S) == 2
+    assert f"{DAY_NAME}.db was written by a collector, not by a merge" in log.read_text()
+    assert path_of(root, DAY_NAME).read_bytes() == before

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from hk_tick_collector.jetstream.message import AgainMessage, SumsMessage
 from hk_tick_collector.merging.requests import Requests
+from hk_tick_collector.merging.sums import Lacking
 
 DAY = "20261120"
+NOTHING = Lacking([], [])
+MISSING = Lacking(["HK.00700"], [])
+POSSIBLE = Lacking([], ["HK.00700"])
 
 
 def sums(rows: int = 10) -> SumsMessage:
@@ -45,21 +49,61 @@ def test_sums_that_stay_unequal_are_told_after_three_requests() -> None:
     requests = Requests()
     for minute in range(6):
         for each in requests.to_compare(minute * 61.0) or [sums()]:
-            assert not requests.note_sums(each, ["HK.00700"])
+            assert not requests.note_sums(each, MISSING)
         list(requests.take_due(minute * 61.0))
     assert requests.unequal() == {f"{DAY} a": 1}
     assert list(requests.take_due(10_000.0)) == []
-    assert not requests.note_sums(sums(11), ["HK.00700"])
+    assert not requests.note_sums(sums(11), MISSING)
     assert requests.unequal() == {}
-    assert requests.note_sums(sums(11), [])
+    assert requests.note_sums(sums(11), NOTHING)
     assert requests.to_compare(10_000.0) == []
 
 
 def test_sums_are_compared_again_after_a_request() -> None:
     """The collector had a minute to answer."""
     requests = Requests()
-    requests.note_sums(sums(), ["HK.00700"])
+    requests.note_sums(sums(), MISSING)
     assert requests.to_compare(0.0) == []
     list(requests.take_due(0.0))
     assert requests.to_compare(30.0) == []
     assert requests.to_compare(61.0) == [sums()]
+
+
+def test_sums_are_compared_once_a_minute_for_ever() -> None:
+    """A comparison reads the keys of a whole day, and after three requests nobody asks any more."""
+    requests = Requests()
+    for minute in range(3):
+        requests.note_sums(sums(), MISSING)
+        list(requests.take_due(minute * 61.0))
+    compared = sum(len(requests.to_compare(200.0 + 2 * step)) for step in range(300))  # ten minutes, every 2 s
+    assert compared == 10
+
+
+def test_a_gap_that_a_collector_cannot_fill_does_not_count_after_its_answer() -> None:
+    """The union has more ticks than the collector and still a gap: what it sent again had nothing for it."""
+    requests = Requests()
+    assert not requests.note_sums(sums(), POSSIBLE, 10)
+    (request,) = requests.take_due(0.0)
+    assert not requests.note_sums(sums(), POSSIBLE, 11), "not an answer: it was not asked yet"
+    requests.note_sent(request, 12)
+    assert not requests.note_sums(sums(), POSSIBLE), "compared again, and nothing was read"
+    assert requests.note_sums(sums(), POSSIBLE, 13)
+    assert requests.to_compare(1000.0) == []
+
+
+def test_ticks_that_are_certainly_missing_count_after_an_answer_too() -> None:
+    """The engine may have lost the answer as well."""
+    requests = Requests()
+    requests.note_sums(sums(), MISSING, 10)
+    (request,) = requests.take_due(0.0)
+    requests.note_sent(request, 12)
+    assert not requests.note_sums(sums(), MISSING, 13)
+
+
+def test_a_possible_gap_alone_is_never_told() -> None:
+    """A collector that does not answer is waited for, and nothing shows that a tick is missing."""
+    requests = Requests()
+    for minute in range(4):
+        requests.note_sums(sums(), POSSIBLE, minute)
+        list(requests.take_due(minute * 61.0))
+    assert requests.unequal() == {}

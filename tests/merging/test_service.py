@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
 from tests.merging.feeds import DAY, ticks
+from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector import market
@@ -31,6 +32,12 @@ def root(tmp_path: Path) -> Path:
     made = tmp_path / "merged"
     made.mkdir()
     return made
+
+
+def is_sealed(root: Path, day: str) -> bool:
+    """Whether a merged day is there and sealed."""
+    path = path_of(root, day)
+    return path.exists() and not path.stat().st_mode & 0o200
 
 
 def test_two_publishers_become_one_day(servers: NatsServers, root: Path) -> None:
@@ -217,6 +224,79 @@ def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsSer
     play(run)
 
 
+def test_a_collector_that_was_cut_off_for_a_day_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """The other one has sealed the day, and lacks ticks that this one has. It is asked, and what it has is merged."""
+    clock = [market.day_start_ms(DAY + 1) + 6 * 3_600_000]
+    yesterday = market.day_name(DAY - 1)
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            for each in (a, b):
+                await each.send(ticks(range(1, 11), day=DAY - 1), day=yesterday)
+            for each in (a, b):
+                await each.send_sums(ticks(range(1, 11), day=DAY - 1), day=yesterday, sealed=True)
+            await until(lambda: is_sealed(root, yesterday))
+            await a.send(ticks([*range(1, 41), *range(51, 101)]))
+            await a.send_sums(ticks([*range(1, 41), *range(51, 101)]), sealed=True)
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for b"}, "it was not waited for")
+            clock[0] += 3_600_000
+            await until(lambda: status.asked_again == 1)
+            assert [(each.day, each.symbols) for each in await b.again()] == [(DAY_NAME, ())]
+            await b.send(ticks(range(1, 101)))
+            await b.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: status.not_sealed == {})
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+            assert reader.gaps(only_open=True) == []
+
+    play(run)
+
+
+def test_a_collector_that_has_nothing_of_a_day_says_so(servers: NatsServers, root: Path) -> None:
+    """Its host was off. Then the day is sealed at once."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    yesterday = market.day_name(DAY - 1)
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await b.send(ticks(range(1, 11), day=DAY - 1), day=yesterday)
+            await b.send_sums(ticks(range(1, 11), day=DAY - 1), day=yesterday, sealed=True)
+            await until(lambda: is_sealed(root, yesterday))
+            await a.send(ticks(range(1, 11)))
+            await a.send_sums(ticks(range(1, 11)), sealed=True)
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for b"})
+            await b.send_sums([], sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+
+    play(run)
+
+
+def test_a_gap_that_nobody_can_fill_does_not_keep_a_day_from_being_sealed(servers: NatsServers, root: Path) -> None:
+    """One collector has fewer ticks than the union, and the union has a gap: it is asked, and its answer is enough."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    all_of_b = ticks([*range(1, 41), *range(51, 101)])
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(all_of_b[:60])
+            await b.send(all_of_b)
+            await b.send_sums(all_of_b, sealed=True)
+            await a.send_sums(all_of_b[:60], sealed=True)
+            await until(lambda: status.asked_again == 1)
+            await a.send(all_of_b[:60])
+            await a.send_sums(all_of_b[:60], sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME), "the answer was not enough")
+            assert status.sums_differ == {}
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+            assert len(reader.gaps(only_open=True)) == 1
+
+    play(run)
+
+
 def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServers, root: Path) -> None:
     """The merge was away when they said it, and the stream has dropped the message: an hour later it asks."""
     later_ms = market.day_start_ms(DAY + 1) + 7 * 3_600_000
@@ -262,6 +342,49 @@ def test_a_damaged_file_is_set_aside_and_made_anew(servers: NatsServers, root: P
         assert len(names_set_aside(root)) == 1
 
     play(run)
+
+
+def test_a_removed_day_is_read_again_although_a_later_one_is_further(servers: NatsServers, root: Path) -> None:
+    """The stream is read from its start, and the collectors are asked: it may have dropped the begin of that day."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 101), day=DAY - 1), day=market.day_name(DAY - 1))
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.stored == 200)
+            remove(path_of(root, market.day_name(DAY - 1)))
+            await a.send(ticks(range(101, 111), day=DAY - 1), day=market.day_name(DAY - 1))
+            await until(lambda: len(stored(root, market.day_name(DAY - 1))) == 110, "it was not read again")
+            await until(lambda: status.asked_again == 1)
+            assert [each.day for each in await a.again()] == [market.day_name(DAY - 1)]
+
+    play(run)
+
+
+def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers, root: Path) -> None:
+    """This merge was away for weeks and asked for what it missed: the day is older than any wait for a collector."""
+    clock = lambda: market.day_start_ms(DAY + 12) + 12 * 3_600_000  # noqa: E731
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, clock) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.not_sealed == {DAY_NAME: "waits for a"}, "it was sealed")
+            await a.send(ticks(range(101, 201)))
+            await a.send_sums(ticks(range(1, 201)), sealed=True)
+            await until(lambda: status.not_sealed == {})
+            assert status.late == 0
+        with MergedReader(path_of(root, DAY_NAME)) as reader:
+            assert reader.is_sealed()
+
+    play(run)
+
+
+def remove(path: Path) -> None:
+    """Removes a day file and what is beside it."""
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
 
 
 def refuse_writes(path: Path) -> None:
@@ -312,5 +435,40 @@ def test_a_stream_made_anew_behind_a_connection_that_stays_is_noticed(servers: N
             await until(lambda: status.stored == 70, "what was sent below our place is not merged")
             assert status.losses == 1
         assert stored(root) == ticks(range(1, 71))
+
+    play(run)
+
+
+def test_a_stream_that_is_deleted_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """Somebody removes it while no publisher runs: nobody refuses us, and it goes on when one makes it anew."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await until(lambda: status.stored == 10)
+            await engine.ask(a.connection, "STREAM.DELETE.HK_TICKS")
+            await until(lambda: "no stream" in status.fault)
+            assert not status.refused
+            b = await publisher(servers, "b")
+            await b.send(ticks(range(11, 21)))
+            await until(lambda: status.stored == 20)
+
+    play(run)
+
+
+def test_a_credentials_file_that_is_renewed_ends_nothing(servers: NatsServers, root: Path, tmp_path: Path) -> None:
+    """For a moment it is not there; systemd would not start a service again that ends with a wrong setting."""
+    creds = tmp_path / "merge.creds"
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks(range(1, 11)))
+        async with merging(servers, root, creds=creds) as (_, status):
+            await until(lambda: "cannot read STREAM_CREDS=" in status.fault)
+            assert status.refused
+            creds.write_text(Key("U").seed, "utf-8")
+            creds.chmod(0o600)
+            await until(lambda: status.stored == 10)
 
     play(run)

@@ -290,6 +290,19 @@ def test_a_new_file_is_never_open_to_others(open_day: OpenDay, path: Path, mask:
     assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640 & ~mask)
 
 
+def test_the_wal_of_a_removed_file_is_not_applied_to_the_new_one(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """Its pages may be newer than those that were copied into the removed file: the new file would be damaged."""
+    old = open_day(path)
+    old.write(Batch(rows=[tick("HK.00700", seq) for seq in range(1, 100)]), NOW_MS)
+    old.abandon()
+    path.unlink()
+    day = open_day(path)
+    day.write(Batch(rows=[tick("HK.00700", 200)]), NOW_MS)
+    with DayReader(path) as reader:
+        assert [row.seq for row in reader.ticks()] == [200]
+    assert len(list(path.parent.glob("*.damaged-*-wal"))) == 1
+
+
 @pytest.mark.parametrize("rest", ["-journal", "-wal", "-shm"])
 def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick: MakeTick, rest: str) -> None:
     """A crash while a day file is created leaves at most a draft with another name: it is created again."""

@@ -50,9 +50,12 @@ def compare(directory: Path, plan: Mapping[str, Iterable[str]]) -> list[Change]:
 
 def others(directory: Path, hosts: Iterable[str]) -> list[str]:
     """Hosts of earlier plans whose files are in the directory, and which are none of `hosts`."""
-    known = set(hosts)
-    names = sorted(path.stem for path in directory.glob(f"*{_SUFFIX}") if path.stem not in known)
-    return [name for name in names if _first_line(path_of(directory, name)) == f"{_MARK}{name}"]
+    known, found = set(hosts), []
+    for name in sorted(path.stem for path in directory.glob(f"*{_SUFFIX}") if path.stem not in known):
+        with suppress(UsageError):  # a file that cannot be read, or a directory, is somebody else's
+            if _first_line(path_of(directory, name)) == f"{_MARK}{name}":
+                found.append(name)
+    return found
 
 
 def path_of(directory: Path, host: str) -> Path:
@@ -103,7 +106,9 @@ def _symbols_in(path: Path, host: str) -> set[str] | None:
 def _first_line(path: Path) -> str | None:
     """The first line of a file; None if there is no file."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        # A named pipe would otherwise be waited for until somebody writes to it.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, encoding="utf-8", errors="replace") as file:
             return file.readline(256).rstrip("\n")
     except FileNotFoundError:
         return None

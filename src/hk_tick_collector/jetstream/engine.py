@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 5.0  # a leader is elected within about two
 MSG_ID: Final = "Nats-Msg-Id"
-_NO_STREAM: Final = 10059
+NO_STREAM: Final = 10059
 _NO_MESSAGE: Final = 10037
 _HEADER_LINE: Final = b"NATS/1.0\r\n"
 
@@ -71,7 +71,7 @@ async def info(connection: Connection) -> dict[str, Any] | None:
     try:
         return await ask(connection, f"STREAM.INFO.{STREAM}")
     except RefusedError as error:
-        if error.code == _NO_STREAM:
+        if error.code == NO_STREAM:
             return None
         raise
 
@@ -95,7 +95,7 @@ async def _message(connection: Connection, wanted: dict[str, Any]) -> StoredMess
     try:
         answer = await ask(connection, f"STREAM.MSG.GET.{STREAM}", wanted)
     except RefusedError as error:
-        if error.code in (_NO_MESSAGE, _NO_STREAM):
+        if error.code in (_NO_MESSAGE, NO_STREAM):
             return None
         raise
     try:

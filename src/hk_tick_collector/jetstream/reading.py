@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector.errors import StreamAwayError
 
-from .engine import MSG_ID, RefusedError, ask
+from .engine import MSG_ID, NO_STREAM, RefusedError, ask
 from .subjects import STREAM
 
 if TYPE_CHECKING:
@@ -147,7 +147,12 @@ class OrderedReader:
         }
         if self._subjects:
             config["filter_subjects"] = list(self._subjects)
-        answer = await ask(self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
+        try:
+            answer = await ask(self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
+        except RefusedError as error:
+            if error.code != NO_STREAM:
+                raise
+            raise StreamAwayError(f"there is no stream {STREAM}: a publisher makes it anew") from None
         self.name = str(answer.get("name", ""))
         self.consumers += 1
         self._consumer_seq = self._asked = 0

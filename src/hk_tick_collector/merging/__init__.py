@@ -6,8 +6,10 @@ arrives twice, late or out of order changes nothing.
 
     parts.py      what the modules pass to each other: ticks of one collector and one day, a position in the stream
     days.py       parts → transactions of day files, with their gaps and with the position
+    positions.py  day files → from where the stream must be read after a start
     agreement.py  parts → do two collectors number the same ticks in the same way?
     merger.py     parts → day files of the union; if the collectors' numbers differ, of each collector too
+    ownership.py  is a directory one of a merge?
     sums.py       what a collector says that it has → the symbols to ask it for again
 
 The position in the stream is written in the transaction of the ticks. So a merge that was killed reads the messages

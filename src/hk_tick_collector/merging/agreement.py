@@ -34,6 +34,7 @@ _WINDOW_ROWS: Final = 128  # of each collector and symbol
 _SYMBOLS_MOST: Final = 128  # compared at a time
 _JUDGED_EVERY_ROWS: Final = 128
 _AGREED_TIMES: Final = 2  # after that another symbol is compared
+_HELD_ROWS: Final = 65_536  # of all symbols: one that got too few ticks meanwhile makes room, if another needs it
 _DISAGREED_TIMES: Final = 2
 _EDGE_MS: Final = 1000  # the time of one tick may differ by less between a push and an answer
 _LEAST_ROWS: Final = 32
@@ -59,6 +60,7 @@ class Disagreement(NamedTuple):
 class _Compared:
     """The newest ticks of a symbol, by collector."""
 
+    since_rows: int = 0  # how many ticks of all symbols had been seen when this began, or was last judged
     windows: dict[str, _Window] = field(default_factory=dict)
     new_rows: int = 0
     agreed: int = 0
@@ -72,11 +74,14 @@ class Agreement:
         self.agreed = 0  # how often two collectors were found to agree
         self._first: dict[str, str] = {}  # symbol → the collector that sent it first
         self.compared: dict[str, _Compared] = {}  # the symbols that are compared now
-        self._done: set[str] = set()  # symbols that agreed often enough
+        self._shared: set[str] = set()  # symbols that a second collector sends too
+        self._done: set[str] = set()  # those of them that had their turn
+        self._rows = 0
 
     def see(self, parts: Iterable[Part]) -> Disagreement | None:
         """Adds ticks in the order of the stream. Returns the disagreement that they show, if any."""
         for part in parts:
+            self._rows += len(part.rows)
             for row in part.rows:
                 compared = self.compared.get(row[0])
                 if compared is None:
@@ -99,12 +104,33 @@ class Agreement:
         """The windows of a symbol, if a second collector sends it and there is room."""
         if self._first.setdefault(symbol, source) == source:
             return None
-        if symbol in self._done or len(self.compared) >= _SYMBOLS_MOST:
+        self._shared.add(symbol)
+        if symbol in self._done or (len(self.compared) >= _SYMBOLS_MOST and not self._make_room()):
             return None
-        return self.compared.setdefault(symbol, _Compared())
+        return self.compared.setdefault(symbol, _Compared(self._rows))
+
+    def _make_room(self) -> bool:
+        """Ends the comparison of the symbol that has waited longest for ticks. False if none has waited long enough.
+
+        Quiet symbols would otherwise keep all others from being compared.
+        """
+        symbol = min(self.compared, key=lambda each: self.compared[each].since_rows)
+        if self._rows - self.compared[symbol].since_rows < _HELD_ROWS:
+            return False
+        self._finish(symbol)
+        return True
+
+    def _finish(self, symbol: str) -> None:
+        """The turn of a symbol is over. After all had theirs they are compared again."""
+        del self.compared[symbol]
+        self._done.add(symbol)
+        if self._done >= self._shared:
+            self._done.clear()
+            self._shared.clear()
+            self._first.clear()
 
     def _judge(self, symbol: str, compared: _Compared) -> Disagreement | None:
-        compared.new_rows = 0
+        compared.new_rows, compared.since_rows = 0, self._rows
         for (one, rows), (other, others) in combinations(compared.windows.items(), 2):
             verdict = judge(rows, others)
             if verdict is None:
@@ -119,11 +145,7 @@ class Agreement:
             compared.agreed += 1
             self.agreed += 1
         if compared.agreed >= _AGREED_TIMES:
-            del self.compared[symbol]
-            self._done.add(symbol)
-            if len(self._done) >= len(self._first):
-                self._done.clear()
-                self._first.clear()
+            self._finish(symbol)
         return None
 
 

@@ -16,9 +16,10 @@ from hk_tick_collector.model import PUSH_REALTIME, Tick, push_type_of, recv_ts_m
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import list_days
 
+from .days import begun_day
 from .merger import DISAGREEMENT_NAME, Merger
 from .parts import SOURCE_OPEN, StartOverError
-from .sums import lacking
+from .sums import Lacking, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +41,10 @@ _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
 _ASKED_DAYS: Final = 31  # collectors are asked for days that are not older
 _SEAL_EVERY_S: Final = 60.0
-_GIVE_UP_DAYS: Final = 7  # the age at which the stream has dropped a day: then it is sealed without its collectors
+# When the stream has dropped what came first of a day: then it is sealed without its collectors. A day that arrives
+# late, for example after this merge was away, has that time from its first tick on.
+_GIVE_UP_DAYS: Final = 7
+_ABSENT_DAYS: Final = 3  # the same for a collector that has sent nothing of that day, and may have nothing
 
 _T = TypeVar("_T")
 
@@ -89,21 +93,22 @@ class Committing:
             stored = self._patiently(step.commit, day)
             if step.is_union:
                 self._count(day, step.prepared.batch.rows, stored)
+        merger.note_whole(position)
         newest = merger.union.newest()
         if newest is not None:
             self._status.newest_day, self._status.newest_ts_ms = newest.day_name, newest.newest_ts_ms or None
             self._status.gaps_open, self._status.gaps_missing = newest.gaps_open, newest.gaps_missing
 
-    def compare(self, sums: SumsMessage) -> list[str]:
+    def compare(self, sums: SumsMessage) -> Lacking:
         """The symbols of which a collector seems to have ticks that are not merged. Raises GaveUpError."""
         days = self._opened().days_of(sums.source)
         path = days.path(market.parse_day(sums.day))
 
-        def compared() -> list[str]:
+        def compared() -> Lacking:
             try:
                 return lacking(path, sums.sums)
             except NoDayError:
-                return [symbol for symbol, (rows, _) in sums.sums.items() if rows]
+                return Lacking([symbol for symbol, (rows, _) in sums.sums.items() if rows], [])
 
         return self._patiently(compared, sums.day)
 
@@ -121,7 +126,7 @@ class Committing:
         union = self._opened().union
 
         def found() -> dict[str, dict[str, str]]:
-            return {market.day_name(day): dict(union.sources(day)) for day in union.positions().unsealed}
+            return {market.day_name(day): union.expected(day) for day in union.positions().unsealed}
 
         return self._patiently(found)
 
@@ -177,14 +182,15 @@ class Committing:
     def _seal_finished(
         self, days: MergedDays, today: int, position: Position | None, not_sealed: dict[str, str]
     ) -> None:
-        for name in list_days(days.root):
+        for name in self._patiently(partial(list_days, days.root)):
             day = market.parse_day(name)
-            if day >= today or not days.path(day).stat().st_mode & 0o200:
+            if day >= today:
                 continue
             label = name if days.root == self._root else f"{days.root.name} {name}"
             try:
-                waits = [source for source, state in days.sources(day).items() if state == SOURCE_OPEN]
-                if waits and today - day <= _GIVE_UP_DAYS:
+                if not days.path(day).stat().st_mode & 0o200:
+                    continue
+                if waits := _waits_for(days, day, today):
                     not_sealed[label] = f"waits for {', '.join(waits)}"
                 elif days.seal(day, position):
                     log.info("day_sealed", day=name)
@@ -265,6 +271,15 @@ class Committing:
         repeats = self._trouble.allow(time.monotonic())
         if repeats is not None:
             log.error("merge_waits", cause=cause, day=day, attempt=attempt, repeats=repeats, detail=in_words(error))
+
+
+def _waits_for(days: MergedDays, day: int, today: int) -> list[str]:
+    """The collectors without which a day is not sealed yet. Raises as DayReader."""
+    sources, age = days.sources(day), today - max(day, begun_day(days.path(day), day))
+    if not sources and age <= _GIVE_UP_DAYS:
+        return ["its collectors"]
+    opened = [source for source, state in days.expected(day).items() if state == SOURCE_OPEN]
+    return [source for source in opened if age <= (_GIVE_UP_DAYS if source in sources else _ABSENT_DAYS)]
 
 
 def make_merger(root: Path, options: StoreOptions, version: str, now_ms: Callable[[], int]) -> Callable[[], Merger]:

@@ -10,11 +10,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.loading.load import is_over, load
-from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError, StoreError
+from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_ELSEWHERE,
@@ -32,7 +32,8 @@ from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witnes
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SOURCE, SOURCE_OPEN, Position, StartOverError
+from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError
+from .positions import SettledDays, read_positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.dayfile import StoreOptions
     from hk_tick_collector.store.merged_rows import Chosen
 
-    from .parts import Part
+    from .parts import Part, Position
+    from .positions import Positions
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
 _IDLE_S: Final = 60.0
+_KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
 # These causes say something that is true of the union too. The others name what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
@@ -68,24 +71,6 @@ class Stored:
     late: tuple[TickRow, ...] = ()
 
 
-class Positions(NamedTuple):
-    """The positions in day files, by day."""
-
-    unsealed: dict[int, Position | None]
-    sealed: dict[int, Position | None]
-
-    def lowest(self) -> Position | None:
-        """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
-
-        Where all days are sealed, what they have needs no reading.
-        """
-        if None in self.unsealed.values():
-            return None
-        if self.unsealed:
-            return min(position for position in self.unsealed.values() if position is not None)
-        return max((position for position in self.sealed.values() if position is not None), default=None)
-
-
 class MergedDays:
     """The day files of `root`, open for writing; created when ticks of a day arrive.
 
@@ -101,9 +86,21 @@ class MergedDays:
         self._files: dict[int, DayFile] = {}  # in order of last use
         self._used_s: dict[int, float] = {}  # when each was last used, monotonic
         self._sources: dict[int, dict[str, str]] = {}  # day → collectors known to its file, with what META_SOURCE has
+        self._settled = SettledDays()
+        self._positions: dict[int, str] = {}  # of open files: the position in each, as text
         self._tracker = GapTracker(self._load, now_ms)
 
     # --- transactions ---
+
+    def open(self, parts: Sequence[Part]) -> None:
+        """Opens the files of the days of `parts`, reads their gaps. Raises StartOverError and the errors of DayFile.
+
+        After it `prepare` needs no file.
+        """
+        for day in {part.day for part in parts}:
+            with suppress(SealedDayError):
+                self._file(day)  # checks it before it is read
+            self._tracker.open(day)
 
     def prepare(
         self, parts: Sequence[Part], position: Position, chosen: Mapping[int, Sequence[Chosen]] = NONE_CHOSEN
@@ -113,10 +110,7 @@ class MergedDays:
         `chosen` has, by day, symbols whose collector was chosen by these parts. Raises StartOverError
         and the errors of DayFile, before anything is known of the parts: then call it again.
         """
-        for day in {part.day for part in parts}:
-            with suppress(SealedDayError):
-                self._file(day)  # checks it before it is read
-            self._tracker.open(day)
+        self.open(parts)
         for part in parts:
             self._tracker.see(self._unseen(part.rows))
         gaps: dict[int, list[Gap]] = {}
@@ -124,7 +118,7 @@ class MergedDays:
             cause = change.gap.cause if change.gap.cause in _KEPT_CAUSES else CAUSE_NO_SOURCE
             gaps.setdefault(change.day, []).append(change.gap._replace(cause=cause))
         rules = self._tracker.take_rules()
-        prepared = []
+        prepared, settled = [], self._settled.as_text(position)
         for day in sorted({*gaps, *(part.day for part in parts), *(rule.day for rule in rules)}):
             of_day = [part for part in parts if part.day == day]
             sources = tuple(dict.fromkeys(part.source for part in of_day))
@@ -132,7 +126,7 @@ class MergedDays:
                 rows=[row for part in of_day for row in part.rows],
                 gaps=gaps.get(day, []),
                 rules=[rule for rule in rules if rule.day == day],
-                meta={META_POSITION: position.as_text()},
+                meta={META_POSITION: position.as_text(), META_SETTLED: settled},
                 merged=MergedRows(_Origins(of_day), tuple(_witnesses(gaps.get(day, ()), of_day)), chosen.get(day, ())),
             )
             prepared.append(Prepared(day, batch, sources))
@@ -172,6 +166,7 @@ class MergedDays:
         new = {source: SOURCE_OPEN for source in prepared.sources if source not in known}
         batch.meta.update({META_SOURCE + source: state for source, state in new.items()})
         written = self._write(prepared.day, file, batch)
+        self._positions[prepared.day] = batch.meta.get(META_POSITION, "")
         known.update(new)
         return Stored(written)
 
@@ -203,16 +198,13 @@ class MergedDays:
 
     def positions(self) -> Positions:
         """The position in the file of each day, None where a file has none or cannot be read now."""
-        found = Positions({}, {})
-        for name in list_days(self.root):
-            try:
-                with DayReader(path_of(self.root, name)) as reader:
-                    meta = reader.meta()
-            except StoreError:
-                meta = {}
-            of = found.sealed if "sealed_ms" in meta else found.unsealed
-            of[market.parse_day(name)] = Position.parse(meta.get(META_POSITION))
+        found = read_positions(self.root)
+        self._settled.begin(found)
         return found
+
+    def note_whole(self, position: Position) -> None:
+        """All of the stream up to a position is committed, of every day."""
+        self._settled.whole = position
 
     def sources(self, day: int) -> dict[str, str]:
         """The collectors that sent ticks of a day: `open`, or when its own file was sealed. Raises as DayReader."""
@@ -220,6 +212,25 @@ class MergedDays:
             with DayReader(self.path(day)) as reader:
                 self._sources[day] = _sources_in(reader)
         return self._sources[day]
+
+    def expected(self, day: int) -> dict[str, str]:
+        """As `sources`; also collectors that sent ticks of the days before and none of this one, as `open`.
+
+        They may have been cut off, and send that day when they can. Raises as DayReader.
+        """
+        before = [market.parse_day(name) for name in list_days(self.root)]
+        known = {source for other in before if day - _KNOWN_DAYS <= other < day for source in self.sources(other)}
+        return dict.fromkeys(sorted(known), SOURCE_OPEN) | self.sources(day)
+
+    def renew(self, day: int) -> None:
+        """Creates the file of a day that was set aside or removed, without a position.
+
+        As long as it has none, also after a kill, the stream is read from its start. Not on a full disk: then only this
+        process knows that it must be.
+        """
+        path = self.path(day)
+        with suppress(*DISK_ERRORS, SealedDayError):
+            DayFile(path, path.stem, self._run_id, self._now_ms(), self._version, self._options).close()
 
     def newest(self) -> DayFile | None:
         """The open file of the latest day."""
@@ -241,13 +252,18 @@ class MergedDays:
         if file is None:
             return
         self._sources.pop(day, None)
+        is_plain = False
         try:
             if position is not None:
                 file.write(Batch(meta={META_POSITION: position.as_text()}), self._now_ms())
-            file.close()
+                self._positions[day] = position.as_text()
+            is_plain = file.close()
         except BaseException:
             file.abandon()
             raise
+        text = self._positions.pop(day, "")
+        if is_plain and text:
+            self._settled.days[day] = text
 
     def close_all(self, position: Position | None) -> None:
         """Closes every file; an error of one does not keep the others open."""
@@ -267,7 +283,10 @@ class MergedDays:
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._abandon(day)
-            raise StartOverError(f"{file.path.name} was removed or replaced while it was written")
+            aside = set_aside(file.path, self._now_ms())  # what is in its place, or the WAL alone
+            log.error("day_set_aside", day=file.day_name, path=aside, detail="it was removed or replaced")
+            self.renew(day)
+            raise StartOverError(f"{file.path.name} was removed or replaced while it was written", file.day_name)
         if file is None:
             path = self.path(day)
             try:
@@ -275,17 +294,20 @@ class MergedDays:
             except DamagedFileError as error:
                 aside = set_aside(path, self._now_ms())
                 log.error("day_set_aside", day=path.stem, path=aside, detail=error)
-                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}") from error
+                self.renew(day)
+                raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}", path.stem) from error
             with DayReader(path) as reader:
                 self._sources[day] = _sources_in(reader)
             while len(self._files) >= _MOST_FILES:
                 self.close(next(iter(self._files)), None)
         self._files.pop(day, None)
+        self._settled.days.pop(day, None)
         self._files[day], self._used_s[day] = file, time.monotonic()
         return file
 
     def _abandon(self, day: int) -> None:
         file = self._files.pop(day, None)
+        self._positions.pop(day, None)
         if file is not None:
             file.abandon()
 
@@ -298,6 +320,13 @@ class MergedDays:
                 return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)
         except NoDayError:
             return Day(number)
+
+
+def begun_day(path: Path, day: int) -> int:
+    """The number of the day on which the file of a day was created. Raises as DayReader."""
+    with DayReader(path) as reader:
+        created_ms = reader.meta().get("created_ms", "")
+    return market.day_number(int(created_ms)) if created_ms.isascii() and created_ms.isdigit() else day
 
 
 class _Origins:

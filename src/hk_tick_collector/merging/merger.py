@@ -22,6 +22,7 @@ from hk_tick_collector.store.query import list_days, path_of
 from .agreement import Agreement
 from .days import MergedDays
 from .parts import META_SOURCE, DisagreementError, Position
+from .positions import lowest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,15 @@ class Merger:
 
         Raises StoreError if the directory cannot be listed.
         """
-        return self.union.positions().lowest()
+        if self.disagreement is not None:
+            for directory in (self.root / COLLECTORS_DIRECTORY).glob("*/"):
+                self._of(directory.name)
+        return lowest([days.positions() for days in self.all_days()])
+
+    def note_whole(self, position: Position) -> None:
+        """All steps of what was prepared up to a position are committed."""
+        for days in self.all_days():
+            days.note_whole(position)
 
     def prepare(self, parts: Sequence[Part], position: Position) -> Iterator[Step]:
         """The transactions that store `parts`; all of the stream up to `position` is then stored.
@@ -85,6 +94,10 @@ class Merger:
             if found is not None:
                 self._disagree(found)
             return iter([Step(self.union, each, is_union=True) for each in self.union.prepare(parts, position)])
+        # What fails in one directory must not leave the others prepared: that would be lost when this is called again.
+        for source in dict.fromkeys(part.source for part in parts):
+            self._of(source).open([part for part in parts if part.source == source])
+        self.union.open(parts)
         return iter([*self._prepare_own(parts, position), *self._prepare_chosen(parts, position)])
 
     def days_of(self, source: str) -> MergedDays:
@@ -110,19 +123,20 @@ class Merger:
 
     def _prepare_chosen(self, parts: Sequence[Part], position: Position) -> Iterator[Step]:
         taken: list[Part] = []
-        new: dict[int, list[Chosen]] = {}
+        new: dict[int, dict[str, str]] = {}
         for part in parts:
-            chosen = self._chosen_on(part.day)
+            chosen, chosen_now = self._chosen_on(part.day), new.setdefault(part.day, {})
             rows = []
             for row in part.rows:
-                source = chosen.get(row[0])
-                if source is None:
-                    source = chosen[row[0]] = part.source
-                    new.setdefault(part.day, []).append(Chosen(row[0], source))
+                source = chosen.get(row[0]) or chosen_now.setdefault(row[0], part.source)
                 if source == part.source:
                     rows.append(row)
             taken.append(part._replace(rows=rows))
-        return iter([Step(self.union, each, is_union=True) for each in self.union.prepare(taken, position, new)])
+        chosen_by_day = {day: [Chosen(*each) for each in chosen.items()] for day, chosen in new.items()}
+        prepared = self.union.prepare(taken, position, chosen_by_day)
+        for day, chosen_now in new.items():
+            self._chosen[day].update(chosen_now)
+        return iter([Step(self.union, each, is_union=True) for each in prepared])
 
     def _of(self, source: str) -> MergedDays:
         days = self._own.get(source)
@@ -165,6 +179,7 @@ class Merger:
             if "sealed_ms" in meta or len(sources) < 2 or chosen:
                 continue
             aside = set_aside(path, self._now_ms(), MIXED)
+            self.union.renew(market.parse_day(name))
             log.warning("day_set_aside", day=name, path=aside, detail="it has ticks of collectors that disagree")
         sync_directory(self.root)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 META_POSITION: Final = "merge_position"  # in meta: all of this day up to this message of the stream is in the file
+META_SETTLED: Final = "merge_settled"  # in meta: see positions.py
 META_SOURCE: Final = "merge_source."  # and the name of a collector: `open`, or when its own file was sealed
 SOURCE_OPEN: Final = "open"
 CAUSE_NO_SOURCE: Final = "no_source"  # of a gap: no collector has sent these ticks
@@ -41,12 +42,17 @@ class Position(NamedTuple):
 
 
 class StartOverError(CollectorError):
-    """Day files are not what this process took them for: close all, and read the stream from `Merger.resume` again.
+    """Day files are not what this process took them for: close all, and read the stream from its start.
 
-    `is_damage`: a file was damaged or removed.
+    `is_damage`: a file was damaged or removed. `day`: of that file, whose collectors are asked to send it again,
+    because the stream may have dropped its begin.
     """
 
     is_damage = True
+
+    def __init__(self, message: str, day: str = "") -> None:
+        super().__init__(message)
+        self.day = day
 
 
 class DisagreementError(StartOverError):

@@ -2,6 +2,9 @@
 
 Enters: sums, losses, days. Leaves: requests that are due. A request makes a collector send up to a whole day, so they
 are limited: a collector is asked for a day at most once a minute, and after the same sums at most three times.
+
+A collector answers a request with the ticks and then with its sums. Requests and sums lie in one stream, so sums that
+come after a request show that its answer was read: then the union has all that the collector can give.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.jetstream.message import SumsMessage
 
+    from .sums import Lacking
+
 _APART_S: Final = 60.0
 _TIMES: Final = 3
 _SYMBOLS_MOST: Final = 5_000  # of one request; above that the whole day is asked for
@@ -27,7 +32,9 @@ class _Unequal:
 
     message: SumsMessage
     asked: int = 0
-    symbols: tuple[str, ...] = ()
+    missing: int = 0  # symbols that certainly lack ticks
+    request_seq: int | None = None  # of the stream: the first request because of these sums
+    compared_s: float = float("-inf")  # when they were taken for another comparison
 
 
 class Requests:
@@ -65,33 +72,52 @@ class Requests:
 
     # --- sums ---
 
-    def note_sums(self, message: SumsMessage, lacking: Sequence[str]) -> bool:
-        """The result of comparing sums with the union. Returns whether the union has all that the collector has."""
+    def note_sent(self, request: AgainMessage, stream_seq: int) -> None:
+        """A request has this sequence of the stream."""
+        unequal = self._unequal.get((request.source, request.day))
+        if unequal is not None and unequal.asked and unequal.request_seq is None:
+            unequal.request_seq = stream_seq
+
+    def note_sums(self, message: SumsMessage, lacking: Lacking, stream_seq: int = 0) -> bool:
+        """The result of comparing sums with the union. Returns whether the union has all that the collector has.
+
+        `stream_seq` is that of the message, if it was read now. After an answer only ticks that are certainly missing
+        count: a gap that is still open is one that the collector cannot fill.
+        """
         key = message.source, message.day
-        if not lacking:
+        before = self._unequal.get(key)
+        is_same = before is not None and before.message.sums == message.sums
+        is_answered = (
+            before is not None and is_same and before.request_seq is not None and stream_seq > before.request_seq
+        )
+        if not lacking.symbols or (is_answered and not lacking.missing):
             self._unequal.pop(key, None)
             return True
-        before = self._unequal.get(key)
-        if before is None or before.message.sums != message.sums:
+        if before is None or not is_same:
             before = self._unequal[key] = _Unequal(message)
-        before.message, before.symbols = message, tuple(lacking)
+        before.message, before.missing = message, len(lacking.missing)
         if before.asked < _TIMES and key not in self._due:
             before.asked += 1
-            self.want(*key, lacking)
+            self.want(*key, lacking.symbols)
         return False
 
     def to_compare(self, now_s: float) -> list[SumsMessage]:
-        """Sums to compare again: the collector was asked a while ago, and may have answered."""
-        return [
-            each.message
+        """Sums to compare again: the collector was asked a while ago, and may have answered. Once a minute."""
+        due = [
+            each
             for key, each in self._unequal.items()
-            if key not in self._due and now_s - self._asked_s.get(key, now_s) >= _APART_S
+            if key not in self._due
+            and now_s - self._asked_s.get(key, now_s) >= _APART_S
+            and now_s - each.compared_s >= _APART_S
         ]
+        for each in due:
+            each.compared_s = now_s
+        return [each.message for each in due]
 
     def unequal(self) -> dict[str, int]:
         """`DAY COLLECTOR` → the number of symbols that lack ticks although the collector was asked often enough."""
         return {
-            f"{day} {source}": len(each.symbols)
+            f"{day} {source}": each.missing
             for (source, day), each in self._unequal.items()
-            if each.asked >= _TIMES
+            if each.asked >= _TIMES and each.missing
         }

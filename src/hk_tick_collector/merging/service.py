@@ -84,12 +84,17 @@ class MergeService:
     async def run(self) -> None:
         """Merges until `stop`, then closes the files. The caller writes the status meanwhile."""
         try:
+            self._position = await self._in_thread(self._committing.begin)
             while not self._stopping.is_set():
-                self._position = await self._in_thread(self._committing.begin)
                 try:
                     await self._follow()
                 except StartOverError as why:
                     self._notes.started_over(why)
+                    await self._in_thread(self._committing.begin)
+                    self._position = None
+                    if why.day:
+                        _, sources = await self._in_thread(self._committing.unread)
+                        self._requests.want_all(sources | self._status.sources.keys(), [why.day])
         except GaveUpError:
             pass
         # Not after an error or a cancellation: the disk may hang. The files then keep their WAL, and nothing is lost.
@@ -215,14 +220,14 @@ class MergeService:
         last = messages[-1]
         position, now_ms = Position(last.seq, last.message_id), self._now_ms()
         parts: list[Part] = []
-        sums: list[SumsMessage] = []
+        sums: list[tuple[SumsMessage, int]] = []
         for message in messages:
             content = read(message.subject, message.data, self._now_ms())
             if isinstance(content, Part):
                 parts.append(content)
                 self._status.sources[content.source] = now_ms
             elif isinstance(content, SumsMessage):
-                sums.append(content)
+                sums.append((content, message.seq))
                 self._status.sources[content.source] = now_ms
             elif isinstance(content, Refused):
                 self._notes.refused(content, message.seq)
@@ -231,26 +236,28 @@ class MergeService:
         self._position = position
         self._status.position = position.stream_seq
         self._notes.behind(last.pending)
-        for each in sums:
-            await self._compare(each)
+        for each, stream_seq in sums:
+            await self._compare(each, stream_seq)
 
-    async def _compare(self, sums: SumsMessage) -> None:
+    async def _compare(self, sums: SumsMessage, stream_seq: int = 0) -> None:
         lacking = await self._in_thread(self._committing.compare, sums)
-        if self._requests.note_sums(sums, lacking):
+        if self._requests.note_sums(sums, lacking, stream_seq):
             if sums.sealed:
                 await self._in_thread(self._committing.note_sealed, sums)
         else:
-            log.warning("sums_differ", source=sums.source, day=sums.day, symbols=len(lacking), first=lacking[0])
+            symbols = lacking.symbols
+            log.warning("sums_differ", source=sums.source, day=sums.day, symbols=len(symbols), first=symbols[0])
         self._status.sums_differ = self._requests.unequal()
 
     async def _send_requests(self, connection: Connection) -> None:
         for request in self._requests.take_due(time.monotonic()):
             message_id = f"again.{uuid4().hex}"
             try:
-                await store(connection, again_subject(request.source), encode_again(request), message_id)
+                stream_seq = await store(connection, again_subject(request.source), encode_again(request), message_id)
             except StreamError:
                 self._requests.want(request.source, request.day, request.symbols)
                 raise
+            self._requests.note_sent(request, stream_seq)
             self._status.asked_again += 1
             log.warning(
                 "again_requested", source=request.source, day=request.day, symbols=len(request.symbols) or "all"

@@ -26,6 +26,7 @@ from hk_tick_collector.signals import stop_event, stop_is_complete
 from hk_tick_collector.store.collector_lock import OwnerLock
 
 from .committing import Committing, make_merger
+from .ownership import demand_merged
 from .service import MergeService
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class MergeOptions:
 async def serve(options: MergeOptions) -> int:
     """Merges until SIGTERM, SIGINT or SIGHUP; returns the exit code.
 
-    Raises OwnedError when a collector or another merge uses the directory, StoreError when it cannot be used.
+    Raises OwnedError when a collector or another merge uses the directory, UsageError when it is a collector's,
+    StoreError when it cannot be used.
     """
     log.in_background()
     os.umask(_UMASK)
@@ -71,6 +73,7 @@ async def serve(options: MergeOptions) -> int:
     who = f"pid {os.getpid()}, merge of {options.instance}, started {market.moment_text(started_ms)}"
     lock = OwnerLock(options.root, who)
     try:
+        demand_merged(options.root)
         state = MergeState(0, started_ms, os.getpid(), __version__, options.instance, "running", str(options.root))
         make = make_merger(options.root, options.store, __version__, now_ms)
         service = MergeService(

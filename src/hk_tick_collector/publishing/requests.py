@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.errors import MessageError
+from hk_tick_collector.errors import MessageError, StoreError
 from hk_tick_collector.jetstream.engine import next_message
 from hk_tick_collector.jetstream.message import AgainMessage, decode_again
 from hk_tick_collector.jetstream.subjects import again_subject
+from hk_tick_collector.store.day_connection import list_days
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hk_tick_collector.jetstream.connect import Connection
 
 _MOST: Final = 100  # at a time
@@ -47,6 +50,14 @@ async def read_requests(connection: Connection, source: str, after_seq: int) -> 
         before = found.get(wanted.day)
         found[wanted.day] = _both(before, wanted) if before else wanted
     return Requests(tuple(found.values()), seq, count, unreadable)
+
+
+def has_later(data_root: Path, day: str) -> bool:
+    """Whether there is a file of a later day: then the collector's directory is there, and that day is over."""
+    try:
+        return max(list_days(data_root), default="") > day
+    except StoreError:
+        return False
 
 
 def _both(one: AgainMessage, other: AgainMessage) -> AgainMessage:

@@ -22,7 +22,7 @@ from hk_tick_collector.jetstream.subjects import message_id, sums_subject
 from .anchors import Anchors
 from .messages import OutgoingMessage, send, tick_messages
 from .presence import answer_for, demand_name, other_publisher
-from .requests import read_requests
+from .requests import has_later, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +184,14 @@ class Session:
             "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
         )
 
+    async def _publish_nothing(self, connection: Connection, day: str) -> None:
+        """Says that there is nothing of a day, and will be nothing: a merge does not wait for it."""
+        payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), True, {}))
+        number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
+        message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
+        await send(connection, [message], lambda *_: None)
+        self._anchors.acknowledged(message.anchor)
+
     async def _watch(self, connection: Connection) -> None:
         """Every few seconds: does the engine still hold what it acknowledged, what do readers ask, who has our name."""
         now_s = time.monotonic()
@@ -245,6 +253,8 @@ class Session:
             self._again_s[wanted.day] = now_s
             if rows < 0:
                 log.warning("publish_again_refused", day=wanted.day, reason="no file of that day")
+                if await self._background.run(lambda wanted=wanted: has_later(self._options.data_root, wanted.day)):  # type: ignore[misc]
+                    await self._publish_nothing(connection, wanted.day)
                 continue
             self._sums_wanted.add(wanted.day)
             self._figures.anew_rows += rows
