@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -116,6 +117,38 @@ def test_a_file_without_a_usable_key_is_refused(directory: Path, text: str | Non
     line = caught.value.one_line()
     assert "\n" not in line
     assert not text or text[-20:] not in line
+
+
+def test_a_pipe_is_no_credentials_file(directory: Path) -> None:
+    """Nor is it waited for."""
+    os.mkfifo(directory / "creds", 0o600)
+    with pytest.raises(UsageError, match="is not a file"):
+        Servers(("nats://127.0.0.1:4222",), "t", directory / "creds").check()
+
+
+def test_credentials_may_be_renewed_while_it_runs(tmp_path: Path, nursery: Nursery, directory: Path) -> None:
+    """The file is empty, or that of nobody, when the connection is lost: it is told as refused, and waited for.
+
+    With exit code 2 systemd would not start it again.
+    """
+    ours = Key("U")
+    creds = secret(directory / "creds", ours.seed)
+    with NatsServers(tmp_path / "nats", more=f"authorization {{ users: [ {{ nkey: {ours.public} }} ] }}") as nats:
+        trial = Publishing(tmp_path, nursery, nats)
+        trial.collector.add(TODAY, ticks("HK.00700", range(5)))
+        running = trial.start(STREAM_CREDS=str(creds))
+        running.wait_for(lambda: running.state().get("published_rows") == 5)
+        creds.write_text("", "utf-8")
+        nats.kill(0)
+        nats.start(0)
+        running.wait_for(lambda: running.state()["refused"])
+        assert "has no key of a user" in running.state()["fault"]
+        creds.unlink()
+        running.wait_for(lambda: "cannot read STREAM_CREDS" in running.state()["fault"])
+        secret(creds, ours.seed)
+        running.wait_for(lambda: running.state()["server"])
+        assert running.stop() == 0
+        trial.kill_all()
 
 
 def test_tls_is_checked_both_ways(tmp_path: Path, directory: Path) -> None:

@@ -120,11 +120,15 @@ async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str
     """A connection to the first server that accepts us; they are tried in random order.
 
     StreamAwayError if no server answers. StreamError if each that answers refuses us: too old a version, wrong
-    credentials or certificates. UsageError for a file that cannot be used.
+    credentials or certificates; also for a file of them that cannot be used now. `Servers.check` tells that at the
+    start; later somebody may be writing a new one, and the next attempt may succeed.
     """
     need("nats", "stream")
-    credentials = read_credentials(servers.creds) if servers.creds else None
-    tls = servers.tls_context() if servers.urls[0].startswith("tls:") else None
+    try:
+        credentials = read_credentials(servers.creds) if servers.creds else None
+        tls = servers.tls_context() if servers.urls[0].startswith("tls:") else None
+    except UsageError as error:
+        raise StreamError(str(error), hint=error.hint) from None
     faults: list[StreamError] = []
     for url in (order or _shuffled)(servers.urls):
         for attempt in range(_ATTEMPTS):
