@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.jetstream.scripted_server import greeting, scripted
 from tests.nats_keys import Authority, Key, Operator
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
@@ -149,6 +150,42 @@ def test_credentials_may_be_renewed_while_it_runs(tmp_path: Path, nursery: Nurse
         running.wait_for(lambda: running.state()["server"])
         assert running.stop() == 0
         trial.kill_all()
+
+
+def test_a_signature_is_for_servers_with_tls_alone(directory: Path) -> None:
+    """At tls:// nothing that proves who we are goes out in clear text: somebody in between could use it."""
+
+    async def run() -> tuple[str, list[bytes]]:
+        heard: list[bytes] = []
+        async with scripted(greeting(nonce="abc", auth_required=True), heard=heard) as url:
+            try:
+                creds = secret(directory / "creds", Key("U").seed)
+                await connect(Servers((url.replace("nats:", "tls:"),), "t", creds))
+            except StreamError as error:
+                return str(error), heard
+        raise AssertionError
+
+    line, heard = asyncio.run(run())
+    assert "offers no TLS" in line
+    assert not any(b"sig" in each for each in heard)
+
+
+def test_a_server_at_nats_that_demands_tls_is_checked_with_the_same_authority(tmp_path: Path, directory: Path) -> None:
+    """STREAM_CA is for every certificate; so the hint of a refused one is right."""
+    authority, stranger = Authority(directory), Authority(tmp_path)
+    with NatsServers(tmp_path / "nats", more=authority.config(), host=LOOPBACK) as nats:
+        urls = tuple(url.replace("tls://", "nats://") for url in nats.urls)
+        assert answer(Servers(urls, "t", ca=authority.file)) == "connected"
+        assert "the certificate of nats://127.0.0.1" in answer(Servers(urls, "t", ca=stranger.file))
+
+
+def test_a_certificate_of_another_host_is_refused(tmp_path: Path, directory: Path) -> None:
+    """The line says which name was expected."""
+    authority = Authority(directory)
+    with NatsServers(tmp_path / "nats", more=authority.config(), host="127.0.0.2") as nats:
+        line = answer(Servers(nats.urls, "t", ca=authority.file))
+        assert "127.0.0.2" in line
+        assert "is not accepted" in line
 
 
 def test_tls_is_checked_both_ways(tmp_path: Path, directory: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.errors import StreamAwayError, StreamError
 
-from .engine import RefusedError, ask, info
+from .engine import RefusedError, ask, info, understood
 from .subjects import STREAM, SUBJECTS
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ async def ensure_stream(connection: Connection, *, replicas: int = REPLICAS, max
     found = await info(connection)
     if found is None:
         found = await _create(connection, replicas, max_bytes)
-    return state_of(found)
+    return _state_in(found, connection)
 
 
 async def stream_state(connection: Connection) -> StreamState | None:
     """The state of the stream; None if there is none. Raises as `ensure_stream`."""
     found = await info(connection)
-    return None if found is None else state_of(found)
+    return None if found is None else _state_in(found, connection)
 
 
 def wanted(replicas: int = REPLICAS, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
@@ -105,6 +105,11 @@ async def _create(connection: Connection, replicas: int, max_bytes: int) -> dict
             words = f"JetStream has no {max_bytes // 2**30} GiB for {STREAM}"
             raise StreamError(words, hint="raise max_file in the configuration of the server") from None
         raise
+
+
+def _state_in(answer: dict[str, Any], connection: Connection) -> StreamState:
+    with understood(connection, "a request for the state of the stream"):
+        return state_of(answer)
 
 
 def state_of(answer: dict[str, Any]) -> StreamState:
