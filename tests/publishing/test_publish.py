@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import apsw
 from tests.bigday import make_big_day
 from tests.descriptors import descriptors, resident_kib
 from tests.nats_servers import NatsServers
@@ -271,6 +273,16 @@ def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing:
     assert second.process.poll() == 1
     assert "another process publishes with" in second.text()
     assert second.events("publish_connected") == []
+
+
+def test_a_counter_that_is_too_high_does_not_keep_once_from_ending(publishing: Publishing) -> None:
+    """Another program changed `symbols.rows`: all that is stored is sent, and nothing is behind."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    with closing(apsw.Connection(str(publishing.root / f"{TODAY}.db"))) as db:
+        db.execute("UPDATE symbols SET rows = rows + 3")
+    done = publishing.once()
+    assert done.process.poll() == 0
+    assert (done.state()["published_rows"], done.state()["behind_rows"]) == (5, 0)
 
 
 def test_a_day_that_cannot_be_read_makes_once_fail(publishing: Publishing) -> None:

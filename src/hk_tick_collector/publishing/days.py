@@ -52,15 +52,15 @@ class Days:
         notes, told = self._notes, ""
         since_before = notes.values.get("since", "")
         known = notes.values.get("source", source)
-        today = market.day_number(now_ms)
+        newest = self._newest_day(market.day_name(market.day_number(now_ms)))
         if known != source:
             told = f"the source is now {source}, not {known}"
             notes.forget_all()
         if told or (notes.was_damaged and not since_before):  # all that a stream keeps is sent again
-            since_before = max(since_before, market.day_name(today - _STREAM_DAYS))
-        oldest = market.day_name(today - _KEPT_DAYS)
+            since_before = max(since_before, _before(newest, _STREAM_DAYS))
+        oldest = _before(newest, _KEPT_DAYS)
         notes.drop_before(oldest)
-        first = since_before or self._first_day()
+        first = since_before or self._first_day(newest)
         notes.set({"source": source, "since": since or max(first, oldest)})
         return told
 
@@ -92,7 +92,7 @@ class Days:
                 outbox.close()
                 del self._outboxes[day]
                 self.unread.pop(day, None)
-                log.warning("publish_day_gone", day=day, unsent=max(outbox.stored - _rows(outbox), 0))
+                log.warning("publish_day_gone", day=day, unsent=_unsent(outbox))
 
     def newest_first(self) -> list[str]:
         """The days to look at, the newest first: today's ticks do not wait for those of another day."""
@@ -177,16 +177,21 @@ class Days:
         is_sealed = outbox.is_sealed if outbox is not None else entry is not None and entry.done
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
-    def wrong_symbols(self, day: str) -> list[str]:
-        """Symbols whose stored ticks are not those that were sent. They are forgotten, so they are sent again."""
+    def wrong_symbols(self, day: str) -> list[str] | None:
+        """Symbols whose stored ticks are not those that were sent. They are forgotten, so they are sent again.
+
+        None if the file cannot be read: then nothing is known of it, and it is tried again later.
+        """
         outbox = self._outboxes.get(day)
         if outbox is None:
             return []
         try:
             wrong = outbox.check()
         except (OSError, StoreError) as error:
+            outbox.close()
             self._note_unread(day, error)
-            return []
+            self._waits_until_s[day] = time.monotonic() + _REFUSED_S
+            return None
         self._forget(day, wrong)
         return wrong
 
@@ -223,18 +228,25 @@ class Days:
         return [day for day, entry in self._notes.entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
-        """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""
+        """The ticks stored in the days being sent, when each was last read, and those of them that were not sent."""
         boxes = self._outboxes.values()
-        return sum(outbox.stored for outbox in boxes), sum(map(_rows, boxes))
+        return sum(outbox.stored for outbox in boxes), sum(map(_unsent, boxes))
 
     @property
     def newest(self) -> str:
         """The newest day being sent; empty if there is none."""
         return max(self._outboxes, default="")
 
-    def _first_day(self) -> str:
+    def _newest_day(self, today: str) -> str:
+        """The newest day that has a file, of those up to today; `_ANY_DAY` if there is none.
+
+        Neither a file with a date of the future nor a clock that is years ahead may move the day from which on is sent:
+        nothing would be sent until then.
+        """
+        return max((day for day in list_days(self._data_root) if day <= today), default=_ANY_DAY)
+
+    def _first_day(self, newest: str) -> str:
         """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
-        newest = max(list_days(self._data_root), default=_ANY_DAY)
         if newest != _ANY_DAY:
             with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
                 if reader.is_sealed():
@@ -285,6 +297,16 @@ class Days:
         if self.unread.get(day) != text:
             self.unread[day] = text
             log.warning("publish_day_unread", day=day or "any", detail=text)
+
+
+def _before(day: str, days: int) -> str:
+    """The day so many days before another; `_ANY_DAY` stays the same."""
+    return day if day == _ANY_DAY else market.day_name(market.parse_day(day) - days)
+
+
+def _unsent(outbox: Outbox) -> int:
+    """The outbox knows it once it was read: a counter of the file may be wrong, or those of another day."""
+    return outbox.behind if outbox.behind >= 0 else max(outbox.stored - _rows(outbox), 0)
 
 
 def _rows(outbox: Outbox) -> int:

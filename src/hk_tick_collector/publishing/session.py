@@ -163,6 +163,8 @@ class Session:
         if not self._days.is_sent(day) or not (due or day in self._sums_wanted):
             return
         wrong = await self._background.run(lambda: self._days.wrong_symbols(day))
+        if wrong is None:
+            return
         if wrong:
             self._figures.checks_failed += len(wrong)
             log.error("publish_check_failed", day=day, symbols=len(wrong), first=wrong[0])
@@ -257,8 +259,8 @@ class Session:
         await self._background.run(lambda: self._days.note({"again_seq": str(found.seq)}))
 
     async def _count(self) -> None:
-        stored, sent = await self._background.run(self._days.figures)
+        stored, unsent = await self._background.run(self._days.figures)
         self._figures.newest_day = self._days.newest
         self._figures.days_unread = dict(self._days.unread)
         self._figures.cursors_unsaved = self._days.unsaved
-        self._figures.behind(stored, sent, self._clock_ms())
+        self._figures.behind(stored, unsent, self._clock_ms())
