@@ -12,7 +12,7 @@ from tests.descriptors import descriptors, resident_kib
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
 
-from hk_tick_collector.jetstream.engine import store
+from hk_tick_collector.jetstream.engine import ask, store
 from hk_tick_collector.jetstream.message import AgainMessage, encode_again
 from hk_tick_collector.jetstream.subjects import again_subject
 
@@ -218,6 +218,24 @@ def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
     again = publishing.start("--since", day_of())
     found = publishing.wait_streamed(again, lambda found: len(found.sums) == 2)
     assert len(set(found.rows(day))) == 2500
+
+
+def test_sums_of_a_finished_day_follow_a_stream_that_is_deleted_under_its_feet(publishing: Publishing) -> None:
+    """The connection stays, but there is no stream to publish them to: it is made anew first, and none is forgotten."""
+    days = [day_of(3), day_of(2)]
+    for day in days:
+        publishing.collector.add(day, ticks("HK.00700", range(5)))
+        publishing.collector.seal(day)
+    running = publishing.start("--since", days[0])
+    running.wait_for_event("publish_day_done", 2)
+
+    async def delete(connection: Connection) -> None:
+        await ask(connection, "STREAM.DELETE.HK_TICKS")
+
+    publishing.ask(delete)
+    running.wait_for_event("publish_lost_data")
+    found = publishing.wait_streamed(running, lambda found: len(found.sums) == 2)
+    assert sorted((each.day, each.sealed) for each in found.sums) == [(day, True) for day in days]
 
 
 def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:

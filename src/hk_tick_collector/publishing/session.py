@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .presence import Publisher
 
 _NEW_DAYS_S: Final = 1.0  # between two looks for new day files
+_SUMS_DUE: Final = "sums_due"  # noted: finished days whose sums readers need again
 _CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all of its log
 
 
@@ -197,8 +198,9 @@ class Session:
         if self._asking is None:  # in a task of its own: a publisher that has just died takes a second not to answer
             self._asking = asyncio.create_task(other_publisher(connection, self._ours))
         await self._check_anchors(connection)
+        self._figures.connected(connection, await ensure_stream(connection))  # it may have been deleted just now
+        await self._send_due_sums(connection)
         await self._answer_requests(connection)
-        self._figures.connected(connection, await ensure_stream(connection))
         self._next_watch_s = now_s + self._options.watch_s
 
     def _see(self, other: Publisher | None) -> None:
@@ -222,15 +224,19 @@ class Session:
         self._figures.loss_detail = f"message {lost.seq} ({lost.message_id})"
         await self._drop_chunk()
         self._anchors.forget()
-        for day in await self._background.run(self._lost):
-            await self._publish_sums(connection, day)
+        await self._background.run(self._lost)
 
-    def _lost(self) -> list[str]:
-        """In the background thread: what was sent has to be sent again. Returns the finished days."""
+    def _lost(self) -> None:
+        """In the background thread: what was sent has to be sent again, of finished days first their sums."""
         finished = self._days.lost(self._clock_ms())
-        self._days.note({**self._anchors.to_note, "again_seq": "0"})
+        self._days.note({**self._anchors.to_note, "again_seq": "0", _SUMS_DUE: " ".join(finished)})
         self._sums_wanted.update(self._days.newest_first())
-        return finished
+
+    async def _send_due_sums(self, connection: Connection) -> None:
+        """Those of finished days after a loss. They are noted: neither a lost connection nor a kill forgets them."""
+        while due := self._days.noted(_SUMS_DUE).split():
+            await self._publish_sums(connection, due[0])
+            await self._background.run(lambda due=due: self._days.note({_SUMS_DUE: " ".join(due[1:])}))  # type: ignore[misc]
 
     async def _answer_requests(self, connection: Connection) -> None:
         """Forgets that ticks were sent which readers ask for, a day at most once a minute: then they are sent again."""
