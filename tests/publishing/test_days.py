@@ -11,6 +11,7 @@ from tests.publishing.conftest import Collector, day_of, ticks
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import OwnedError
+from hk_tick_collector.jetstream.message import AgainMessage
 from hk_tick_collector.publishing.days import Days
 from hk_tick_collector.store.outbox_reader import OutboxReader
 from hk_tick_collector.store.publish_cursors import PublishCursors
@@ -95,6 +96,61 @@ def test_a_loss_that_could_not_be_noted_is_not_forgotten(collector: Collector, t
     assert chunk is not None
     assert len(chunk.rows) == 5
     later.close_files()
+
+
+def test_a_day_that_ends_on_a_full_disk_is_noted_with_all_that_was_sent(collector: Collector, tmp_path: Path) -> None:
+    """Its sums after a loss are those of all of it, also after a restart."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    collector.seal(DAY)
+    cursors = PublishCursors(tmp_path / "cursors")
+    days = opened(collector.root, cursors)
+    with full_disk():
+        chunk = days.take(DAY)
+        assert chunk is not None
+        days.acknowledge(chunk, {})
+        days.told(DAY, days.due_sums(DAY, 0))
+    assert days.newest_first() == []
+    days.note({})
+    assert days.sums(DAY) == ({"HK.00700": (5, 10)}, True)
+    cursors.close()
+    later = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    assert (later.newest_first(), later.sums(DAY)) == ([], ({"HK.00700": (5, 10)}, True))
+
+
+def test_a_finished_day_that_could_not_be_looked_at_is_told_no_longer(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk had an error for a moment: afterwards there is no finding, although it is not read any more."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    collector.seal(DAY)
+    days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    chunk = days.take(DAY)
+    assert chunk is not None
+    days.acknowledge(chunk, {})
+    days.told(DAY, "sealed")
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hk_tick_collector.publishing.days.os.stat", fails)
+        days.open_new()
+        assert days.send_again(AgainMessage("a", DAY, ())) == -1
+    assert days.unread == {DAY: "Input/output error"}
+    days.open_new()
+    assert days.unread == {}
+
+
+def test_finished_days_are_told_after_a_loss_whatever_the_clock_says(collector: Collector, tmp_path: Path) -> None:
+    """Those of the week before the newest one."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    collector.seal(DAY)
+    days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    chunk = days.take(DAY)
+    assert chunk is not None
+    days.acknowledge(chunk, {})
+    days.told(DAY, "sealed")
+    assert days.lost(market.day_start_ms(market.parse_day("20990101"))) == [DAY]
 
 
 def test_a_day_that_is_removed_is_told_and_ends(collector: Collector, tmp_path: Path) -> None:

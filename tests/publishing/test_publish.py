@@ -172,7 +172,7 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
 
     async def ask(connection: Connection) -> None:
         requests = [
-            encode_again(AgainMessage(SOURCE, "20000103", ())),
+            *(encode_again(AgainMessage(SOURCE, f"200001{day:02}", ())) for day in range(3, 23)),
             b"nonsense",
             encode_again(AgainMessage(SOURCE, TODAY, ("HK.00700",))),
         ]
@@ -188,7 +188,8 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
         "no file of that day",
         "not a request",
     }
-    running.wait_for(lambda: running.state()["requests"] == 2)
+    running.wait_for(lambda: running.state()["requests"] == 21)
+    assert [event.fields["count"] for event in running.events("publish_again_refused")] == ["20", "1"]
 
 
 def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:

@@ -77,6 +77,7 @@ class Days:
             self._note_unread("", error)
             return
         self.unread.pop("", None)
+        failed = set()
         for day in found:
             entry = self._notes.entries.get(day)
             if day < self.noted("since") and (entry is None or entry.done):
@@ -86,6 +87,7 @@ class Days:
             except FileNotFoundError:
                 continue
             except (OSError, StoreError) as error:
+                failed.add(day)
                 self._note_unread(day, error)
         for day, outbox in list(self._outboxes.items()):
             if not outbox.path.exists():
@@ -93,6 +95,8 @@ class Days:
                 del self._outboxes[day]
                 self.unread.pop(day, None)
                 log.warning("publish_day_gone", day=day, unsent=_unsent(outbox))
+        for day in self.unread.keys() - self._outboxes.keys() - failed:  # those being sent are read again by `take`
+            del self.unread[day]
 
     def newest_first(self) -> list[str]:
         """The days to look at, the newest first: today's ticks do not wait for those of another day."""
@@ -207,9 +211,13 @@ class Days:
 
     def send_again(self, wanted: AgainMessage) -> int:
         """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day."""
-        if not path_of(self._data_root, wanted.day).exists():
+        try:
+            found = os.stat(path_of(self._data_root, wanted.day))  # noqa: PTH116 - as below
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._note_unread(wanted.day, error)
             return -1
-        outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day)
+        outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day, found)
         before = _rows(outbox)
         if wanted.symbols:
             self._forget(wanted.day, wanted.symbols)
@@ -224,7 +232,9 @@ class Days:
         """
         for day in self._outboxes:
             self._begin_anew(day)
-        oldest = market.day_name(market.day_number(now_ms) - _STREAM_DAYS)
+        today = market.day_name(market.day_number(now_ms))
+        newest = max((day for day in self._notes.entries if day <= today), default=_ANY_DAY)
+        oldest = _before(newest, _STREAM_DAYS)
         return [day for day, entry in self._notes.entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
@@ -270,9 +280,8 @@ class Days:
         self._notes.begin(DayEntry(day, found.st_dev, found.st_ino, False, ""))
         self._outboxes[day] = Outbox(path, {})
 
-    def _reopen(self, day: str) -> Outbox:
+    def _reopen(self, day: str, found: os.stat_result) -> Outbox:
         path = path_of(self._data_root, day)
-        found = os.stat(path)  # noqa: PTH116
         entry = self._notes.entries.get(day, DayEntry(day, found.st_dev, found.st_ino, False, ""))
         if day not in self._notes.entries:
             self._notes.begin(entry)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _NEW_DAYS_S: Final = 1.0  # between two looks for new day files
 _SUMS_DUE: Final = "sums_due"  # noted: finished days whose sums readers need again
+_DIGITS: Final = 20  # of a sequence of the stream
 _CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all of its log
 
 
@@ -240,7 +241,8 @@ class Session:
 
     async def _answer_requests(self, connection: Connection) -> None:
         """Forgets that ticks were sent which readers ask for, a day at most once a minute: then they are sent again."""
-        seq = int(self._days.noted("again_seq") or 0)
+        noted = self._days.noted("again_seq")
+        seq = int(noted) if noted.isascii() and noted.isdigit() and len(noted) < _DIGITS else 0
         found = await read_requests(connection, self._options.source, seq)
         if found.seq == seq:
             return
@@ -248,15 +250,18 @@ class Session:
         last_s = max((self._again_s.get(each.day, float("-inf")) for each in found.wanted), default=float("-inf"))
         if now_s - last_s < self._options.again_apart_s:
             return  # the requests stay in the stream
+        missing = []
         for wanted in found.wanted:
             rows = await self._background.run(lambda wanted=wanted: self._days.send_again(wanted))  # type: ignore[misc]
-            self._again_s[wanted.day] = now_s
             if rows < 0:
-                log.warning("publish_again_refused", day=wanted.day, reason="no file of that day")
+                missing.append(wanted.day)
                 continue
+            self._again_s[wanted.day] = now_s
             self._sums_wanted.add(wanted.day)
             self._figures.anew_rows += rows
             log.warning("publish_again", day=wanted.day, symbols=len(wanted.symbols) or "all", rows=rows)
+        if missing:
+            log.warning("publish_again_refused", day=missing[0], reason="no file of that day", count=len(missing))
         if found.unreadable:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count
