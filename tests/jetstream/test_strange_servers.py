@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.descriptors import descriptors
 from tests.jetstream.scripted_server import Raw, greeting, scripted, silent
 
 from hk_tick_collector.errors import StreamAwayError, StreamError
@@ -191,6 +193,39 @@ def test_the_name_is_told_to_waiting_clients_alone() -> None:
         return [line for line in heard if line.startswith(b"PUB ")]
 
     assert len(asyncio.run(run())) == 1
+
+
+def test_a_server_that_reads_nothing_keeps_no_socket() -> None:
+    """Although it has not taken what was sent to it; and no request waits for it without end."""
+
+    async def run() -> set[str]:
+        held = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting())
+            await reader.readuntil(b"PING\r\n")
+            writer.write(b"PONG\r\n")
+            reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as a process that is stopped
+            await held.wait()
+            writer.transport.abort()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            before = set(descriptors(os.getpid()).values())
+            connection = await connect(Servers((f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}",), "t"))
+            ours = connection.client._transport._io_writer.get_extra_info("socket")  # type: ignore[union-attr]  # noqa: SLF001
+            name = f"socket:[{os.fstat(ours.fileno()).st_ino}]"
+            assert name in set(descriptors(os.getpid()).values()) - before
+            asked = [connection.request(SUBJECT, b"x" * 1_000_000, timeout_s=0.05) for _ in range(20)]
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(each) for each in found} == {StreamAwayError}
+            await connection.close()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            left = {name} & set(descriptors(os.getpid()).values())
+            held.set()
+        return left
+
+    assert asyncio.run(run()) == set()
 
 
 def test_a_connection_that_ends_meanwhile_is_lost_to_every_use() -> None:

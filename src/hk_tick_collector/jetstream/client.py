@@ -34,3 +34,9 @@ class StrictClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = StrictParser(self)
+
+    def abort(self) -> None:
+        """Gives up what a server that does not read has not taken yet: the socket would stay open until it does."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()

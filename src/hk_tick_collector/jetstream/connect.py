@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
+
+    from .client import StrictClient
 
 LEAST_VERSION: Final = (2, 10, 23)
 _VERSION: Final = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?![0-9])")
@@ -90,7 +91,7 @@ class Connection:
 
     url: str
     version: tuple[int, int, int]
-    client: Client
+    client: StrictClient
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, asyncio.Future[str]] = field(default_factory=dict)  # subject → how the server refuses it
     failure: Exception | None = None  # of the attempt to reach the server
@@ -105,11 +106,15 @@ class Connection:
         asked = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout_s, headers=headers))
         ended = asyncio.ensure_future(self.lost.wait())
         try:
-            await asyncio.wait((asked, ended, refused), return_when=asyncio.FIRST_COMPLETED)
+            # nats-py itself waits without limit for a server that takes no more bytes.
+            patience_s = timeout_s + _CLOSE_S
+            await asyncio.wait((asked, ended, refused), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             if refused.done():
                 raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_CREDS_HINT)
-            if not asked.done():
+            if self.lost.is_set() and not asked.done():
                 raise StreamAwayError(f"the connection to {self.url} is lost")
+            if not asked.done():
+                raise TimeoutError
             with self._named_errors():
                 return asked.result()
         except errors.NoRespondersError:
@@ -137,6 +142,7 @@ class Connection:
         self.lost.set()
         with suppress(Exception):
             await asyncio.wait_for(self.client.close(), _CLOSE_S)
+        self.client.abort()
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
