@@ -36,6 +36,7 @@ async def scripted(
     first: bytes, answer: Callable[[str], bytes | None] = silent, *, heard: list[bytes] | None = None
 ) -> AsyncIterator[str]:
     """The address of the server, which greets with `first`; what it is told goes to `heard`."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
         try:
@@ -45,13 +46,13 @@ async def scripted(
                 if line.startswith(b"PING"):
                     writer.write(b"PONG\r\n")
                 elif line.startswith((b"PUB ", b"HPUB ")):
-                    _, subject, reply, *sizes = line.split()
-                    await reader.readexactly(int(sizes[-1]) + 2)
+                    _, subject, *reply, size = line.split()
+                    await reader.readexactly(int(size) + 2)
                     said = answer(subject.decode())
                     if isinstance(said, Raw):
                         writer.write(said)
                     elif said is not None:
-                        writer.write(b"MSG %s 1 %d\r\n%s\r\n" % (reply, len(said), said))
+                        writer.write(b"MSG %s 1 %d\r\n%s\r\n" % (reply[0], len(said), said))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,7 +72,9 @@ def test_a_server_that_takes_small_messages_alone_is_refused(most: object) -> No
 
 
 @pytest.mark.parametrize(
-    "first", [b"INFO [1]\r\n", b"INFO {x\r\n", b"HTTP/1.1 400 Bad Request\r\n", greeting(connect_urls=["[::x:4"])], ids=repr
+    "first",
+    [b"INFO [1]\r\n", b"INFO {x\r\n", b"HTTP/1.1 400 Bad Request\r\n", greeting(connect_urls=["[::x:4"])],
+    ids=repr,
 )
 def test_a_greeting_that_is_none_is_one_line(first: bytes) -> None:
     """The next attempt may find a server."""
@@ -119,8 +122,16 @@ def test_an_answer_that_is_none_is_one_line(answer: bytes) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [b"-ERR \r\n", b"-ERR 'x\x1b[31m'\r\n", b"-ERR '\xff'\r\n", b"INFO {x\r\n", b"INFO [1]\r\n", b"nonsense\r\n"]
-    + [b"HMSG a 1 5 3\r\nabc\r\n", b"MSG a 1 " + b"9" * 5000 + b"\r\n"],
+    [
+        b"-ERR \r\n",
+        b"-ERR 'x\x1b[31m'\r\n",
+        b"-ERR '\xff'\r\n",
+        b"INFO {x\r\n",
+        b"INFO [1]\r\n",
+        b"nonsense\r\n",
+        b"HMSG a 1 5 3\r\nabc\r\n",
+        b"MSG a 1 " + b"9" * 5000 + b"\r\n",
+    ],
     ids=lambda wire: repr(wire[:20]),
 )
 def test_bytes_that_are_no_protocol_end_the_connection(wire: bytes, capfd: pytest.CaptureFixture[str]) -> None:
@@ -187,12 +198,12 @@ def test_the_name_is_told_to_waiting_clients_alone() -> None:
             (task,) = [sub for sub in connection.client._subs.values() if sub.subject == "hk.name.a"]  # noqa: SLF001
             for reply in (SUBJECT, "_INBOX.b"):
                 await connection.client._process_msg(task._id, b"hk.name.a", reply.encode(), b"", b"")  # noqa: SLF001
-            while not any(line.startswith(b"PUB _INBOX.b") for line in heard):
-                await asyncio.sleep(0)
+            with suppress(StreamAwayError):
+                await connection.request("after.that", timeout_s=0.5)  # the server has heard all that was before it
             await connection.close()
-        return [line for line in heard if line.startswith(b"PUB ")]
+        return [line.split()[1] for line in heard if line.startswith(b"PUB ")]
 
-    assert len(asyncio.run(run())) == 1
+    assert asyncio.run(run()) == [b"_INBOX.b", b"after.that"]
 
 
 def test_a_server_that_reads_nothing_keeps_no_socket() -> None:

@@ -217,9 +217,7 @@ def test_what_is_behind_is_counted_day_by_day(collector: Collector, tmp_path: Pa
     later.close_files()
 
 
-def test_a_day_is_not_finished_unchecked(
-    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_is_not_finished_unchecked(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its file cannot be read when its sums are due: it waits, is told, and is checked once that is over."""
     collector.add(DAY, ticks("HK.00700", range(5)))
     collector.seal(DAY)

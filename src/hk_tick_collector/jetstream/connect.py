@@ -114,13 +114,13 @@ class Connection:
             if self.lost.is_set() and not asked.done():
                 raise StreamAwayError(f"the connection to {self.url} is lost")
             if not asked.done():
-                raise TimeoutError
+                raise _late(self.url, subject, timeout_s)
             with self._named_errors():
                 return asked.result()
         except errors.NoRespondersError:
             raise StreamAwayError(f"nobody answers {subject}: JetStream is off, or the stream has no leader") from None
         except TimeoutError:  # that of nats-py is one too
-            raise StreamAwayError(f"{self.url} did not answer {subject} within {timeout_s:g} s") from None
+            raise _late(self.url, subject, timeout_s) from None
         finally:
             asked.cancel()
             ended.cancel()
@@ -155,6 +155,10 @@ class Connection:
             raise
         except (errors.Error, OSError) as error:
             raise StreamAwayError(f"the connection to {self.url} failed ({plain(error)})") from None
+
+
+def _late(url: str, subject: str, timeout_s: float) -> StreamAwayError:
+    return StreamAwayError(f"{url} did not answer {subject} within {timeout_s:g} s")
 
 
 async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str]] | None = None) -> Connection:

@@ -63,7 +63,7 @@ def read_credentials(path: Path) -> Credentials:
 def _secret_text(path: Path) -> str:
     try:
         # A pipe would otherwise be waited for until somebody writes to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"STREAM_CREDS={path} is not a file", hint=_HINT)

@@ -20,7 +20,7 @@ from .notes import Notes
 from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hk_tick_collector.jetstream.message import AgainMessage
@@ -52,7 +52,7 @@ class Days:
         notes, told = self._notes, ""
         since_before = notes.values.get("since", "")
         known = notes.values.get("source", source)
-        newest = self._newest_day(market.day_name(market.day_number(now_ms)))
+        newest = _newest(list_days(self._data_root), now_ms)
         if known != source:
             told = f"the source is now {source}, not {known}"
             notes.forget_all()
@@ -60,7 +60,7 @@ class Days:
             since_before = max(since_before, _before(newest, _STREAM_DAYS))
         oldest = _before(newest, _KEPT_DAYS)
         notes.drop_before(oldest)
-        first = since_before or self._first_day(newest)
+        first = since_before or _first_day(self._data_root, newest)
         notes.set({"source": source, "since": since or max(first, oldest)})
         return told
 
@@ -182,10 +182,7 @@ class Days:
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
     def wrong_symbols(self, day: str) -> list[str] | None:
-        """Symbols whose stored ticks are not those that were sent. They are forgotten, so they are sent again.
-
-        None if the file cannot be read: then nothing is known of it, and it is tried again later.
-        """
+        """Symbols whose stored ticks are not those that were sent: forgotten, so sent again. None: cannot be read now."""
         outbox = self._outboxes.get(day)
         if outbox is None:
             return []
@@ -232,9 +229,7 @@ class Days:
         """
         for day in self._outboxes:
             self._begin_anew(day)
-        today = market.day_name(market.day_number(now_ms))
-        newest = max((day for day in self._notes.entries if day <= today), default=_ANY_DAY)
-        oldest = _before(newest, _STREAM_DAYS)
+        oldest = _before(_newest(self._notes.entries, now_ms), _STREAM_DAYS)
         return [day for day, entry in self._notes.entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
@@ -246,22 +241,6 @@ class Days:
     def newest(self) -> str:
         """The newest day being sent; empty if there is none."""
         return max(self._outboxes, default="")
-
-    def _newest_day(self, today: str) -> str:
-        """The newest day that has a file, of those up to today; `_ANY_DAY` if there is none.
-
-        Neither a file with a date of the future nor a clock that is years ahead may move the day from which on is sent:
-        nothing would be sent until then.
-        """
-        return max((day for day in list_days(self._data_root) if day <= today), default=_ANY_DAY)
-
-    def _first_day(self, newest: str) -> str:
-        """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
-        if newest != _ANY_DAY:
-            with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
-                if reader.is_sealed():
-                    return market.day_name(market.parse_day(newest) + 1)
-        return newest
 
     def _check(self, day: str) -> None:
         """Begins a day that is new, and one whose file is another one than before."""
@@ -306,6 +285,25 @@ class Days:
         if self.unread.get(day) != text:
             self.unread[day] = text
             log.warning("publish_day_unread", day=day or "any", detail=text)
+
+
+def _newest(days: Iterable[str], now_ms: int) -> str:
+    """The newest of the days, of those up to today; `_ANY_DAY` if there is none.
+
+    Neither a file with a date of the future nor a clock that is years ahead may move the day from which on is sent:
+    nothing would be sent until then.
+    """
+    today = market.day_name(market.day_number(now_ms))
+    return max((day for day in days if day <= today), default=_ANY_DAY)
+
+
+def _first_day(data_root: Path, newest: str) -> str:
+    """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
+    if newest != _ANY_DAY:
+        with suppress(StoreError), OutboxReader(path_of(data_root, newest)) as reader:
+            if reader.is_sealed():
+                return market.day_name(market.parse_day(newest) + 1)
+    return newest
 
 
 def _before(day: str, days: int) -> str:
