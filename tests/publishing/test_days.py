@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import resource
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from tests.publishing.conftest import Collector, day_of, ticks
 
@@ -139,6 +140,30 @@ def test_a_finished_day_that_could_not_be_looked_at_is_told_no_longer(
     assert days.unread == {DAY: "Input/output error"}
     days.open_new()
     assert days.unread == {}
+
+
+def test_finished_days_stay_finished_when_the_disk_has_another_number(collector: Collector, tmp_path: Path) -> None:
+    """As after a restart of the host; one that is being sent begins anew, which does no harm."""
+    collector.add(DAY, ticks("HK.00700", range(5)))
+    collector.seal(DAY)
+    collector.add(OTHER, ticks("HK.00700", range(2)))
+    cursors = PublishCursors(tmp_path / "cursors")
+    days = opened(collector.root, cursors)
+    for day in (DAY, OTHER):
+        chunk = days.take(day)
+        assert chunk is not None
+        days.acknowledge(chunk, {})
+    days.told(DAY, "sealed")
+    days.close_files()
+    cursors.close()
+    with closing(apsw.Connection(str(tmp_path / "cursors"))) as db:
+        db.execute("UPDATE days SET device = device + 1")
+    later = opened(collector.root, PublishCursors(tmp_path / "cursors"))
+    assert later.newest_first() == [OTHER]
+    again = later.take(OTHER)
+    assert again is not None
+    assert len(again.rows) == 2
+    later.close_files()
 
 
 def test_finished_days_are_told_after_a_loss_whatever_the_clock_says(collector: Collector, tmp_path: Path) -> None:

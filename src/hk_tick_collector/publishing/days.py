@@ -182,7 +182,7 @@ class Days:
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
     def wrong_symbols(self, day: str) -> list[str] | None:
-        """Symbols whose stored ticks are not those that were sent: forgotten, so sent again. None: cannot be read now."""
+        """Symbols whose stored ticks are not those that were sent; those are sent again. None: the file is unreadable."""
         outbox = self._outboxes.get(day)
         if outbox is None:
             return []
@@ -247,7 +247,8 @@ class Days:
         path = path_of(self._data_root, day)
         found = os.stat(path)  # noqa: PTH116 - its device and inode
         entry = self._notes.entries.get(day)
-        is_same = entry is not None and (entry.device, entry.inode) == (found.st_dev, found.st_ino)
+        # A restart of the host may give its disks other numbers: all finished days would be sent again at once.
+        is_same = entry is not None and entry.inode == found.st_ino and (entry.done or entry.device == found.st_dev)
         if entry is not None and is_same:
             if not entry.done and day not in self._outboxes:
                 self._outboxes[day] = Outbox(path, self._notes.sent(day))
