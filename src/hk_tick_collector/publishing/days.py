@@ -182,7 +182,7 @@ class Days:
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
     def wrong_symbols(self, day: str) -> list[str] | None:
-        """Symbols whose stored ticks are not those that were sent; those are sent again. None: the file is unreadable."""
+        """Symbols whose stored ticks are not those sent; they are sent again. None if the file cannot be read now."""
         outbox = self._outboxes.get(day)
         if outbox is None:
             return []
