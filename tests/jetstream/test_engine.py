@@ -13,8 +13,10 @@ from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
 from hk_tick_collector.jetstream.engine import ask, last_message, message_at, next_message, store
+from hk_tick_collector.jetstream.message import AgainMessage, encode_again
 from hk_tick_collector.jetstream.streams import ensure_stream, wanted
-from hk_tick_collector.jetstream.subjects import STREAM, message_id, ticks_subject
+from hk_tick_collector.jetstream.subjects import STREAM, again_subject, message_id, ticks_subject
+from hk_tick_collector.publishing.requests import read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -70,6 +72,8 @@ def test_the_stream_is_created_once_and_read_back(one: NatsServers) -> None:
         ({"storage": "memory", "max_bytes": 1_000_000}, "storage is memory"),
         ({"discard": "new"}, "discard is new"),
         ({"subjects": ["hk.ticks.*.*"]}, "no subjects hk.again"),
+        ({"no_ack": True}, "no_ack is set"),
+        ({"subject_transform": {"src": "hk.ticks.*.*", "dest": "x.{{wildcard(2)}}"}}, "it has subject_transform"),
     ],
     ids=str,
 )
@@ -94,6 +98,33 @@ def test_other_settings_that_lose_nothing_are_told(one: NatsServers) -> None:
         await ask(connection, f"STREAM.CREATE.{STREAM}", other)
         told = (await ensure_stream(connection)).differences
         assert told == ("max_age is 86400 s, not 604800 s", "max_bytes has no limit", "deny_purge is off")
+
+    with_connection(one, work)
+
+
+def test_a_single_copy_in_a_cluster_is_told(tmp_path: Path) -> None:
+    """As where the stream was created before the other servers were there."""
+
+    async def work(connection: Connection) -> None:
+        await ask(connection, f"STREAM.CREATE.{STREAM}", wanted(1))
+        assert (await ensure_stream(connection)).differences == ("num_replicas is 1, not 3",)
+
+    with NatsServers(tmp_path / "nats", 3) as servers:
+        with_connection(servers, work)
+
+
+def test_requests_of_readers_are_read_in_portions(one: NatsServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their size, not by their number alone: each may name thousands of symbols."""
+
+    async def work(connection: Connection) -> None:
+        await ensure_stream(connection)
+        request = encode_again(AgainMessage("a", "20261120", tuple(f"HK.{number:05}" for number in range(100))))
+        for number in range(5):
+            await store(connection, again_subject("a"), request, f"r.{number}")
+        assert (await read_requests(connection, "a", 0)).count == 5
+        monkeypatch.setattr("hk_tick_collector.publishing.requests._MOST_BYTES", 2 * len(request))
+        first = await read_requests(connection, "a", 0)
+        assert (first.count, first.seq) == (2, 2)
 
     with_connection(one, work)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hk_tick_collector.publishing import outbox as outbox_module
 from hk_tick_collector.publishing.outbox import Outbox, with_rows
-from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.store.outbox_reader import OutboxReader
 from hk_tick_collector.store.publish_cursors import Sent
 
 if TYPE_CHECKING:
@@ -171,3 +172,22 @@ def test_ticks_that_another_program_changed_are_found(trial: Trial) -> None:
     with closing(apsw.Connection(str(trial.path))) as db:
         db.execute("UPDATE ticks SET seq = 4 WHERE seq = 2")
     assert trial.outbox.check() == ["HK.00700"]
+
+
+def test_a_day_is_sealed_when_its_last_ticks_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks that are stored while the file is read, just before it is sealed, are sent before it counts as finished."""
+    trial = Trial(tmp_path)
+    trial.add(tick("HK.00700", 1))
+    counts = OutboxReader.counts
+
+    def counts_and_the_end(reader: OutboxReader) -> list[tuple[str, int]]:
+        found = counts(reader)
+        monkeypatch.setattr(OutboxReader, "counts", counts)
+        trial.add(tick("HK.00700", 2))
+        trial.file.close()
+        assert not seal(trial.path, NOON_MS, StoreOptions())  # the mark is there; the file is open
+        return found
+
+    monkeypatch.setattr(OutboxReader, "counts", counts_and_the_end)
+    assert [(trial.take(), trial.outbox.is_sealed) for _ in range(2)] == [(1, False), (1, True)]
+    trial.outbox.close()

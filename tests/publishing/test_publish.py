@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import apsw
 from tests.bigday import make_big_day
 from tests.descriptors import descriptors, resident_kib
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
 
-from hk_tick_collector.jetstream.engine import store
+from hk_tick_collector.jetstream.engine import ask, store
 from hk_tick_collector.jetstream.message import AgainMessage, encode_again
 from hk_tick_collector.jetstream.subjects import again_subject
 
@@ -170,7 +172,7 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
 
     async def ask(connection: Connection) -> None:
         requests = [
-            encode_again(AgainMessage(SOURCE, "20000103", ())),
+            *(encode_again(AgainMessage(SOURCE, f"200001{day:02}", ())) for day in range(3, 23)),
             b"nonsense",
             encode_again(AgainMessage(SOURCE, TODAY, ("HK.00700",))),
         ]
@@ -191,7 +193,8 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
         "no file of that day",
         "not a request",
     }
-    running.wait_for(lambda: running.state()["requests"] == 2)
+    running.wait_for(lambda: running.state()["requests"] == 21)
+    assert [event.fields["count"] for event in running.events("publish_again_refused")] == ["20", "1"]
 
 
 def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
@@ -221,6 +224,24 @@ def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
     again = publishing.start("--since", day_of())
     found = publishing.wait_streamed(again, lambda found: len(found.sums) == 2)
     assert len(set(found.rows(day))) == 2500
+
+
+def test_sums_of_a_finished_day_follow_a_stream_that_is_deleted_under_its_feet(publishing: Publishing) -> None:
+    """The connection stays, but there is no stream to publish them to: it is made anew first, and none is forgotten."""
+    days = [day_of(3), day_of(2)]
+    for day in days:
+        publishing.collector.add(day, ticks("HK.00700", range(5)))
+        publishing.collector.seal(day)
+    running = publishing.start("--since", days[0])
+    running.wait_for_event("publish_day_done", 2)
+
+    async def delete(connection: Connection) -> None:
+        await ask(connection, "STREAM.DELETE.HK_TICKS")
+
+    publishing.ask(delete)
+    running.wait_for_event("publish_lost_data")
+    found = publishing.wait_streamed(running, lambda found: len(found.sums) == 2)
+    assert sorted((each.day, each.sealed) for each in found.sums) == [(day, True) for day in days]
 
 
 def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:
@@ -276,6 +297,16 @@ def test_two_publishers_of_one_day_file_directory_exclude_each_other(publishing:
     assert second.process.poll() == 1
     assert "another process publishes with" in second.text()
     assert second.events("publish_connected") == []
+
+
+def test_a_counter_that_is_too_high_does_not_keep_once_from_ending(publishing: Publishing) -> None:
+    """Another program changed `symbols.rows`: all that is stored is sent, and nothing is behind."""
+    publishing.collector.add(TODAY, ticks("HK.00700", range(5)))
+    with closing(apsw.Connection(str(publishing.root / f"{TODAY}.db"))) as db:
+        db.execute("UPDATE symbols SET rows = rows + 3")
+    done = publishing.once()
+    assert done.process.poll() == 0
+    assert (done.state()["published_rows"], done.state()["behind_rows"]) == (5, 0)
 
 
 def test_a_day_that_cannot_be_read_makes_once_fail(publishing: Publishing) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.jetstream.scripted_server import greeting, scripted
 from tests.nats_keys import Authority, Key, Operator
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
@@ -116,6 +118,74 @@ def test_a_file_without_a_usable_key_is_refused(directory: Path, text: str | Non
     line = caught.value.one_line()
     assert "\n" not in line
     assert not text or text[-20:] not in line
+
+
+def test_a_pipe_is_no_credentials_file(directory: Path) -> None:
+    """Nor is it waited for."""
+    os.mkfifo(directory / "creds", 0o600)
+    with pytest.raises(UsageError, match="is not a file"):
+        Servers(("nats://127.0.0.1:4222",), "t", directory / "creds").check()
+
+
+def test_credentials_may_be_renewed_while_it_runs(tmp_path: Path, nursery: Nursery, directory: Path) -> None:
+    """The file is empty, or that of nobody, when the connection is lost: it is told as refused, and waited for.
+
+    With exit code 2 systemd would not start it again.
+    """
+    ours = Key("U")
+    creds = secret(directory / "creds", ours.seed)
+    with NatsServers(tmp_path / "nats", more=f"authorization {{ users: [ {{ nkey: {ours.public} }} ] }}") as nats:
+        trial = Publishing(tmp_path, nursery, nats)
+        trial.collector.add(TODAY, ticks("HK.00700", range(5)))
+        running = trial.start(STREAM_CREDS=str(creds))
+        running.wait_for(lambda: running.state().get("published_rows") == 5)
+        creds.write_text("", "utf-8")
+        nats.kill(0)
+        nats.start(0)
+        running.wait_for(lambda: running.state()["refused"])
+        assert "has no key of a user" in running.state()["fault"]
+        creds.unlink()
+        running.wait_for(lambda: "cannot read STREAM_CREDS" in running.state()["fault"])
+        secret(creds, ours.seed)
+        running.wait_for(lambda: running.state()["server"])
+        assert running.stop() == 0
+        trial.kill_all()
+
+
+def test_a_signature_is_for_servers_with_tls_alone(directory: Path) -> None:
+    """At tls:// nothing that proves who we are goes out in clear text: somebody in between could use it."""
+
+    async def run() -> tuple[str, list[bytes]]:
+        heard: list[bytes] = []
+        async with scripted(greeting(nonce="abc", auth_required=True), heard=heard) as url:
+            try:
+                creds = secret(directory / "creds", Key("U").seed)
+                await connect(Servers((url.replace("nats:", "tls:"),), "t", creds))
+            except StreamError as error:
+                return str(error), heard
+        raise AssertionError
+
+    line, heard = asyncio.run(run())
+    assert "offers no TLS" in line
+    assert not any(b"sig" in each for each in heard)
+
+
+def test_a_server_at_nats_that_demands_tls_is_checked_with_the_same_authority(tmp_path: Path, directory: Path) -> None:
+    """STREAM_CA is for every certificate; so the hint of a refused one is right."""
+    authority, stranger = Authority(directory), Authority(tmp_path)
+    with NatsServers(tmp_path / "nats", more=authority.config(), host=LOOPBACK) as nats:
+        urls = tuple(url.replace("tls://", "nats://") for url in nats.urls)
+        assert answer(Servers(urls, "t", ca=authority.file)) == "connected"
+        assert "the certificate of nats://127.0.0.1" in answer(Servers(urls, "t", ca=stranger.file))
+
+
+def test_a_certificate_of_another_host_is_refused(tmp_path: Path, directory: Path) -> None:
+    """The line says which name was expected."""
+    authority = Authority(directory)
+    with NatsServers(tmp_path / "nats", more=authority.config(), host="127.0.0.2") as nats:
+        line = answer(Servers(nats.urls, "t", ca=authority.file))
+        assert "127.0.0.2" in line
+        assert "is not accepted" in line
 
 
 def test_tls_is_checked_both_ways(tmp_path: Path, directory: Path) -> None:

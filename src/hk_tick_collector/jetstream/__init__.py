@@ -4,6 +4,7 @@ subjects.py    the names of the stream, of its subjects and of its sources
 ticks.proto    the messages; ticks_pb2.py is made from it by tools/generate_proto.sh
 message.py     ticks, sums and requests ↔ bytes
 credentials.py a credentials file or nkey seed file → signatures
+client.py      the client of nats-py, which ends a connection that cannot be understood
 connect.py     addresses and credentials → one connection to one server, or the reason why there is none
 engine.py      requests to JetStream and their answers: store a message, ask for one
 streams.py     creates or checks the stream

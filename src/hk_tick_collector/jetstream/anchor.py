@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from .engine import info, message_at
+from .engine import info, message_at, understood
 
 if TYPE_CHECKING:
     from .connect import Connection
@@ -39,6 +39,6 @@ async def check_anchor(connection: Connection, anchor: Anchor) -> Held:
     if stream is None:
         return Held.LOST
     # An empty stream has a first sequence after its last one.
-    state = stream.get("state", {})
-    first, last = int(state.get("first_seq", 0)), int(state.get("last_seq", 0))
+    with understood(connection, "a request for the state of the stream"):
+        first, last = int(stream["state"]["first_seq"]), int(stream["state"]["last_seq"])
     return Held.EXPIRED if anchor.seq < first and anchor.seq <= last else Held.LOST

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,13 +25,17 @@ from hk_tick_collector.text import plain
 from .credentials import Credentials, read_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+    from .client import StrictClient
 
 LEAST_VERSION: Final = (2, 10, 23)
+_VERSION: Final = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?![0-9])")
+_LEAST_PAYLOAD: Final = 256 * 1024  # bytes; more than a message of 1,000 ticks, or the sums of thousands of symbols
 _CONNECT_S: Final = 4.0  # for one server
 _ATTEMPTS: Final = 3  # a server that refuses us closes at once, and its reason may be lost on the way
 _CLOSE_S: Final = 1.0
@@ -58,8 +63,18 @@ class Servers:
             raise UsageError("STREAM_URL is empty", hint="set it to nats://HOST:4222, or --url nats://HOST:4222")
         if self.creds is not None:
             read_credentials(self.creds)
-        if self.urls[0].startswith("tls:"):
+        if self.uses_tls:
             self.tls_context()
+
+    @property
+    def demands_tls(self) -> bool:
+        """Whether a server without TLS is refused."""
+        return self.urls[0].startswith("tls:")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether we know what to check certificates against: a server at nats:// may demand TLS as well."""
+        return self.demands_tls or self.ca is not None
 
     def tls_context(self) -> ssl.SSLContext:
         """What a certificate of the servers is checked against. UsageError for a file that has no certificates."""
@@ -76,7 +91,7 @@ class Connection:
 
     url: str
     version: tuple[int, int, int]
-    client: Client
+    client: StrictClient
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, asyncio.Future[str]] = field(default_factory=dict)  # subject → how the server refuses it
     failure: Exception | None = None  # of the attempt to reach the server
@@ -91,29 +106,59 @@ class Connection:
         asked = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout_s, headers=headers))
         ended = asyncio.ensure_future(self.lost.wait())
         try:
-            await asyncio.wait((asked, ended, refused), return_when=asyncio.FIRST_COMPLETED)
+            # nats-py itself waits without limit for a server that takes no more bytes.
+            patience_s = timeout_s + _CLOSE_S
+            await asyncio.wait((asked, ended, refused), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             if refused.done():
                 raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_CREDS_HINT)
-            if not asked.done():
+            if self.lost.is_set() and not asked.done():
                 raise StreamAwayError(f"the connection to {self.url} is lost")
-            return asked.result()
+            if not asked.done():
+                raise _late(self.url, subject, timeout_s)
+            with self._named_errors():
+                return asked.result()
         except errors.NoRespondersError:
             raise StreamAwayError(f"nobody answers {subject}: JetStream is off, or the stream has no leader") from None
         except TimeoutError:  # that of nats-py is one too
-            raise StreamAwayError(f"{self.url} did not answer {subject} within {timeout_s:g} s") from None
-        except (errors.Error, OSError) as error:
-            raise StreamAwayError(f"the connection to {self.url} failed ({plain(error)})") from None
+            raise _late(self.url, subject, timeout_s) from None
         finally:
             asked.cancel()
             ended.cancel()
             if refused.done():  # the permissions may be changed while we are connected
                 self.refused.pop(subject.lower(), None)
 
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Sends a message that nobody acknowledges."""
+        with self._named_errors():
+            await self.client.publish(subject, payload, reply=reply)
+
+    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]] | None = None) -> Subscription:
+        """From now on messages of a subject arrive: in the subscription, or at `callback`."""
+        with self._named_errors():
+            return await self.client.subscribe(subject, cb=callback)
+
     async def close(self) -> None:
         """Closes the connection; a server that does not respond is not waited for."""
         self.lost.set()
         with suppress(Exception):
             await asyncio.wait_for(self.client.close(), _CLOSE_S)
+        self.client.abort()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """An error of the connection becomes StreamAwayError; who waits in vain gets its own words."""
+        from nats import errors
+
+        try:
+            yield
+        except (errors.NoRespondersError, TimeoutError):
+            raise
+        except (errors.Error, OSError) as error:
+            raise StreamAwayError(f"the connection to {self.url} failed ({plain(error)})") from None
+
+
+def _late(url: str, subject: str, timeout_s: float) -> StreamAwayError:
+    return StreamAwayError(f"{url} did not answer {subject} within {timeout_s:g} s")
 
 
 async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str]] | None = None) -> Connection:
@@ -126,14 +171,14 @@ async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str
     need("nats", "stream")
     try:
         credentials = read_credentials(servers.creds) if servers.creds else None
-        tls = servers.tls_context() if servers.urls[0].startswith("tls:") else None
+        tls = servers.tls_context() if servers.uses_tls else None
     except UsageError as error:
         raise StreamError(str(error), hint=error.hint) from None
     faults: list[StreamError] = []
     for url in (order or _shuffled)(servers.urls):
         for attempt in range(_ATTEMPTS):
             try:
-                return await _connect_to(url, servers.name, credentials, tls)
+                return await _connect_to(url, servers, credentials, tls)
             except _CutOffError as fault:
                 if attempt == _ATTEMPTS - 1:
                     faults.append(fault)
@@ -150,33 +195,58 @@ def _shuffled(urls: Sequence[str]) -> list[str]:
     return random.sample(urls, len(urls))
 
 
-async def _connect_to(url: str, name: str, credentials: Credentials | None, tls: ssl.SSLContext | None) -> Connection:
-    from nats.aio.client import Client
+async def _connect_to(
+    url: str, servers: Servers, credentials: Credentials | None, tls: ssl.SSLContext | None
+) -> Connection:
+    from .client import StrictClient
 
-    client = Client()
+    client = StrictClient()
     connection = Connection(url, (0, 0, 0), client)
     try:
-        await asyncio.wait_for(client.connect(**_options(connection, name, credentials, tls)), _CONNECT_S)
+        await asyncio.wait_for(client.connect(**_options(connection, servers, credentials, tls)), _CONNECT_S)
+        _demand_tls(connection, servers)
+        connection.version = _version_of(connection)
+        _demand_room(connection)
     except Exception as error:  # noqa: BLE001 - nats-py raises its own errors, those of sockets, of TLS and of JSON
         await connection.close()
         raise _fault(url, connection.failure or error) from None
-    found = client.connected_server_version
-    connection.version = (found.major, found.minor, found.patch)
-    if tls is not None and not client._server_info.get("tls_required"):  # noqa: SLF001 - nats-py would go on without
-        await connection.close()
-        raise StreamError(f"{url} offers no TLS", hint="set STREAM_URL to nats://, or configure TLS at the server")
-    if connection.version < LEAST_VERSION:
-        await connection.close()
-        shown, least = (".".join(map(str, version)) for version in (connection.version, LEAST_VERSION))
-        raise StreamError(
-            f"{url} is nats-server {shown}, which may lose acknowledged ticks in a power cut",
-            hint=f"install {least} or later",
-        )
     return connection
 
 
+def _demand_tls(connection: Connection, servers: Servers) -> None:
+    """Raises StreamError for a server without TLS at tls://, with which nats-py would go on."""
+    if servers.demands_tls and not connection.client._server_info.get("tls_required"):  # noqa: SLF001
+        raise StreamError(
+            f"{connection.url} offers no TLS", hint="set STREAM_URL to nats://, or configure TLS at the server"
+        )
+
+
+def _version_of(connection: Connection) -> tuple[int, int, int]:
+    """What the server says of its version. StreamError if it is too old, or says none."""
+    said = connection.client._server_info.get("version")  # noqa: SLF001
+    found = _VERSION.match(str(said))
+    least = ".".join(map(str, LEAST_VERSION))
+    if found is None:
+        raise StreamError(f"{connection.url} does not say its version", hint=f"install nats-server {least} or later")
+    version = (int(found[1]), int(found[2]), int(found[3]))
+    if version < LEAST_VERSION:
+        raise StreamError(
+            f"{connection.url} is nats-server {found[0]}, which may lose acknowledged ticks in a power cut",
+            hint=f"install {least} or later",
+        )
+    return version
+
+
+def _demand_room(connection: Connection) -> None:
+    """Raises StreamError for a server that takes no messages of our size: it would be tried in vain for ever."""
+    most = connection.client._server_info.get("max_payload", _LEAST_PAYLOAD)  # noqa: SLF001
+    if not isinstance(most, int) or most < _LEAST_PAYLOAD:
+        words = f"{connection.url} takes messages of {plain(most)[:20]} bytes at most, not of {_LEAST_PAYLOAD}"
+        raise StreamError(words, hint="set max_payload: 1MB in the configuration of the server")
+
+
 def _options(
-    connection: Connection, name: str, credentials: Credentials | None, tls: ssl.SSLContext | None
+    connection: Connection, servers: Servers, credentials: Credentials | None, tls: ssl.SSLContext | None
 ) -> dict[str, Any]:
     async def closed() -> None:
         connection.lost.set()
@@ -192,7 +262,7 @@ def _options(
 
     options: dict[str, Any] = {
         "servers": [connection.url],
-        "name": name,
+        "name": servers.name,
         "allow_reconnect": False,
         "max_reconnect_attempts": 1,  # also of the first connection: 0 would mean for ever
         "reconnect_time_wait": 0,
@@ -207,10 +277,15 @@ def _options(
         options["tls"] = tls
     if credentials is not None:
         client = connection.client
+
+        def sign(challenge: str) -> bytes:
+            _demand_tls(connection, servers)  # else somebody between us and the server could use the signature
+            return credentials.sign(challenge)
+
         # nats-py sets both only with the package `nkeys`, which has no wheel.
         client._auth_configured = True  # noqa: SLF001
         client._public_nkey = credentials.public_key  # noqa: SLF001
-        options["signature_cb"] = credentials.sign
+        options["signature_cb"] = sign
         if credentials.token:
             options["user_jwt_cb"] = credentials.token.encode
     return options
@@ -218,6 +293,8 @@ def _options(
 
 def _fault(url: str, error: Exception) -> StreamError:
     """The error of a failed attempt: whether an operator has to act, or the next attempt may succeed."""
+    if isinstance(error, StreamError):
+        return error
     words = plain(error).removeprefix("nats: ").strip("'\" ")
     if isinstance(error, ssl.SSLError):
         return StreamError(f"the certificate of {url} is not accepted ({_tls_words(error)})", hint=_TLS_HINT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import stat
 from dataclasses import dataclass, field
@@ -61,8 +62,9 @@ def read_credentials(path: Path) -> Credentials:
 
 def _secret_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            mode = path.stat().st_mode
+        # A pipe would otherwise be waited for until somebody writes to it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"STREAM_CREDS={path} is not a file", hint=_HINT)
             if mode & 0o007:

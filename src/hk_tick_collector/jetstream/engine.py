@@ -7,8 +7,8 @@ Each raises StreamAwayError where the engine cannot answer now (no leader, resta
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +18,15 @@ from hk_tick_collector.text import plain
 from .subjects import STREAM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .connect import Connection
 
 ANSWER_S: Final = 5.0  # a leader is elected within about two
 MSG_ID: Final = "Nats-Msg-Id"
 NO_STREAM: Final = 10059
 _NO_MESSAGE: Final = 10037
+_SEQ_END: Final = 2**63
 _HEADER_LINE: Final = b"NATS/1.0\r\n"
 
 
@@ -45,11 +48,21 @@ class StoredMessage:
     data: bytes
 
 
+@contextmanager
+def understood(connection: Connection, what: str) -> Iterator[None]:
+    """Whatever is read from an answer inside the block is as expected, or StreamAwayError says that it is not."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
+        raise StreamAwayError(f"{connection.url} answered {what} with something that cannot be read") from None
+
+
 async def ask(connection: Connection, api: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The answer of JetStream to a request like `STREAM.INFO.HK_TICKS`."""
     payload = json.dumps(body).encode() if body is not None else b""
     message = await connection.request(f"$JS.API.{api}", payload, timeout_s=ANSWER_S)
-    return _demand_success(message.data, api)
+    with understood(connection, api):
+        return _demand_success(message.data, api)
 
 
 async def store(connection: Connection, subject: str, payload: bytes, message_id: str) -> int:
@@ -59,11 +72,12 @@ async def store(connection: Connection, subject: str, payload: bytes, message_id
     """
     headers = {MSG_ID: message_id, "Nats-Expected-Stream": STREAM}
     message = await connection.request(subject, payload, timeout_s=ANSWER_S, headers=headers)
-    answer = _demand_success(message.data, subject)
-    seq = answer.get("seq")
-    if not isinstance(seq, int) or seq < 1:
-        raise StreamAwayError(f"{connection.url} acknowledged {subject} without a sequence")
-    return seq
+    with understood(connection, subject):
+        answer = _demand_success(message.data, subject)
+        seq = answer.get("seq")
+        if answer.get("stream") != STREAM or type(seq) is not int or seq < 1:  # somebody else may have answered
+            raise StreamAwayError(f"the answer to {subject} is no acknowledgement of {STREAM}")
+        return seq
 
 
 async def info(connection: Connection) -> dict[str, Any] | None:
@@ -78,33 +92,36 @@ async def info(connection: Connection) -> dict[str, Any] | None:
 
 async def message_at(connection: Connection, seq: int) -> StoredMessage | None:
     """The message at a sequence of the stream, asked of its leader; None if there is none."""
-    return await _message(connection, {"seq": seq})
+    return await _message(connection, {"seq": seq}, range(seq, seq + 1))
 
 
 async def next_message(connection: Connection, subject: str, from_seq: int) -> StoredMessage | None:
     """The first message of a subject at `from_seq` or later; None if there is none."""
-    return await _message(connection, {"seq": max(from_seq, 1), "next_by_subj": subject})
+    first = max(from_seq, 1)
+    return await _message(connection, {"seq": first, "next_by_subj": subject}, range(first, _SEQ_END))
 
 
 async def last_message(connection: Connection, subject: str) -> StoredMessage | None:
     """The last message of a subject, which may have wildcards; None if there is none."""
-    return await _message(connection, {"last_by_subj": subject})
+    return await _message(connection, {"last_by_subj": subject}, range(1, _SEQ_END))
 
 
-async def _message(connection: Connection, wanted: dict[str, Any]) -> StoredMessage | None:
+async def _message(connection: Connection, wanted: dict[str, Any], seqs: range) -> StoredMessage | None:
+    """The message that the engine answers; it must have one of these sequences."""
     try:
         answer = await ask(connection, f"STREAM.MSG.GET.{STREAM}", wanted)
     except RefusedError as error:
         if error.code in (_NO_MESSAGE, NO_STREAM):
             return None
         raise
-    try:
+    with understood(connection, "a request for a message"):
         found = answer["message"]
         headers = _headers(base64.b64decode(found.get("hdrs", "")))
         data = base64.b64decode(found.get("data", ""))
-        return StoredMessage(int(found["seq"]), str(found["subject"]), headers.get(MSG_ID, ""), data)
-    except (KeyError, TypeError, ValueError, binascii.Error):
-        raise StreamAwayError(f"{connection.url} answered with a message that cannot be read") from None
+        seq = int(found["seq"])
+        if seq not in seqs:
+            raise ValueError
+        return StoredMessage(seq, str(found["subject"]), headers.get(MSG_ID, ""), data)
 
 
 def _headers(data: bytes) -> dict[str, str]:

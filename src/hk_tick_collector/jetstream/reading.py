@@ -32,7 +32,8 @@ _BEAT_S: Final = 1.0
 _SILENT_S: Final = 4.0  # without a message or a heartbeat
 _FORGOTTEN_S: Final = 60.0  # when the server removes a consumer that nobody uses
 _NS: Final = 10**9
-_ACK_TOKENS: Final = 9  # $JS.ACK.STREAM.CONSUMER.deliveries.stream_seq.consumer_seq.time.pending; with a domain 12
+_ACK_TOKENS: Final = 9  # $JS.ACK.STREAM.CONSUMER.deliveries.stream_seq.consumer_seq.time.pending
+_MORE_ACK_TOKENS: Final = 11  # the same with two tokens after ACK, the domain and the account, and more at the end
 _ENDED: Final = frozenset({"409", "404", "408"})  # a request ended, for one of these reasons also its consumer:
 _OF_CONSUMER: Final = ("consumer", "leadership", "shutdown")
 
@@ -121,10 +122,10 @@ class OrderedReader:
             self._asked = 0
             words = headers.get("Description", "").lower()
             return status in _ENDED and not any(word in words for word in _OF_CONSUMER)
-        tokens = (message.reply or "").split(".")
-        if len(tokens) < _ACK_TOKENS:
+        found = _numbers(message.reply or "")
+        if found is None:
             return True  # not a message of the stream
-        seq, consumer_seq, pending = int(tokens[-4]), int(tokens[-3]), int(tokens[-1])
+        seq, consumer_seq, pending = found
         if consumer_seq != self._consumer_seq + 1:
             return False
         self._consumer_seq = consumer_seq
@@ -135,7 +136,7 @@ class OrderedReader:
     async def _make(self) -> None:
         """Makes a consumer that begins after the last message that is here."""
         start = self._ready[-1].seq + 1 if self._ready else self.next_seq
-        client = self._connection.client
+        connection = self._connection
         config: dict[str, Any] = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": start,
@@ -148,7 +149,7 @@ class OrderedReader:
         if self._subjects:
             config["filter_subjects"] = list(self._subjects)
         try:
-            answer = await ask(self._connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
+            answer = await ask(connection, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config})
         except RefusedError as error:
             if error.code != NO_STREAM:
                 raise
@@ -156,7 +157,7 @@ class OrderedReader:
         self.name = str(answer.get("name", ""))
         self.consumers += 1
         self._consumer_seq = self._asked = 0
-        self._subscription = await client.subscribe(client.new_inbox())
+        self._subscription = await connection.subscribe(connection.client.new_inbox())
         self.heard_s = time.monotonic()
 
     async def _pull(self, subscription: Subscription) -> None:
@@ -165,7 +166,7 @@ class OrderedReader:
             return
         body = {"batch": _PULLED, "expires": int(_EXPIRES_S * _NS), "idle_heartbeat": int(_BEAT_S * _NS)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self.name}"
-        await self._connection.client.publish(subject, json.dumps(body).encode(), reply=subscription.subject)
+        await self._connection.publish(subject, json.dumps(body).encode(), subscription.subject)
         self._asked += _PULLED
 
     async def _forget(self) -> None:
@@ -178,3 +179,15 @@ class OrderedReader:
                 await subscription.unsubscribe()
             with suppress(StreamAwayError, RefusedError):
                 await ask(self._connection, f"CONSUMER.DELETE.{STREAM}.{self.name}")
+
+
+def _numbers(reply: str) -> tuple[int, int, int] | None:
+    """Of the reply subject of a message: its sequence, that of the consumer, and how many follow. None for another."""
+    tokens = reply.split(".")
+    if tokens[:2] != ["$JS", "ACK"] or len(tokens) < _ACK_TOKENS:
+        return None
+    at = 7 if len(tokens) >= _MORE_ACK_TOKENS else 5
+    try:
+        return int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 3])
+    except ValueError:
+        return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.errors import StreamAwayError, StreamError
 
-from .engine import RefusedError, ask, info
+from .engine import RefusedError, ask, info, understood
 from .subjects import STREAM, SUBJECTS
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ async def ensure_stream(connection: Connection, *, replicas: int = REPLICAS, max
     found = await info(connection)
     if found is None:
         found = await _create(connection, replicas, max_bytes)
-    return state_of(found)
+    return _state_in(found, connection)
 
 
 async def stream_state(connection: Connection) -> StreamState | None:
     """The state of the stream; None if there is none. Raises as `ensure_stream`."""
     found = await info(connection)
-    return None if found is None else state_of(found)
+    return None if found is None else _state_in(found, connection)
 
 
 def wanted(replicas: int = REPLICAS, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
@@ -107,6 +107,11 @@ async def _create(connection: Connection, replicas: int, max_bytes: int) -> dict
         raise
 
 
+def _state_in(answer: dict[str, Any], connection: Connection) -> StreamState:
+    with understood(connection, "a request for the state of the stream"):
+        return state_of(answer)
+
+
 def state_of(answer: dict[str, Any]) -> StreamState:
     """The state in an answer of JetStream. StreamError for settings that would lose ticks."""
     config, state = answer.get("config", {}), answer.get("state", {})
@@ -127,7 +132,7 @@ def state_of(answer: dict[str, Any]) -> StreamState:
         replicas=int(config.get("num_replicas", 1)),
         leader=str(cluster.get("leader", "")),
         servers_current=1 + len(others),
-        differences=tuple(_differences(config)),
+        differences=tuple(_differences(config, is_cluster=bool(cluster.get("name")))),
     )
 
 
@@ -144,18 +149,23 @@ def _losing(config: dict[str, Any]) -> list[str]:
     faults += [f"{name} is {config[name]}, not -1" for name in limits if int(config.get(name) or -1) > 0]
     if config.get("sealed"):
         faults.append("it is sealed")
+    if config.get("no_ack"):
+        faults.append("no_ack is set")
+    faults += [f"it has {name}" for name in ("mirror", "subject_transform") if config.get(name)]
     if config.get("persist_mode") == "async":
         faults.append("persist_mode is async")
     return faults
 
 
-def _differences(config: dict[str, Any]) -> list[str]:
+def _differences(config: dict[str, Any], *, is_cluster: bool) -> list[str]:
     """Settings that differ from what we would create, and lose nothing."""
     told = []
     for name, unit in (("max_age", "s"), ("duplicate_window", "s")):
         value, usual = int(config.get(name, 0)), int(wanted()[name])
         if value != usual:
             told.append(f"{name} is {value / _NS:g} {unit}, not {usual / _NS:g} {unit}")
+    if is_cluster and (copies := int(config.get("num_replicas", 1))) < REPLICAS:
+        told.append(f"num_replicas is {copies}, not {REPLICAS}")
     if int(config.get("max_bytes", -1)) <= 0:
         told.append("max_bytes has no limit")
     return told + [f"{name} is off" for name in ("deny_delete", "deny_purge") if not config.get(name)]

@@ -20,7 +20,7 @@ from .notes import Notes
 from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hk_tick_collector.jetstream.message import AgainMessage
@@ -52,15 +52,15 @@ class Days:
         notes, told = self._notes, ""
         since_before = notes.values.get("since", "")
         known = notes.values.get("source", source)
-        today = market.day_number(now_ms)
+        newest = _newest(list_days(self._data_root), now_ms)
         if known != source:
             told = f"the source is now {source}, not {known}"
             notes.forget_all()
         if told or (notes.was_damaged and not since_before):  # all that a stream keeps is sent again
-            since_before = max(since_before, market.day_name(today - _STREAM_DAYS))
-        oldest = market.day_name(today - _KEPT_DAYS)
+            since_before = max(since_before, _before(newest, _STREAM_DAYS))
+        oldest = _before(newest, _KEPT_DAYS)
         notes.drop_before(oldest)
-        first = since_before or self._first_day()
+        first = since_before or _first_day(self._data_root, newest)
         notes.set({"source": source, "since": since or max(first, oldest)})
         return told
 
@@ -77,6 +77,7 @@ class Days:
             self._note_unread("", error)
             return
         self.unread.pop("", None)
+        failed = set()
         for day in found:
             entry = self._notes.entries.get(day)
             if day < self.noted("since") and (entry is None or entry.done):
@@ -86,13 +87,16 @@ class Days:
             except FileNotFoundError:
                 continue
             except (OSError, StoreError) as error:
+                failed.add(day)
                 self._note_unread(day, error)
         for day, outbox in list(self._outboxes.items()):
             if not outbox.path.exists():
                 outbox.close()
                 del self._outboxes[day]
                 self.unread.pop(day, None)
-                log.warning("publish_day_gone", day=day, unsent=max(outbox.stored - _rows(outbox), 0))
+                log.warning("publish_day_gone", day=day, unsent=_unsent(outbox))
+        for day in self.unread.keys() - self._outboxes.keys() - failed:  # those being sent are read again by `take`
+            del self.unread[day]
 
     def newest_first(self) -> list[str]:
         """The days to look at, the newest first: today's ticks do not wait for those of another day."""
@@ -177,16 +181,18 @@ class Days:
         is_sealed = outbox.is_sealed if outbox is not None else entry is not None and entry.done
         return {symbol: (each.rows, each.seq_sum) for symbol, each in sorted(sent.items()) if each.rows}, is_sealed
 
-    def wrong_symbols(self, day: str) -> list[str]:
-        """Symbols whose stored ticks are not those that were sent. They are forgotten, so they are sent again."""
+    def wrong_symbols(self, day: str) -> list[str] | None:
+        """Symbols whose stored ticks are not those sent; they are sent again. None if the file cannot be read now."""
         outbox = self._outboxes.get(day)
         if outbox is None:
             return []
         try:
             wrong = outbox.check()
         except (OSError, StoreError) as error:
+            outbox.close()
             self._note_unread(day, error)
-            return []
+            self._waits_until_s[day] = time.monotonic() + _REFUSED_S
+            return None
         self._forget(day, wrong)
         return wrong
 
@@ -202,9 +208,13 @@ class Days:
 
     def send_again(self, wanted: AgainMessage) -> int:
         """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day."""
-        if not path_of(self._data_root, wanted.day).exists():
+        try:
+            found = os.stat(path_of(self._data_root, wanted.day))  # noqa: PTH116 - as below
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._note_unread(wanted.day, error)
             return -1
-        outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day)
+        outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day, found)
         before = _rows(outbox)
         if wanted.symbols:
             self._forget(wanted.day, wanted.symbols)
@@ -219,34 +229,26 @@ class Days:
         """
         for day in self._outboxes:
             self._begin_anew(day)
-        oldest = market.day_name(market.day_number(now_ms) - _STREAM_DAYS)
+        oldest = _before(_newest(self._notes.entries, now_ms), _STREAM_DAYS)
         return [day for day, entry in self._notes.entries.items() if entry.done and day >= oldest]
 
     def figures(self) -> tuple[int, int]:
-        """The ticks stored in the days being sent, when each was last read, and those of them that were sent."""
+        """The ticks stored in the days being sent, when each was last read, and those of them that were not sent."""
         boxes = self._outboxes.values()
-        return sum(outbox.stored for outbox in boxes), sum(map(_rows, boxes))
+        return sum(outbox.stored for outbox in boxes), sum(map(_unsent, boxes))
 
     @property
     def newest(self) -> str:
         """The newest day being sent; empty if there is none."""
         return max(self._outboxes, default="")
 
-    def _first_day(self) -> str:
-        """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
-        newest = max(list_days(self._data_root), default=_ANY_DAY)
-        if newest != _ANY_DAY:
-            with suppress(StoreError), OutboxReader(path_of(self._data_root, newest)) as reader:
-                if reader.is_sealed():
-                    return market.day_name(market.parse_day(newest) + 1)
-        return newest
-
     def _check(self, day: str) -> None:
         """Begins a day that is new, and one whose file is another one than before."""
         path = path_of(self._data_root, day)
         found = os.stat(path)  # noqa: PTH116 - its device and inode
         entry = self._notes.entries.get(day)
-        is_same = entry is not None and (entry.device, entry.inode) == (found.st_dev, found.st_ino)
+        # A restart of the host may give its disks other numbers: all finished days would be sent again at once.
+        is_same = entry is not None and entry.inode == found.st_ino and (entry.done or entry.device == found.st_dev)
         if entry is not None and is_same:
             if not entry.done and day not in self._outboxes:
                 self._outboxes[day] = Outbox(path, self._notes.sent(day))
@@ -258,9 +260,8 @@ class Days:
         self._notes.begin(DayEntry(day, found.st_dev, found.st_ino, False, ""))
         self._outboxes[day] = Outbox(path, {})
 
-    def _reopen(self, day: str) -> Outbox:
+    def _reopen(self, day: str, found: os.stat_result) -> Outbox:
         path = path_of(self._data_root, day)
-        found = os.stat(path)  # noqa: PTH116
         entry = self._notes.entries.get(day, DayEntry(day, found.st_dev, found.st_ino, False, ""))
         if day not in self._notes.entries:
             self._notes.begin(entry)
@@ -285,6 +286,35 @@ class Days:
         if self.unread.get(day) != text:
             self.unread[day] = text
             log.warning("publish_day_unread", day=day or "any", detail=text)
+
+
+def _newest(days: Iterable[str], now_ms: int) -> str:
+    """The newest of the days, of those up to today; `_ANY_DAY` if there is none.
+
+    Neither a file with a date of the future nor a clock that is years ahead may move the day from which on is sent:
+    nothing would be sent until then.
+    """
+    today = market.day_name(market.day_number(now_ms))
+    return max((day for day in days if day <= today), default=_ANY_DAY)
+
+
+def _first_day(data_root: Path, newest: str) -> str:
+    """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
+    if newest != _ANY_DAY:
+        with suppress(StoreError), OutboxReader(path_of(data_root, newest)) as reader:
+            if reader.is_sealed():
+                return market.day_name(market.parse_day(newest) + 1)
+    return newest
+
+
+def _before(day: str, days: int) -> str:
+    """The day so many days before another; `_ANY_DAY` stays the same."""
+    return day if day == _ANY_DAY else market.day_name(market.parse_day(day) - days)
+
+
+def _unsent(outbox: Outbox) -> int:
+    """The outbox knows it once it was read: a counter of the file may be wrong, or those of another day."""
+    return outbox.behind if outbox.behind >= 0 else max(outbox.stored - _rows(outbox), 0)
 
 
 def _rows(outbox: Outbox) -> int:

@@ -75,9 +75,9 @@ class Figures:
         self.last_ack_ms = now_ms
         self.acks_ms.append((now_ms, seconds * 1000))
 
-    def behind(self, stored: int, sent: int, now_ms: int) -> None:
-        """How many ticks are stored and how many of them are sent."""
-        self.stored_rows, self.behind_rows = stored, max(stored - sent, 0)
+    def behind(self, stored: int, unsent: int, now_ms: int) -> None:
+        """How many ticks are stored and how many of them are not sent."""
+        self.stored_rows, self.behind_rows = stored, unsent
         if not self.behind_rows:
             self.behind_since_ms = None
         elif self.behind_since_ms is None:

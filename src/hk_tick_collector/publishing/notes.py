@@ -28,7 +28,7 @@ class Notes:
         self.entries = {entry.day: entry for entry in cursors.days()}
         self._cursors = cursors
         self._sent_of = sent_of
-        self._unsaved_days: set[str] = set()
+        self._unsaved_days: dict[str, Mapping[str, Sent] | None] = {}  # what was sent of them
 
     def forget_all(self) -> None:
         """Everything begins anew. StoreError if the disk refuses."""
@@ -79,8 +79,9 @@ class Notes:
         """Writes, together with all that could not be written before."""
         try:
             with self._cursors.transaction():
-                for each in sorted(self._unsaved_days):
+                for each, noted in sorted(self._unsaved_days.items()):
                     sent = self._sent_of(each)
+                    sent = noted if sent is None else sent  # it is finished meanwhile
                     if sent is not None:
                         self._cursors.begin(self.entries[each])
                         self._cursors.save(each, sent)
@@ -94,4 +95,4 @@ class Notes:
                 log.warning("publish_cursors_not_written", detail=error.one_line())
             self.unsaved = error.one_line()
             if day:
-                self._unsaved_days.add(day)
+                self._unsaved_days[day] = self._sent_of(day)

@@ -153,6 +153,7 @@ class Outbox:
                     self._begins_with = symbol
                     break
                 self._take_symbol(reader, symbol, stored, taking, None if new is None else new.get(symbol, []))
+            is_sealed = reader.is_sealed()  # of the same moment: what is stored afterwards is not counted here
         self.stored = sum(stored for _, stored in counts)
         sent = self.sent | taking.sent
         self.behind = behind = sum(
@@ -160,7 +161,7 @@ class Outbox:
             for symbol, stored in counts
             if self._odd.get(symbol) != stored
         )
-        self.is_sealed = reader.is_sealed()
+        self.is_sealed = is_sealed
         is_full = taking.room <= 0
         self._seen = None if _is_fresh(signature) else signature
         self._is_unfinished = is_full or behind > 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S: Final = 1.0
 _MOST_BYTES: Final = 2000
+_INBOX: Final = "_INBOX."
 
 
 class NameTakenError(StreamError):
@@ -62,10 +63,11 @@ async def answer_for(connection: Connection, source: str, ours: Callable[[], Pub
     """From now on this connection answers who has the name."""
 
     async def respond(message: Msg) -> None:
-        if message.reply:
-            await connection.client.publish(message.reply, json.dumps(asdict(ours())).encode())
+        # Any other subject is none of a waiting client. We may publish ticks: nobody shall have us put this among them.
+        if message.reply.startswith(_INBOX):
+            await connection.publish(message.reply, json.dumps(asdict(ours())).encode())
 
-    await connection.client.subscribe(name_subject(source), cb=respond)
+    await connection.subscribe(name_subject(source), respond)
 
 
 async def other_publisher(connection: Connection, ours: Publisher) -> Publisher | None:
@@ -77,7 +79,7 @@ async def other_publisher(connection: Connection, ours: Publisher) -> Publisher 
         if connection.lost.is_set():
             raise
         return None
-    except (StreamError, ValueError, TypeError, OverflowError, OSError):
+    except (StreamError, ValueError, TypeError, OverflowError, OSError, RecursionError):
         return None  # forbidden, or an answer that is not ours
     return None if found.token == ours.token else found
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.connect import Connection
 
 _MOST: Final = 100  # at a time
+_MOST_BYTES: Final = 2**21  # the same; one message may have 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,13 @@ class Requests:
 async def read_requests(connection: Connection, source: str, after_seq: int) -> Requests:
     """The requests after a sequence of the stream. Raises StreamAwayError and StreamError as every request."""
     found: dict[str, AgainMessage] = {}
-    seq, count, unreadable = after_seq, 0, 0
-    while count + unreadable < _MOST:
+    seq, count, unreadable, size = after_seq, 0, 0, 0
+    while count + unreadable < _MOST and size < _MOST_BYTES:
         message = await next_message(connection, again_subject(source), seq + 1)
         if message is None:
             break
         seq = message.seq
+        size += len(message.data)
         try:
             wanted = decode_again(message.data)
         except MessageError:

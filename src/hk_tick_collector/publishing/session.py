@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .presence import Publisher
 
 _NEW_DAYS_S: Final = 1.0  # between two looks for new day files
+_SUMS_DUE: Final = "sums_due"  # noted: finished days whose sums readers need again
+_DIGITS: Final = 20  # of a sequence of the stream
 _CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all of its log
 
 
@@ -163,6 +165,8 @@ class Session:
         if not self._days.is_sent(day) or not (due or day in self._sums_wanted):
             return
         wrong = await self._background.run(lambda: self._days.wrong_symbols(day))
+        if wrong is None:
+            return
         if wrong:
             self._figures.checks_failed += len(wrong)
             log.error("publish_check_failed", day=day, symbols=len(wrong), first=wrong[0])
@@ -203,8 +207,9 @@ class Session:
         if self._asking is None:  # in a task of its own: a publisher that has just died takes a second not to answer
             self._asking = asyncio.create_task(other_publisher(connection, self._ours))
         await self._check_anchors(connection)
+        self._figures.connected(connection, await ensure_stream(connection))  # it may have been deleted just now
+        await self._send_due_sums(connection)
         await self._answer_requests(connection)
-        self._figures.connected(connection, await ensure_stream(connection))
         self._next_watch_s = now_s + self._options.watch_s
 
     def _see(self, other: Publisher | None) -> None:
@@ -228,19 +233,24 @@ class Session:
         self._figures.loss_detail = f"message {lost.seq} ({lost.message_id})"
         await self._drop_chunk()
         self._anchors.forget()
-        for day in await self._background.run(self._lost):
-            await self._publish_sums(connection, day)
+        await self._background.run(self._lost)
 
-    def _lost(self) -> list[str]:
-        """In the background thread: what was sent has to be sent again. Returns the finished days."""
+    def _lost(self) -> None:
+        """In the background thread: what was sent has to be sent again, of finished days first their sums."""
         finished = self._days.lost(self._clock_ms())
-        self._days.note({**self._anchors.to_note, "again_seq": "0"})
+        self._days.note({**self._anchors.to_note, "again_seq": "0", _SUMS_DUE: " ".join(finished)})
         self._sums_wanted.update(self._days.newest_first())
-        return finished
+
+    async def _send_due_sums(self, connection: Connection) -> None:
+        """Those of finished days after a loss. They are noted: neither a lost connection nor a kill forgets them."""
+        while due := self._days.noted(_SUMS_DUE).split():
+            await self._publish_sums(connection, due[0])
+            await self._background.run(lambda due=due: self._days.note({_SUMS_DUE: " ".join(due[1:])}))  # type: ignore[misc]
 
     async def _answer_requests(self, connection: Connection) -> None:
         """Forgets that ticks were sent which readers ask for, a day at most once a minute: then they are sent again."""
-        seq = int(self._days.noted("again_seq") or 0)
+        noted = self._days.noted("again_seq")
+        seq = int(noted) if noted.isascii() and noted.isdigit() and len(noted) < _DIGITS else 0
         found = await read_requests(connection, self._options.source, seq)
         if found.seq == seq:
             return
@@ -248,17 +258,21 @@ class Session:
         last_s = max((self._again_s.get(each.day, float("-inf")) for each in found.wanted), default=float("-inf"))
         if now_s - last_s < self._options.again_apart_s:
             return  # the requests stay in the stream
+        missing = []
         for wanted in found.wanted:
             rows = await self._background.run(lambda wanted=wanted: self._days.send_again(wanted))  # type: ignore[misc]
-            self._again_s[wanted.day] = now_s
             if rows < 0:
-                log.warning("publish_again_refused", day=wanted.day, reason="no file of that day")
-                if await self._background.run(lambda wanted=wanted: has_later(self._options.data_root, wanted.day)):  # type: ignore[misc]
-                    await self._publish_nothing(connection, wanted.day)
+                missing.append(wanted.day)
                 continue
+            self._again_s[wanted.day] = now_s
             self._sums_wanted.add(wanted.day)
             self._figures.anew_rows += rows
             log.warning("publish_again", day=wanted.day, symbols=len(wanted.symbols) or "all", rows=rows)
+        if missing:
+            log.warning("publish_again_refused", day=missing[0], reason="no file of that day", count=len(missing))
+        for day in missing:
+            if await self._background.run(lambda day=day: has_later(self._options.data_root, day)):  # type: ignore[misc]
+                await self._publish_nothing(connection, day)
         if found.unreadable:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count
@@ -267,8 +281,8 @@ class Session:
         await self._background.run(lambda: self._days.note({"again_seq": str(found.seq)}))
 
     async def _count(self) -> None:
-        stored, sent = await self._background.run(self._days.figures)
+        stored, unsent = await self._background.run(self._days.figures)
         self._figures.newest_day = self._days.newest
         self._figures.days_unread = dict(self._days.unread)
         self._figures.cursors_unsaved = self._days.unsaved
-        self._figures.behind(stored, sent, self._clock_ms())
+        self._figures.behind(stored, unsent, self._clock_ms())
