@@ -136,7 +136,7 @@ def test_a_finished_day_that_could_not_be_looked_at_is_told_no_longer(
     with monkeypatch.context() as patch:
         patch.setattr("hk_tick_collector.publishing.days.os.stat", fails)
         days.open_new()
-        assert days.send_again(AgainMessage("a", DAY, ())) == -1
+        assert days.send_again(AgainMessage("a", DAY, ())) == 0
     assert days.unread == {DAY: "Input/output error"}
     days.open_new()
     assert days.unread == {}

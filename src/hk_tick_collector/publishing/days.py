@@ -207,13 +207,17 @@ class Days:
             log.info("publish_day_done", day=day, rows=_rows(outbox))
 
     def send_again(self, wanted: AgainMessage) -> int:
-        """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day."""
+        """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day.
+
+        0 of a file that cannot be read: it is told as such, and nobody may take it for a day without ticks.
+        """
         try:
             found = os.stat(path_of(self._data_root, wanted.day))  # noqa: PTH116 - as below
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):
-                self._note_unread(wanted.day, error)
-            return -1
+            if isinstance(error, FileNotFoundError):
+                return -1
+            self._note_unread(wanted.day, error)
+            return 0
         outbox = self._outboxes.get(wanted.day) or self._reopen(wanted.day, found)
         before = _rows(outbox)
         if wanted.symbols:

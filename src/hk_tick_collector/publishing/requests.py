@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import MessageError, StoreError
 from hk_tick_collector.jetstream.engine import next_message
 from hk_tick_collector.jetstream.message import AgainMessage, decode_again
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.connect import Connection
 
 _MOST: Final = 100  # at a time
+_ANSWERED_DAYS: Final = 60  # of an older one nothing is sent again either
 _MOST_BYTES: Final = 2**21  # the same; one message may have 1 MiB
 
 
@@ -55,11 +57,15 @@ async def read_requests(connection: Connection, source: str, after_seq: int) -> 
 
 
 def has_later(data_root: Path, day: str) -> bool:
-    """Whether there is a file of a later day: then the collector's directory is there, and that day is over."""
+    """Whether there is a file of a later day, by two months at most: then the directory is there, and that day is over.
+
+    No merge asks for older days.
+    """
     try:
-        return max(list_days(data_root), default="") > day
+        newest = max(list_days(data_root), default=day)
     except StoreError:
         return False
+    return 0 < market.parse_day(newest) - market.parse_day(day) <= _ANSWERED_DAYS
 
 
 def _both(one: AgainMessage, other: AgainMessage) -> AgainMessage:
