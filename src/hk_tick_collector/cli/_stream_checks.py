@@ -5,13 +5,12 @@ each message to the disk before they acknowledge it. Nothing is changed, and no 
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from hk_tick_collector.errors import CollectorError, StreamError
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.jetstream.disk_sync import MONITOR_PORT, jetstream_of, syncs_each_message
 from hk_tick_collector.ops.doctor.result import Check, failure, not_checked, ok, warning
 from hk_tick_collector.ops.findings.words import Words
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.jetstream.streams import StreamState
 
-MONITOR_PORT: Final = 8222  # of `http` in the configuration of hk-nats
-_MONITOR_S: Final = 2.0
-_MOST_BYTES: Final = 1 << 20
 _NAME: Final = "stream"
 _SYNC: Final = "stream on disk"
 
@@ -92,9 +88,8 @@ def _of_stream(state: StreamState) -> Check:
 
 def _check_sync(host: str, port: int) -> Check:
     """Whether a server syncs each message. Only its monitoring says so."""
-    shown = f"[{host}]" if ":" in host else host
     try:
-        jetstream = _monitoring(f"http://{shown}:{port}/jsz?config=true")
+        jetstream = jetstream_of(host, port)
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "reason", None) or error
         text = Words(
@@ -106,7 +101,7 @@ def _check_sync(host: str, port: int) -> Check:
             "在該伺服器：grep sync_interval /etc/hk-nats/nats.conf 須為 always",
         )
         return not_checked(_SYNC, text, remedy)
-    if jetstream.get("config", {}).get("sync_always"):
+    if syncs_each_message(jetstream):
         return ok(_SYNC, Words(f"{host} syncs each message (sync_interval: always)", f"{host} 每則訊息均同步至磁碟"))
     text = Words(
         f"{host} acknowledges messages that are not on its disk yet: a power cut of all servers loses them",
@@ -117,11 +112,3 @@ def _check_sync(host: str, port: int) -> Check:
         "在其 jetstream 一節設定 sync_interval: always，然後重啟 hk-nats",
     )
     return warning(_SYNC, text, remedy)
-
-
-def _monitoring(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=_MONITOR_S) as answer:  # noqa: S310 - our own http address
-        found = json.loads(answer.read(_MOST_BYTES))
-    if not isinstance(found, dict):
-        raise TypeError("not an object")
-    return found

@@ -14,6 +14,7 @@ from hk_tick_collector import __version__, log, market
 from hk_tick_collector.background import Background
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.reporting.free_space import FreeSpace
+from hk_tick_collector.jetstream.disk_sync import DiskSync
 from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 from hk_tick_collector.ops.findings.merge import check_merge
 from hk_tick_collector.ops.findings.words import ENGLISH
@@ -131,12 +132,13 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
 async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts) -> None:
     """Each second: merge.json and systemd; now and then a line in the log."""
     summary_s, before = time.monotonic() + options.summary_s, 0
-    background, space = Background("status"), FreeSpace(options.root)
+    background, space, sync = Background("status"), FreeSpace(options.root), DiskSync()
     telling: asyncio.Future[None] | None = None
     while True:
         notifier.alive()
         notifier.status(_status_line(state))
         state.disk_free_mb = space.mb()
+        state.unsynced = sync.is_unsynced()
         state.written_ms = now_ms()
         if telling is None or telling.done():  # a hanging disk must not stop this
             findings = check_merge(state, state.written_ms, options.disk_min_free_mb)

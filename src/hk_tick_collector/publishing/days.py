@@ -207,10 +207,7 @@ class Days:
             log.info("publish_day_done", day=day, rows=_rows(outbox))
 
     def send_again(self, wanted: AgainMessage) -> int:
-        """Forgets that the wanted ticks were sent. Returns how many those were; -1 if there is no file of that day.
-
-        0 of a file that cannot be read: it is told as such, and nobody may take it for a day without ticks.
-        """
+        """Forgets that these ticks were sent; returns how many. -1 without a file; 0 of one that cannot be read."""
         try:
             found = os.stat(path_of(self._data_root, wanted.day))  # noqa: PTH116 - as below
         except OSError as error:

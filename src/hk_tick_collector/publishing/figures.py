@@ -50,6 +50,7 @@ class Figures:
     days_unread: dict[str, str] = field(default_factory=dict)
     cursors_unsaved: str = ""
     checks_failed: int = 0
+    unsynced: bool = False
     acks_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_ACKS_KEPT))
 
     def connected(self, connection: Connection, stream: StreamState) -> None:
@@ -111,6 +112,7 @@ class Figures:
             stream_replicas=stream.replicas if stream else 0,
             stream_servers=stream.servers_current if stream else 0,
             stream_differences=list(stream.differences) if stream else [],
+            unsynced=self.unsynced,
             newest_day=self.newest_day,
             stored_rows=self.stored_rows,
             behind_rows=self.behind_rows,

@@ -19,6 +19,7 @@ from hk_tick_collector import __version__, clock, log
 from hk_tick_collector.background import Background
 from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
+from hk_tick_collector.jetstream.disk_sync import DiskSync
 from hk_tick_collector.ops.findings.publish import check_publish
 from hk_tick_collector.ops.live.publish_state import write_publish_state
 from hk_tick_collector.ops.live.record import text_of
@@ -151,11 +152,12 @@ async def _beat(options: PublishOptions, figures: Figures, notifier: Notifier, c
     notifier.ready()
     if options.alerts is not None:
         options.alerts.start(f"{options.source} publish")
-    summary_s, rows_before = time.monotonic() + options.summary_s, 0
+    summary_s, rows_before, sync = time.monotonic() + options.summary_s, 0, DiskSync()
     while True:
         now_ms = clock_ms()
         notifier.alive()
         notifier.status(_status_line(figures))
+        figures.unsynced = sync.is_unsynced()
         if writing is None or writing.done():  # a hanging disk must not stop this
             state = figures.record(now_ms)
             writing = asyncio.ensure_future(background.run(partial(_tell, options, state)))

@@ -29,6 +29,7 @@ AWAY: Final = {"server": "", "away_since_ms": NOW_MS - MINUTE_MS, "fault": "no N
         (AWAY | {"refused": True, "fault": "2.9.10 is too old"}, "stream_refuses", Severity.CRITICAL),
         ({"stream_servers": 2}, "stream_servers", Severity.WARNING),
         ({"stream_differences": ["deny_purge is off"]}, "stream_settings", Severity.WARNING),
+        ({"unsynced": True}, "stream_unsynced", Severity.WARNING),
         ({"stream_max_age_s": 3600.0}, "stream_retention_short", Severity.WARNING),
         ({"stream_bytes": 8 * 2**30 - 1}, "stream_retention_short", Severity.WARNING),
         ({"behind_since_ms": NOW_MS - 2 * MINUTE_MS}, "stream_behind", Severity.WARNING),
@@ -41,7 +42,7 @@ def test_what_both_may_have(changes: dict[str, Any], code: str, severity: Severi
     for found, process in ((publish(**changes), "publish"), (merge(**changes), "merge")):
         (finding,) = found
         assert (finding.code, finding.severity) == (code, severity)
-        names_process = code not in ("stream_servers", "stream_settings", "stream_retention_short")
+        names_process = code not in ("stream_servers", "stream_settings", "stream_retention_short", "stream_unsynced")
         assert (process in finding.text) == names_process or not names_process
         assert "{" not in finding.text + finding.zh + finding.remedy
 

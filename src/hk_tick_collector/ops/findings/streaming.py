@@ -100,6 +100,8 @@ def engine(process: str, state: PublishState | MergeState, now_ms: int) -> Itera
         yield STREAM_SERVERS.found(Severity.WARNING, there=state.stream_servers, all=state.stream_replicas)
     if state.stream_differences:
         yield STREAM_SETTINGS.found(Severity.WARNING, settings=", ".join(state.stream_differences))
+    if state.unsynced:
+        yield STREAM_UNSYNCED.found(Severity.WARNING)
     if 0 < state.stream_max_age_s < _SHORT_S:
         yield STREAM_RETENTION.found(Severity.WARNING, hours=round(state.stream_max_age_s / 3600))
     elif state.stream_max_bytes > 0 and state.stream_bytes >= _FULL * state.stream_max_bytes:
@@ -162,6 +164,25 @@ STREAM_SETTINGS: Final = FindingSpec(
     ),
     do=Words("nats stream edit HK_TICKS, if that was not intended", "如非有意更改，執行 `nats stream edit HK_TICKS`"),
     alert=PATIENT,
+)
+STREAM_UNSYNCED: Final = FindingSpec(
+    code="stream_unsynced",
+    text=Words(
+        "the NATS server of this host acknowledges messages that are not on its disk yet",
+        "本機的 NATS 伺服器在訊息寫入磁碟前已確認",
+    ),
+    remedy=Remedy("grep sync_interval /etc/hk-nats/nats.conf; sudo systemctl restart hk-nats"),
+    meaning=Words(
+        "sync_interval is not always: a power cut of all servers loses messages that they have acknowledged; they are"
+        " noticed and sent again while the day files are there",
+        "`sync_interval` 不是 `always`：所有伺服器同時斷電會遺失已確認的訊息；日檔仍在時會察覺並重新發布",
+    ),
+    do=Words(
+        "set sync_interval: always in the section jetstream, and restart hk-nats",
+        "在 jetstream 一節設定 `sync_interval: always`，然後重啟 hk-nats",
+    ),
+    alert=PATIENT,
+    causes=("stream_lost_data",),
 )
 STREAM_RETENTION: Final = FindingSpec(
     code="stream_retention_short",

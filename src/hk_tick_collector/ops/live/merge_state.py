@@ -44,6 +44,7 @@ class MergeState:
     stream_replicas: int = 0
     stream_servers: int = 0  # servers that hold all of the stream
     stream_differences: list[str] = field(default_factory=list)  # settings of the stream that differ from ours
+    unsynced: bool = False  # the server of this host acknowledges messages that are not on its disk yet
 
     # the flow of data
     position: int = 0  # the last message of the stream whose ticks are committed

@@ -38,6 +38,7 @@ class PublishState:
     stream_replicas: int = 0  # 0: not known yet
     stream_servers: int = 0  # servers that hold the stream and are up to date
     stream_differences: list[str] = field(default_factory=list)  # settings that another program gave it
+    unsynced: bool = False  # the server of this host acknowledges messages that are not on its disk yet
 
     # the flow: rows are ticks
     newest_day: str = ""

@@ -1,0 +1,78 @@
+"""Whether a nats-server writes each message to its disk before it acknowledges it. Only its monitoring port says so.
+
+The port is that of `http` in deploy/nats/nats.conf, which only the server's own host reaches. So `publish` and `merge`
+watch the server of their host, and `doctor` asks that of each host of STREAM_URL.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any, Final
+
+from hk_tick_collector.background import Background
+
+from .subjects import STREAM
+
+MONITOR_PORT: Final = 8222
+_ASK_S: Final = 2.0
+_EVERY_S: Final = 60.0
+_MOST_BYTES: Final = 1 << 20
+
+
+def jetstream_of(host: str, port: int = MONITOR_PORT, query: str = "") -> dict[str, Any]:
+    """What the monitoring of a server says of its JetStream, for example `{"config": {"sync_always": true}}`.
+
+    Waits for two seconds at most. OSError, ValueError or TypeError if there is no such answer.
+    """
+    shown = f"[{host}]" if ":" in host else host
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows another loopback
+    with opener.open(f"http://{shown}:{port}/jsz?config=true{query}", timeout=_ASK_S) as answer:
+        found = json.loads(answer.read(_MOST_BYTES))
+    if not isinstance(found, dict):
+        raise TypeError("not an object")
+    return found
+
+
+def syncs_each_message(jetstream: dict[str, Any]) -> bool:
+    """Whether this answer of `jetstream_of` has `sync_interval: always`."""
+    config = jetstream.get("config")
+    return isinstance(config, dict) and config.get("sync_always") is True
+
+
+class DiskSync:
+    """Watches the server of this host. A thread of its own asks, once a minute: no caller waits."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = MONITOR_PORT) -> None:
+        self._address = host, port
+        self._background = Background("disk sync")
+        self._due_s = 0.0
+        self._is_unsynced = False
+        self.answers = 0  # how often it has asked, also in vain
+
+    def is_unsynced(self) -> bool:
+        """Whether the last answer was of a server that holds the stream and does not sync each message.
+
+        False without a server on this host, and while it does not answer: then others tell what is wrong.
+        """
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + _EVERY_S
+            self._background.post(self._ask)
+        return self._is_unsynced
+
+    def _ask(self) -> None:
+        try:
+            found = jetstream_of(*self._address, "&accounts=true&streams=true")
+        except (OSError, ValueError, TypeError):
+            found = {}
+        self._is_unsynced = _holds_stream(found) and not syncs_each_message(found)
+        self.answers += 1
+
+
+def _holds_stream(jetstream: dict[str, Any]) -> bool:
+    """Whether the stream of ticks is on this server: another one concerns nobody here."""
+    accounts = jetstream.get("account_details")
+    details = [each for each in accounts if isinstance(each, dict)] if isinstance(accounts, list) else []
+    streams = [stream for each in details for stream in (each.get("stream_detail") or ()) if isinstance(stream, dict)]
+    return any(stream.get("name") == STREAM for stream in streams)

@@ -1,0 +1,55 @@
+"""What a real nats-server says of its disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from tests.nats_servers import NatsServers
+
+from hk_tick_collector.jetstream.connect import Servers, connect
+from hk_tick_collector.jetstream.disk_sync import DiskSync
+from hk_tick_collector.jetstream.streams import ensure_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CAP_S = 60.0
+
+
+def address_of(servers: NatsServers) -> tuple[str, int]:
+    found = urlsplit(servers.monitor(0))
+    return found.hostname or "", found.port or 0
+
+
+async def make_stream(servers: NatsServers) -> None:
+    connection = await connect(Servers(servers.urls, "test"))
+    await ensure_stream(connection)
+    await connection.close()
+
+
+def answer(host: str, port: int) -> bool:
+    """The first answer: the watch asks in its own thread."""
+    watch, end_s = DiskSync(host, port), time.monotonic() + _CAP_S
+    watch.is_unsynced()
+    while watch.answers == 0:
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    return watch.is_unsynced()
+
+
+@pytest.mark.parametrize(("sync", "is_told"), [("always", False), ("2m", True)])
+def test_a_server_that_does_not_sync_each_message_is_told(tmp_path: Path, sync: str, is_told: bool) -> None:
+    """Only of a server that holds the stream of ticks."""
+    with NatsServers(tmp_path, sync=sync) as servers:
+        assert not answer(*address_of(servers))
+        asyncio.run(make_stream(servers))
+        assert answer(*address_of(servers)) is is_told
+
+
+def test_nothing_is_told_without_a_server_on_this_host() -> None:
+    """Neither of a port where nobody listens."""
+    assert not answer("127.0.0.1", 1)
