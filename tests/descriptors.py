@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from typing import Final
 
 LOOKS: Final = 10
 APART_S: Final = 0.01
+_OF_DATA: Final = re.compile(r"/\d{8}\.db(-wal|-shm|-journal)?$|\.spool$")  # not those that were deleted
 
 
 def descriptors(pid: int) -> dict[int, str]:
@@ -33,6 +35,15 @@ def count_kept(pid: int) -> int:
     has the WAL open too.
     """
     return len({what if what.endswith(".db") else number for number, what in descriptors(pid).items()})
+
+
+def count_beside_data(pid: int) -> int:
+    """How many descriptors a process keeps beside those of day files and of the spool.
+
+    Those come and go with the days that have ticks and with the faults of disks; how many days are open has its own
+    limit and its own tests.
+    """
+    return sum(_OF_DATA.search(what) is None for what in descriptors(pid).values())
 
 
 def resident_kib(pid: int) -> int:

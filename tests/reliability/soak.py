@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Final
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.descriptors import count_beside_data, resident_kib
 from tests.faults.faulty_disk import Fault
 from tests.nursery import Nursery
 from tests.reliability.damage import Vandal
@@ -58,7 +59,7 @@ READER_SHARE: Final = 0.95  # of the soak; the market still trades then, so that
 RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
 CALM_S: Final = 3.0
 MEMORY_GROWTH_KIB: Final = 64 * 1024
-DESCRIPTOR_GROWTH: Final = 4
+DESCRIPTOR_GROWTH: Final = 3
 
 LINK_STEPS: Final = (
     "cut",
@@ -348,9 +349,9 @@ class Soak:
 
     def _measure(self) -> None:
         self._expect_alive()
-        descriptors, memory_kib = self._steady.collector.resources()
-        self.figures.descriptors.append(descriptors)
-        self.figures.memory_kib.append(memory_kib)
+        pid = self._steady.collector.pid
+        self.figures.descriptors.append(count_beside_data(pid))
+        self.figures.memory_kib.append(resident_kib(pid))
 
     def _progress(self) -> str:
         figures, status = self.figures, self._steady.status()
