@@ -33,6 +33,15 @@ def test_each_metric_has_a_row_of_the_page(page: str) -> None:
     assert rows == families
 
 
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    """The row of several hosts; the others are asked for in tests/e2e/test_metrics.py."""
+    board = (DOCS.parent / "deploy" / "grafana" / "hk-tick-collector.json").read_text("utf-8")
+    asked = set(re.findall(r"hktc_(?:publish|merge|stream)_\w+", board))
+    names = {family.name + "_total" * (family.type == "counter") for family in streams().metrics()}
+    assert len(asked) > 8
+    assert asked - names == set()
+
+
 def test_the_figures_are_those_of_the_live_states() -> None:
     """Times in seconds, one sample for each collector; a process that is not there has no metric."""
     found = {
