@@ -19,6 +19,7 @@ from hk_tick_collector.following import feed
 from hk_tick_collector.following import published as published_module
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
+from hk_tick_collector.jetstream import engine, reading
 from hk_tick_collector.jetstream.connect import Servers, connect
 from hk_tick_collector.jetstream.engine import ask, store
 from hk_tick_collector.jetstream.message import encode
@@ -245,8 +246,12 @@ def of_day(number: int, counters: Sequence[int]) -> list[TickRow]:
 
 
 def test_a_server_that_hangs_ends_no_day(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGSTOP in the middle of a finished day: that the server says nothing is not that there is nothing more."""
+    """SIGSTOP in the middle of a finished day: that the server says nothing is not that there is nothing more.
+
+    Longer than a day that has ended stays quiet, and until the connection is given up; both soon, while it hangs.
+    """
     monkeypatch.setattr(published_module, "_AWAY_S", 0.0)
+    monkeypatch.setattr(published_module, "_QUIET_S", 0.5)
     monkeypatch.setattr(feed, "_WAITING", 1)
     monkeypatch.setattr(feed, "_AT_ONCE", 2)
     past = DAY - 3
@@ -254,7 +259,9 @@ def test_a_server_that_hangs_ends_no_day(published: Published, monkeypatch: pyte
     with hk_tick_collector.stream(published.servers.url, day=market.day_date(past)) as stream:
         read = read_until(stream, 6)
         published.servers.pause(0)
-        with warnings.catch_warnings(record=True) as told:
+        with monkeypatch.context() as hanging, warnings.catch_warnings(record=True) as told:
+            hanging.setattr(reading, "_SILENT_S", 0.5)
+            hanging.setattr(engine, "ANSWER_S", 0.5)
             warnings.simplefilter("always")
             while not told:
                 read += next_within(stream, 0.5)
