@@ -17,8 +17,9 @@ import pytest
 import hk_tick_collector
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.errors import UsageError
+from hk_tick_collector.errors import StoreError, UsageError
 from hk_tick_collector.following.pace import Pace
+from hk_tick_collector.following.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +99,35 @@ def test_an_async_loop_blocks_nothing_and_loses_nothing(live: Any, tick: MakeTic
 
     live.add([tick("HK.00700", -1)])
     assert asyncio.run(read()) == list(range(31))
+
+
+def test_an_error_of_a_cancelled_wait_is_raised_once(
+    live: Any, tick: MakeTick, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An `async for` loop ends while its thread finds a disk that fails; a `for` loop has that error, then goes on."""
+    live.add([tick("HK.00700", 1)])
+    stream = hk_tick_collector.stream(root, start="day").begin()
+    asked = threading.Event()
+
+    def fails(*_: object) -> None:
+        asked.set()
+        raise StoreError("the disk fails")
+
+    async def cancel() -> None:
+        asking = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reading, "next", fails)
+        asyncio.run(cancel())
+        assert asked.wait(60)
+    with pytest.raises(StoreError, match="the disk fails"):
+        next(stream)
+    assert [each.seq for each in next(stream)] == [1]
+    stream.close()
 
 
 def test_entering_marks_now(live: Any, tick: MakeTick, root: Path) -> None:
