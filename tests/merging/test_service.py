@@ -401,6 +401,23 @@ def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers
     play(run)
 
 
+def test_a_day_that_was_begun_with_a_clock_years_ahead_is_sealed(servers: NatsServers, root: Path) -> None:
+    """The host started before its clock was set: the wait for collectors does not begin in those years."""
+    clock = [market.day_start_ms(DAY + 3650)]
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.stored == 100)
+        clock[0] = market.day_start_ms(DAY + 12) + 12 * 3_600_000
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            await until(lambda: is_sealed(root, DAY_NAME), "it waits")
+            assert status.late == 0
+
+    play(run)
+
+
 def remove(path: Path) -> None:
     """Removes a day file and what is beside it."""
     for each in path.parent.glob(f"{path.name}*"):
