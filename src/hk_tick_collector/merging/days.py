@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
 _IDLE_S: Final = 60.0
 _KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
-_FAULTY: Final = (DamagedFileError, ForeignFileError, SchemaChangedError, NoDayError)
+FILE_FAULTS: Final = (DamagedFileError, ForeignFileError, SchemaChangedError, NoDayError)
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
 # These causes say something that is true of the union too. The others name what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
@@ -327,7 +327,7 @@ def known_sources(days: MergedDays, day: int) -> dict[str, str]:
     """
     try:
         return days.sources(day)
-    except _FAULTY:
+    except FILE_FAULTS:
         return {}
 
 

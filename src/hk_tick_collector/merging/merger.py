@@ -20,7 +20,7 @@ from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
-from .days import MergedDays
+from .days import FILE_FAULTS, MergedDays
 from .parts import META_SOURCE, DisagreementError, Position
 from .positions import lowest
 
@@ -173,8 +173,11 @@ class Merger:
         """Renames the files of the union that have ticks of several collectors and are not sealed."""
         for name in list_days(self.root):
             path = path_of(self.root, name)
-            with MergedReader(path) as reader:
-                meta, chosen = reader.meta(), reader.chosen()
+            try:
+                with MergedReader(path) as reader:
+                    meta, chosen = reader.meta(), reader.chosen()
+            except FILE_FAULTS:
+                continue  # a tick of that day has it renamed or told
             sources = [key for key in meta if key.startswith(META_SOURCE)]
             if "sealed_ms" in meta or len(sources) < 2 or chosen:
                 continue
