@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.jetstream.scripted_server import greeting, scripted
+from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 import hk_tick_collector
@@ -17,6 +20,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import StreamAwayError, StreamError, UsageError
 from hk_tick_collector.following import feed
 from hk_tick_collector.following import published as published_module
+from hk_tick_collector.following.feed import Feed
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
 from hk_tick_collector.jetstream import engine, reading
@@ -29,7 +33,7 @@ from hk_tick_collector.jetstream.subjects import STREAM, message_id, ticks_subje
 from .conftest import demand_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.following import Stream
@@ -281,6 +285,61 @@ def next_within(stream: Stream, seconds: float) -> list[Batch]:
             return []
 
     return asyncio.run(ask())
+
+
+def taken(feed: Feed, is_enough: Callable[[], bool]) -> list[int]:
+    """The sequences of the messages that come until something is so."""
+    found: list[int] = []
+    end_s = time.monotonic() + CAP_S
+    while not is_enough():
+        found += [message.seq for message in feed.take()]
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    return found + [message.seq for message in feed.take()]
+
+
+def test_a_credentials_file_that_is_renewed_ends_no_stream(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not there for a moment, in which the connection is lost: that is not a server that refuses us."""
+    monkeypatch.setattr(feed, "_AWAY_S", (0.05, 0.1))
+    creds = tmp_path / "reader.creds"
+    creds.write_text(Key("U").seed, "utf-8")
+    creds.chmod(0o600)
+    published.send([1], [2])
+    reading = Feed(Servers(published.servers.urls, "test", creds), DAY, None, only_new=False)
+    with closing(reading):
+        reading.start(CAP_S)
+        creds.rename(tmp_path / "aside")
+        published.servers.kill(0)
+        published.servers.start(0)
+        read = taken(reading, lambda: "cannot read STREAM_CREDS=" in reading.away)
+        (tmp_path / "aside").rename(creds)
+        published.send([3])
+        read += taken(reading, lambda: reading.quiet_s > 0)
+    assert read == [1, 2, 3]
+
+
+def test_without_a_usable_credentials_file_no_stream_begins(published: Published, tmp_path: Path) -> None:
+    """At once: nobody waits for a server."""
+    with (
+        closing(Feed(Servers(published.servers.urls, "test", tmp_path / "none"), DAY, None, only_new=False)) as reading,
+        pytest.raises(StreamError, match="cannot read STREAM_CREDS="),
+    ):
+        reading.start(CAP_S)
+
+
+def test_an_answer_without_a_state_is_no_answer() -> None:
+    """A server that answers nonsense is told in one line, and is asked again."""
+    said = b'{"config":{"subjects":["hk.>"],"storage":"file","retention":"limits","discard":"old"},"state":null}'
+
+    async def run() -> None:
+        async with scripted(greeting(), lambda _: said) as url:
+            reading = Feed(Servers((url,), "test"), DAY, None, only_new=False)
+            with pytest.raises(StreamAwayError, match="cannot be read"):
+                await asyncio.to_thread(reading.start, 1.0)
+
+    asyncio.run(run())
 
 
 def test_a_server_that_refuses_us_later_is_an_error(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
