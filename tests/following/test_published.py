@@ -196,8 +196,9 @@ def test_a_message_that_is_not_what_it_says_is_left_out(published: Published) ->
         assert counters(read_until(stream, 1)) == [2]
 
 
-def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> None:
+def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`day` of the past: its ticks from the bound on, and the end; in Python and with `tail --url`."""
+    monkeypatch.setattr(published_module, "_QUIET_S", 0.5)
     past = DAY - 2
     start_s = market.day_start_ms(past) // 1000
     rows = [
@@ -358,8 +359,9 @@ def test_a_server_that_refuses_us_later_is_an_error(published: Published, monkey
             list(stream)
 
 
-def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path) -> None:
+def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers: an error after some seconds that says so. A wrong address: at the call."""
+    monkeypatch.setattr(published_module, "_BEGIN_S", 1.0)
     with (
         closing(hk_tick_collector.stream("nats://127.0.0.1:1")) as stream,
         pytest.raises(StreamAwayError, match="no NATS server at"),
