@@ -188,6 +188,17 @@ def test_a_certificate_of_another_host_is_refused(tmp_path: Path, directory: Pat
         assert "is not accepted" in line
 
 
+def test_the_end_of_a_tls_connection_prints_nothing(
+    tmp_path: Path, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that refuses us ends the connection; asyncio has no word of its own for that."""
+    authority = Authority(directory)
+    guard = f"authorization {{ users: [{{ nkey: {Key('U').public} }}] }}\n"
+    with NatsServers(tmp_path / "nats", more=authority.config() + guard, host=LOOPBACK) as nats:
+        assert "refuses us" in answer(Servers(nats.urls, "t", ca=authority.file))
+    assert "eof_received" not in caplog.text
+
+
 def test_tls_is_checked_both_ways(tmp_path: Path, directory: Path) -> None:
     """A server with our authority's certificate connects; another authority, an expired one, a plain server do not."""
     authority, stranger = Authority(directory), Authority(tmp_path)
