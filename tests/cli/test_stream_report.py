@@ -18,7 +18,11 @@ from hk_tick_collector.ops.live.publish_state import PUBLISH_NAME, PublishState,
 from hk_tick_collector.ops.live.record import text_of
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
     from pathlib import Path
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 NOW_MS = 1_795_140_000_000
 
@@ -109,3 +113,15 @@ def test_doctor_names_a_server_that_is_away(tmp_path: Path) -> None:
     assert (server.outcome, on_disk.outcome) == (Outcome.FAILURE, Outcome.NOT_CHECKED)
     assert "no NATS server at nats://127.0.0.1:1" in server.text
     assert list(check_streams(settings_of(tmp_path))) == []
+
+
+def test_a_host_for_merge_alone_whose_merge_does_not_run(cli: Cli, workdir: Path) -> None:
+    """It says which program is missing: not the collector, which this host does not have."""
+    (workdir / "merged").mkdir()
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\n", "utf-8")
+    done = cli("status")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[0] == (
+        f"CRITICAL: no merge runs for MERGE_ROOT={workdir}/merged (no merge.json) -> sudo systemctl start hk-tick-merge"
+    )
+    assert "hk-tick-collector" not in done.stdout.splitlines()[0].partition("->")[2]
