@@ -242,6 +242,7 @@ def test_a_publisher_may_be_limited_to_its_own_subjects(tmp_path: Path, nursery:
         other.wait_for(lambda: other.process.poll() is not None or other.state().get("refused"))
         assert "hk.ticks" in other.text()
         assert "ermissions" in other.text()
+        assert "check STREAM_CREDS, INSTANCE_ID, and the authorization of the servers" in other.text()
         trial.kill_all()
 
 
@@ -311,7 +312,7 @@ def test_a_stream_with_other_settings_ends_the_start(publishing: Publishing) -> 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"STREAM_URL": ""}, "STREAM_URL is empty"),
+        ({"STREAM_URL": ""}, "STREAM_URL is empty: set it to nats://HOST:4222 or tls://HOST:4222"),
         ({"INSTANCE_ID": "host.example"}, "INSTANCE_ID=host.example cannot name a source"),
         ({"DATA_ROOT": "/nowhere"}, "there is no DATA_ROOT=/nowhere"),
         ({"STREAM_CREDS": "/nowhere"}, "cannot read STREAM_CREDS=/nowhere"),

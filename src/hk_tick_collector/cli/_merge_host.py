@@ -18,6 +18,7 @@ from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, 
 from ._options import today
 from ._patience import demand_writable, in_child
 from ._refused_settings import check_made, destinations
+from ._stream_report import collects_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ _FRESH_MS: Final = 10_000  # a merge that runs writes its live state every secon
 
 def merges_only(loaded: Loaded) -> bool:
     """Whether these are the settings of such a host. One whose symbols are all misspelt is none."""
-    return loaded.settings.merges_only and not loaded.bad_symbols
+    return collects_nothing(loaded.settings) and not loaded.bad_symbols
 
 
 def merge_refusals(loaded: Loaded, *, leave_out: tuple[str, ...] = ()) -> dict[str, UsageError]:

@@ -73,10 +73,15 @@ def streams_of(settings: Settings, now_ms: int, disk: Disk) -> Streams:
     return Streams(publish, merge, tuple(findings))
 
 
+def collects_nothing(settings: Settings) -> bool:
+    """Whether this host is only there for `merge`: it has a MERGE_ROOT and no symbols."""
+    return settings.merge_root is not None and not settings.symbols
+
+
 def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:
     """Whether this host only merges, or DATA_ROOT is the directory of the merge: then no collector is expected."""
     if merge is None:
-        return settings.merges_only
+        return collects_nothing(settings)
     return not settings.symbols or _is_same(merge.data_root, settings.data_root)
 
 
@@ -127,7 +132,7 @@ def _of_unit(process: str) -> list[Finding]:
 
 def _never_started(settings: Settings) -> list[Finding]:
     """The finding for a host that is there for `merge` alone and has none."""
-    if not settings.merges_only:
+    if not collects_nothing(settings):
         return []
     return [STREAM_NOT_REPORTING.found(Severity.CRITICAL, "never", process=MERGE, root=settings.merge_root)]
 

@@ -484,11 +484,6 @@ class Settings(BaseModel):
             raise UsageError("FUTU_SYMBOLS is empty", hint="set it to HK.00700,HK.00981 or to @FILE with one a line")
         return self.symbols
 
-    @property
-    def merges_only(self) -> bool:
-        """Whether this host is only there for `merge`: it has a MERGE_ROOT and nothing to collect."""
-        return self.merge_root is not None and not self.symbols
-
 
 class Setting(NamedTuple):
     """A setting's definition, as `config` shows it."""

@@ -130,10 +130,10 @@ async def _connections(
             if refused and not was_connected:
                 raise
             if figures.server:
-                log.warning("publish_disconnected", reason=error)
+                log.warning("publish_disconnected", reason=error.one_line() if refused else error)
                 repeats = log.Repeated(_AWAY_LINE_S)
             elif (held_back := repeats.allow(time.monotonic())) is not None:
-                log.warning("publish_engine_away", reason=error, repeats=held_back)
+                log.warning("publish_engine_away", reason=error.one_line() if refused else error, repeats=held_back)
             figures.disconnected(error, refused, clock_ms())
         else:
             return
