@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import clock
-from hk_tick_collector.errors import StoreError, UsageError
+from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.ops.doctor import files
 from hk_tick_collector.ops.doctor.result import Check, failure, ok
 from hk_tick_collector.ops.findings.words import Words, cause_of, hint_of
@@ -75,7 +75,12 @@ def _check_root(loaded: Loaded) -> None:
 def _check_servers(settings: Settings) -> None:
     from hk_tick_collector.jetstream.connect import Servers
 
-    Servers(settings.stream_url, "check", settings.stream_creds, settings.stream_ca).check()
+    try:
+        Servers(settings.stream_url, "check", settings.stream_creds, settings.stream_ca).check()
+    except UsageError:
+        raise
+    except CollectorError as error:  # a package is missing
+        raise UsageError(str(error), hint=error.hint) from None
 
 
 def root_of(settings: Settings) -> Path:

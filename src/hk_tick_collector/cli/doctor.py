@@ -118,7 +118,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings, running=bool(running))
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
         yield _check_archive(loaded.settings)
-        yield from check_streams(loaded.settings)
+        yield from check_streams(loaded.settings, account=account)
     else:
         text = Words(
             "data, OpenD, metrics, alerts and the archive cannot be checked without settings",
