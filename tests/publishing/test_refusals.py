@@ -238,6 +238,9 @@ def test_a_publisher_may_be_limited_to_its_own_subjects(tmp_path: Path, nursery:
         trial.collector.add(TODAY, ticks("HK.00700", range(5)))
         done = trial.once(STREAM_CREDS=str(creds))
         assert (done.process.poll(), done.state()["published_rows"]) == (0, 5), done.text()
+        ended = trial.once(STREAM_CREDS=str(creds), INSTANCE_ID="host-2")
+        assert ended.process.poll() == 1
+        assert "INSTANCE_ID" in ended.text().splitlines()[-1]
         other = trial.start(STREAM_CREDS=str(creds), INSTANCE_ID="host-2")
         other.wait_for(lambda: other.process.poll() is not None or other.state().get("refused"))
         assert "hk.ticks" in other.text()
