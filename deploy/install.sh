@@ -113,28 +113,32 @@ parse_arguments() {
                 ACTION=${1#--}
                 ;;
             --wheelhouse)
-                [ $# -ge 2 ] || wrong_usage "--wheelhouse needs a directory"
+                [ -n "${2:-}" ] || wrong_usage "--wheelhouse needs a directory"
                 WHEELHOUSE=$2
                 shift
                 ;;
+            --wheelhouse=) wrong_usage "--wheelhouse needs a directory" ;;
             --wheelhouse=*) WHEELHOUSE=${1#*=} ;;
             --lang)
-                [ $# -ge 2 ] || wrong_usage "--lang needs en or zh-Hant"
+                [ -n "${2:-}" ] || wrong_usage "--lang needs en or zh-Hant"
                 CHOSEN_LANG=$2
                 shift
                 ;;
             --extras)
-                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake, stream, web or none"
+                [ -n "${2:-}" ] || wrong_usage "--extras needs data, lake, stream, web or none"
                 GIVEN_EXTRAS=$2
                 shift
                 ;;
+            --extras=) wrong_usage "--extras needs data, lake, stream, web or none" ;;
             --extras=*) GIVEN_EXTRAS=${1#*=} ;;
             --role)
-                [ $# -ge 2 ] || wrong_usage "--role needs collector, merge or nats"
+                [ -n "${2:-}" ] || wrong_usage "--role needs collector, merge or nats"
                 GIVEN_ROLES=$2
                 shift
                 ;;
+            --role=) wrong_usage "--role needs collector, merge or nats" ;;
             --role=*) GIVEN_ROLES=${1#*=} ;;
+            --lang=) wrong_usage "--lang needs en or zh-Hant" ;;
             --lang=*) CHOSEN_LANG=${1#*=} ;;
             --dry-run) DRY_RUN=true ;;
             --help | -h) usage; exit 0 ;;

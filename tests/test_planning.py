@@ -94,7 +94,7 @@ def test_a_new_symbol_moves_no_other() -> None:
         ({"a": 10, "b": 5}, 1, 16, "1 are missing"),
         ({"a": 100, "b": 5}, 2, 10, "5 are missing"),  # the quota of a cannot hold second copies
         ({"a": 100}, 2, 10, "2 copies need 2 hosts"),
-        ({}, 1, 10, "only none is left"),
+        ({}, 1, 10, "no host is left"),
     ],
 )
 def test_quotas_that_are_too_small_are_refused(quotas: dict[str, int], copies: int, count: int, named: str) -> None:

@@ -46,8 +46,10 @@ def make_plan(symbols: Iterable[str], quotas: Mapping[str, int], copies: int = 1
 
 def _require_quota(symbols: int, quotas: Mapping[str, int], copies: int) -> None:
     if len(quotas) < copies:
+        if not quotas:
+            raise CollectorError("no host is left", hint="name another host in --quota")
         raise CollectorError(
-            f"{copies} copies need {copies} hosts, and only {', '.join(quotas) or 'none'} is left",
+            f"{copies} copies need {copies} hosts, and only {', '.join(quotas)} is left",
             hint="name another host in --quota, or use --copies 1",
         )
     # More symbols than there are cannot be used on one host: the second copy must be elsewhere.

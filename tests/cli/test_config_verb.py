@@ -82,6 +82,29 @@ def test_check_prints_one_line_if_nothing_is_wrong(cli: Cli, workdir: Path) -> N
     )
 
 
+def test_check_of_a_host_that_only_merges(cli: Cli, workdir: Path) -> None:
+    """Nothing is said of symbols, DATA_ROOT or OpenD, which it does not have; the restart is that of merge."""
+    (workdir / "merged").mkdir()
+    lines = f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:4222\n"
+    (workdir / ".env").write_text(lines)
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"OK: {workdir}/.env: 2 settings given, for merge into {workdir}/merged"
+        " -> sudo systemctl restart hk-tick-merge\n"
+    )
+    (workdir / ".env").write_text(f"{lines}STREAM_CREDS={workdir}/none.nk\nSTREAM_CA=/no/ca.pem\n")
+    done = cli("config", "--check")
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"ERROR: cannot read STREAM_CREDS={workdir}/none.nk (No such file or directory)")
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/no/where\n")
+    said = cli("config", "--check").stdout.splitlines()
+    assert said[0].startswith(f"ERROR: MERGE_ROOT={workdir}/no/where is in a directory that does not exist: sudo mkdir")
+    assert said[1].startswith("ERROR: STREAM_URL is empty")
+    (workdir / ".env").write_text(f"{lines}FUTU_SYMBOLS=00700\n")
+    assert "ERROR: FUTU_SYMBOLS" in cli("config", "--check").stdout
+
+
 def test_check_names_what_a_restart_would_leave_out(cli: Cli, workdir: Path) -> None:
     """Bad symbols and a misspelt name: each with file and line; exit code 2; the service would start."""
     (workdir / "hk.txt").write_text("HK.00700\n700\nhk.00981\n")

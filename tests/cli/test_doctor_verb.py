@@ -157,6 +157,20 @@ def test_symbols_that_opend_does_not_know(cli: Cli, workdir: Path) -> None:
     assert "99999" in found["symbols"]["text"]
 
 
+def test_a_host_that_only_merges(cli: Cli, workdir: Path) -> None:
+    """It has no symbols, no OpenD and no day files of its own: none of them is a failure, nor asked for."""
+    (workdir / "merged").mkdir()
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\nMETRICS_ADDR=\n")
+    found = checks(cli("doctor", "--json"))
+    text = f"3 given, the rest default; this host merges into {workdir}/merged and collects nothing"
+    assert found["settings"]["text"] == text
+    assert not {"DATA_ROOT", "SPOOL_DIR", "OpenD", "login", "quota", "symbols"} & found.keys()
+    assert found["MERGE_ROOT"]["outcome"] == "ok"
+    assert {name for name, check in found.items() if check["outcome"] == "failure"} == {"stream"}
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nMETRICS_ADDR=\n")
+    assert checks(cli("doctor", "--json"))["settings"]["text"] == "STREAM_URL is empty"
+
+
 def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
     """The failure gives name, value, source and what is allowed; checks that need no settings are made."""
     (workdir / ".env").write_text("FUTU_PORT=11111\nBATCH_ROWS=none\n")

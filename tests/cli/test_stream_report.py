@@ -6,19 +6,25 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector.cli._patience import Disk
 from hk_tick_collector.cli._stream_checks import check_streams
 from hk_tick_collector.cli._stream_report import is_merge_host, stream_lines, streams_of
 from hk_tick_collector.config import Settings
+from hk_tick_collector.ops.doctor.files import Account
 from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.live.merge_state import MERGE_NAME, MergeState, write_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_NAME, PublishState, write_publish_state
 from hk_tick_collector.ops.live.record import text_of
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
     from pathlib import Path
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 NOW_MS = 1_795_140_000_000
 
@@ -109,3 +115,49 @@ def test_doctor_names_a_server_that_is_away(tmp_path: Path) -> None:
     assert (server.outcome, on_disk.outcome) == (Outcome.FAILURE, Outcome.NOT_CHECKED)
     assert "no NATS server at nats://127.0.0.1:1" in server.text
     assert list(check_streams(settings_of(tmp_path))) == []
+
+
+def test_a_host_for_merge_alone_whose_merge_does_not_run(cli: Cli, workdir: Path) -> None:
+    """It says which program is missing: not the collector, which this host does not have."""
+    (workdir / "merged").mkdir()
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\n", "utf-8")
+    done = cli("status")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[0] == (
+        f"CRITICAL: no merge runs for MERGE_ROOT={workdir}/merged (no merge.json) -> sudo systemctl start hk-tick-merge"
+    )
+    assert "hk-tick-collector" not in done.stdout.splitlines()[0].partition("->")[2]
+
+
+def test_a_key_that_the_service_may_not_read(tmp_path: Path) -> None:
+    """Root reads it, so only its owner and mode show that `publish` and `merge` will be refused: with the command."""
+    key = tmp_path / "stream.nk"
+    key.write_text("", "ascii")
+    key.chmod(0o600)
+    settings = settings_of(tmp_path, stream_url="nats://127.0.0.1:1", stream_creds=str(key))
+    stranger = Account("hkcollector", 54321, frozenset({54321}), installed=True)
+    check = next(iter(check_streams(settings, 1, stranger)))
+    assert (check.name, check.outcome) == ("STREAM_CREDS", Outcome.FAILURE)
+    assert check.text == f"hkcollector may not read STREAM_CREDS={key}"
+    assert check.remedy == f"sudo chgrp hkcollector {key}; sudo chmod 0640 {key}"
+
+
+def test_a_host_for_merge_without_the_packages(cli: Cli, workdir: Path) -> None:
+    """`config --check` says which package is missing, as one of its lines."""
+    (workdir / "merged").mkdir()
+    key = workdir / "stream.nk"
+    key.write_text(Key("U").seed, "ascii")
+    key.chmod(0o600)
+    hide = """import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "cryptography":
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+    (workdir / "sitecustomize.py").write_text(hide, "utf-8")
+    lines = f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\nSTREAM_CREDS={key}\n"
+    (workdir / ".env").write_text(lines, "utf-8")
+    done = cli("config", "--check", PYTHONPATH=str(workdir))
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith("ERROR: cryptography is not installed: pip install")

@@ -188,6 +188,17 @@ def test_a_certificate_of_another_host_is_refused(tmp_path: Path, directory: Pat
         assert "is not accepted" in line
 
 
+def test_the_end_of_a_tls_connection_prints_nothing(
+    tmp_path: Path, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that refuses us ends the connection; asyncio has no word of its own for that."""
+    authority = Authority(directory)
+    guard = f"authorization {{ users: [{{ nkey: {Key('U').public} }}] }}\n"
+    with NatsServers(tmp_path / "nats", more=authority.config() + guard, host=LOOPBACK) as nats:
+        assert "refuses us" in answer(Servers(nats.urls, "t", ca=authority.file))
+    assert "eof_received" not in caplog.text
+
+
 def test_tls_is_checked_both_ways(tmp_path: Path, directory: Path) -> None:
     """A server with our authority's certificate connects; another authority, an expired one, a plain server do not."""
     authority, stranger = Authority(directory), Authority(tmp_path)
@@ -227,10 +238,14 @@ def test_a_publisher_may_be_limited_to_its_own_subjects(tmp_path: Path, nursery:
         trial.collector.add(TODAY, ticks("HK.00700", range(5)))
         done = trial.once(STREAM_CREDS=str(creds))
         assert (done.process.poll(), done.state()["published_rows"]) == (0, 5), done.text()
+        ended = trial.once(STREAM_CREDS=str(creds), INSTANCE_ID="host-2")
+        assert ended.process.poll() == 1
+        assert "INSTANCE_ID" in ended.text().splitlines()[-1]
         other = trial.start(STREAM_CREDS=str(creds), INSTANCE_ID="host-2")
         other.wait_for(lambda: other.process.poll() is not None or other.state().get("refused"))
         assert "hk.ticks" in other.text()
         assert "ermissions" in other.text()
+        assert "check STREAM_CREDS, INSTANCE_ID, and the authorization of the servers" in other.text()
         trial.kill_all()
 
 
@@ -300,7 +315,7 @@ def test_a_stream_with_other_settings_ends_the_start(publishing: Publishing) -> 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"STREAM_URL": ""}, "STREAM_URL is empty"),
+        ({"STREAM_URL": ""}, "STREAM_URL is empty: set it to nats://HOST:4222 or tls://HOST:4222"),
         ({"INSTANCE_ID": "host.example"}, "INSTANCE_ID=host.example cannot name a source"),
         ({"DATA_ROOT": "/nowhere"}, "there is no DATA_ROOT=/nowhere"),
         ({"STREAM_CREDS": "/nowhere"}, "cannot read STREAM_CREDS=/nowhere"),

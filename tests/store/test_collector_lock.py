@@ -122,8 +122,10 @@ def test_where_the_list_of_locks_is_hidden_no_dead_collector_is_named(
     monkeypatch.setattr(locks, "_TABLE", tmp_path / "hidden")
     lock = OwnerLock(tmp_path, f"pid {os.getpid()}, instance alive")
     monkeypatch.setattr(locks, "_OURS", re.compile("python"))
-    with pytest.raises(OwnedError, match=r"belongs to another collector: .*instance alive"):
+    with pytest.raises(OwnedError, match=r"^DATA_ROOT .* belongs to another collector: .*instance alive"):
         OwnerLock(tmp_path, "me")
+    with pytest.raises(OwnedError, match=r"^MERGE_ROOT .* belongs to another collector: .*instance alive"):
+        OwnerLock(tmp_path, "me", "MERGE_ROOT")
     lock.release()
     OwnerLock(tmp_path, "pid 999999, instance gone").release()
     with locked_by_another(tmp_path / LOCK_NAME):

@@ -5,6 +5,7 @@ each message to the disk before they acknowledge it. Nothing is changed, and no 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.config import Settings
     from hk_tick_collector.jetstream.streams import StreamState
+    from hk_tick_collector.ops.doctor.files import Account
 
 _NAME: Final = "stream"
 _SYNC: Final = "stream on disk"
 
 
-def check_streams(settings: Settings, monitor_port: int = MONITOR_PORT) -> Iterator[Check]:
-    """The checks, none if STREAM_URL is empty. `monitor_port` is where the servers show their settings."""
+def check_streams(
+    settings: Settings, monitor_port: int = MONITOR_PORT, account: Account | None = None
+) -> Iterator[Check]:
+    """The checks, none if STREAM_URL is empty. `monitor_port` is where the servers show their settings.
+
+    `account` is that of the services: root, who asks, may read files that they may not.
+    """
     if not settings.stream_url:
         return
+    if account is not None:
+        yield from _check_files(settings, account)
     try:
         need("nats", "stream")
         need("cryptography", "stream")
@@ -43,6 +52,21 @@ def check_streams(settings: Settings, monitor_port: int = MONITOR_PORT) -> Itera
         yield _of_stream(state)
     for host in dict.fromkeys(urlsplit(url).hostname or "" for url in settings.stream_url):
         yield _check_sync(host, monitor_port)
+
+
+def _check_files(settings: Settings, account: Account) -> Iterator[Check]:
+    """A failure for a file that `publish` and `merge` may not read; a missing one is told by the connection."""
+    files = (("STREAM_CREDS", settings.stream_creds, "0640"), ("STREAM_CA", settings.stream_ca, "0644"))
+    for name, path, mode in files:
+        try:
+            if path is None or account.may(path.stat(), 4):
+                continue
+        except OSError:
+            continue
+        text = Words("{account} may not read {name}={path}", "{account} 不能讀取 {name}={path}")
+        shown = shlex.quote(str(path.absolute()))
+        remedy = f"sudo chgrp {account.name} {shown}; sudo chmod {mode} {shown}"
+        yield failure(name, text.filled(account=account.name, name=name, path=path), remedy)
 
 
 async def _ask(settings: Settings, url: str) -> tuple[Check, StreamState | None]:

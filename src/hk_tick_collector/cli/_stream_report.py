@@ -69,13 +69,20 @@ def streams_of(settings: Settings, now_ms: int, disk: Disk) -> Streams:
     if merge is not None:
         findings += check_merge(merge, now_ms, settings.disk_min_free_mb)
     elif settings.merge_root:
-        findings += _of_unit(MERGE)
+        findings += _of_unit(MERGE) or _never_started(settings)
     return Streams(publish, merge, tuple(findings))
+
+
+def collects_nothing(settings: Settings) -> bool:
+    """Whether this host is only there for `merge`: it has a MERGE_ROOT and no symbols."""
+    return settings.merge_root is not None and not settings.symbols
 
 
 def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:
     """Whether this host only merges, or DATA_ROOT is the directory of the merge: then no collector is expected."""
-    return merge is not None and (not settings.symbols or _is_same(merge.data_root, settings.data_root))
+    if merge is None:
+        return collects_nothing(settings)
+    return not settings.symbols or _is_same(merge.data_root, settings.data_root)
 
 
 def merging_words(streams: Streams) -> Words:
@@ -121,6 +128,13 @@ def _of_unit(process: str) -> list[Finding]:
     if unit["ActiveState"] in ("active", "activating", "reloading"):
         return []
     return [STREAM_NOT_REPORTING.found(Severity.CRITICAL, "unit", process=process, state=unit["ActiveState"])]
+
+
+def _never_started(settings: Settings) -> list[Finding]:
+    """The finding for a host that is there for `merge` alone and has none."""
+    if not collects_nothing(settings):
+        return []
+    return [STREAM_NOT_REPORTING.found(Severity.CRITICAL, "never", process=MERGE, root=settings.merge_root)]
 
 
 def _publish_words(state: PublishState) -> Words:

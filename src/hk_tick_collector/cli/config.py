@@ -71,7 +71,7 @@ def config(
 
 def _check(env_file: Path | None, *, as_json: bool) -> int:
     """What `run` would refuse, leave out or ignore: one line each."""
-    errors, odd, right = _faults(env_file)
+    errors, odd, right, restart = _faults(env_file)
     file = settings_file(env_file)
     where, edit = file or "the environment", f" -> sudo vim {shlex.quote(str(file))}" if file else ""
     if as_json:
@@ -88,19 +88,24 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
     elif odd:
         show(f"the service would start, but without the entries named above{edit}")
     else:
-        show(f"OK: {where}: {right} -> {remedies.RESTART}")
+        show(f"OK: {where}: {right} -> {restart}")
     return 2 if errors or odd else 0
 
 
-def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
-    """Errors that prevent a start, warnings, and a short description of the valid settings."""
+def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str, str]:
+    """Errors that prevent a start, warnings, a short description of the valid settings, and the restart."""
+    from ._merge_host import RESTART_MERGE, merge_refusals, merges_only
     from ._refused_settings import blocked, check_made, refusals  # imported late: they need SQLite
 
     try:
         loaded, errors, wrong = load_rest(env_file)
     except UsageError as error:  # the file cannot be read
-        return [error], [], ""
+        return [error], [], "", ""
     given = sum(origin != DEFAULT for origin in loaded.origins.values())
+    if merges_only(loaded) and "FUTU_SYMBOLS" not in wrong:
+        errors += merge_refusals(loaded, leave_out=tuple(wrong)).values()
+        right = f"{given} settings given, for merge into {loaded.settings.merge_root}"
+        return errors, [*loaded.warnings], right, RESTART_MERGE
     right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
     errors += refusals(loaded, leave_out=tuple(wrong)).values()
     if not wrong & {"DATA_ROOT", "SPOOL_DIR"} and (stopped := blocked(loaded.settings)):
@@ -110,7 +115,7 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
         check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)
     except UsageError as error:  # the service collects anyway, but every snapshot fails
         odd.append(error.one_line())
-    return errors, odd, right
+    return errors, odd, right, remedies.RESTART
 
 
 def _print_table(loaded: Loaded) -> None:

@@ -20,7 +20,16 @@ from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, fail
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
 from hk_tick_collector.ops.findings.words import ENGLISH, Words, cause_of, hint_of
+from hk_tick_collector.ops.live.systemd_unit import SERVICE
 
+from ._merge_host import (
+    check_merge_disk,
+    check_merge_settings,
+    merge_refusals,
+    merges_only,
+    root_of,
+    version_that_runs,
+)
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
 from ._refused_settings import refusals, rsa_key
@@ -86,25 +95,30 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         seen = not isinstance(error.__cause__, PermissionError)
         yield (failure if seen else not_checked)("settings", cause_of(error), hint_of(error))
         loaded = None
+    merges = loaded is not None and merges_only(loaded)
     wrong: dict[str, UsageError] = {}
     if loaded:
+        settings, refused = loaded.settings, merge_refusals if merges else refusals
         with suppress(StoreError):  # a disk that does not answer is reported by a later check
-            wrong = in_child(partial(refusals, loaded), loaded.settings.data_root)
+            wrong = in_child(partial(refused, loaded), root_of(settings) if merges else settings.data_root)
         yield from _check_settings(loaded, account, wrong)
-        yield from _check_disk(loaded.settings, account, wrong)
+        yield from check_merge_disk(settings, account) if merges else _check_disk(settings, account, wrong)
     yield check_host.check_sqlite()
     yield check_host.check_programs()
     yield check_host.check_ntp()
-    yield from check_host.check_units(local_opend=loaded is None or _is_local(loaded.settings.futu_host))
+    if merges:
+        yield from check_host.check_merge_unit()
+    else:
+        yield from check_host.check_units(local_opend=loaded is None or _is_local(loaded.settings.futu_host))
     if loaded:
-        live = _running(loaded.settings)
-        yield check_host.check_version(live.version if live else "", __version__)
-    if loaded:
-        yield from _check_opend(loaded, wrong)
-        yield _check_metrics(loaded.settings)
+        running = _version_that_runs(loaded.settings, merges=merges)
+        yield check_host.check_version(running, __version__, check_host.MERGE if merges else SERVICE)
+        if not merges:
+            yield from _check_opend(loaded, wrong)
+        yield _check_metrics(loaded.settings, running=bool(running))
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
         yield _check_archive(loaded.settings)
-        yield from check_streams(loaded.settings)
+        yield from check_streams(loaded.settings, account=account)
     else:
         text = Words(
             "data, OpenD, metrics, alerts and the archive cannot be checked without settings",
@@ -117,7 +131,9 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
     settings = loaded.settings
     given = sum(origin != "default" for origin in loaded.origins.values())
     where = loaded.env_file or ENVIRONMENT
-    if no_symbols := wrong.get("FUTU_SYMBOLS"):
+    if merges_only(loaded):
+        yield from check_merge_settings(loaded, wrong, given)
+    elif no_symbols := wrong.get("FUTU_SYMBOLS"):
         example = "FUTU_SYMBOLS=HK.00700,HK.00981"
         remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
         yield failure("settings", Words(str(no_symbols), "FUTU_SYMBOLS 沒有股票"), remedy)
@@ -228,11 +244,19 @@ def _subscribed(settings: Settings) -> int | None:
     return live.subscribed if live and live.connected else 0
 
 
-def _check_metrics(settings: Settings) -> Check:
+def _version_that_runs(settings: Settings, *, merges: bool) -> str:
+    """The version of the collector that runs here, or of the merge; empty if none does."""
+    if merges:
+        return version_that_runs(settings)
+    live = _running(settings)
+    return live.version if live else ""
+
+
+def _check_metrics(settings: Settings, *, running: bool) -> Check:
     if settings.metrics_addr is None:
         return ok("metrics", Words("off: METRICS_ADDR is empty", "沒有開啟：METRICS_ADDR 是空的"))
     host, port = settings.metrics_addr
-    return check_host.check_metrics(host, port, running=_running(settings) is not None)
+    return check_host.check_metrics(host, port, running=running)
 
 
 def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:

@@ -219,6 +219,18 @@ _StreamCa = Annotated[
         allowed=Words("empty, or " + _PATH.en, "留空，或" + _PATH.zh),
     ),
 ]
+_INSTANCE_ID: Final = About(
+    Words(
+        "name of this host in alerts and metrics, and of the source that `publish` sends, which has no '.'",
+        "告警與指標中本主機的名稱，亦是 `publish` 的來源名稱，後者不可有「.」",
+    ),
+    allowed=Words(
+        "1 to 64 letters, digits, '.', '_' and '-'; empty: the host's name",
+        "1 至 64 個英文字母、數字、「.」「_」「-」；留空即主機名稱",
+    ),
+    default=Words("the host's name", "主機名稱"),
+    example="collector-1",
+)
 _PUBLISH_POLL_MS: Final = About(
     Words("time between two looks of `publish` at the day files", "`publish` 兩次檢查日檔的間隔"), "ms"
 )
@@ -453,15 +465,7 @@ class Settings(BaseModel):
         str,
         _from_text(_instance),
         Field(default_factory=_hostname),
-        About(
-            Words("name of this collector in alerts and metrics", "告警與指標中本收集器的名稱"),
-            allowed=Words(
-                "1 to 64 letters, digits, '.', '_' and '-'; empty: the host's name",
-                "1 至 64 個英文字母、數字、「.」「_」「-」；留空即主機名稱",
-            ),
-            default=Words("the host's name", "主機名稱"),
-            example="collector-1",
-        ),
+        _INSTANCE_ID,
     ]
     operator_lang: Annotated[
         str,

@@ -13,4 +13,7 @@ def read_stream_urls(text: str) -> tuple[str, ...]:
         return stream_urls(text)
     except ValueError as error:
         shown = "the address of the servers" if "@" in text else text
-        raise UsageError(f"{shown} {error}", hint="write nats://HOST:4222, several separated by commas") from None
+        raise UsageError(
+            f"{shown} {error}",
+            hint="write nats://HOST:4222 or tls://HOST:4222, several of one kind separated by commas",
+        ) from None

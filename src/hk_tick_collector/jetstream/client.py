@@ -6,11 +6,19 @@ bytes without limit while it waits for the end of a line or of a message. Import
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
+
+if TYPE_CHECKING:
+    import ssl
+    from urllib.parse import ParseResult
+
+    from nats.aio.transport import Transport
 
 _MOST_BYTES: Final = 96 * 2**20  # a server can be set to messages of 64 MiB, and JetStream wraps them in base64
 
@@ -28,12 +36,56 @@ class StrictParser(Parser):
             raise ProtocolError from None
 
 
-class StrictClient(Client):
-    """A client with that parser."""
+class _TlsProtocol(asyncio.StreamReaderProtocol):
+    """The protocol of a connection that became TLS, which asyncio takes for one without TLS.
+
+    Each time a server ends such a connection asyncio would print "returning true from eof_received() has no effect".
+    """
+
+    def eof_received(self) -> bool:
+        """The server sends no more. False: TLS has no half-open connections."""
+        super().eof_received()
+        return False
+
+
+class _Transport(TcpTransport):
+    """The transport of nats-py, with that protocol."""
 
     def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        """Makes the connection TLS. `uri` names the server as its certificate does."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = _TlsProtocol(reader)
+        name = uri if isinstance(uri, str) else uri.hostname
+        if self._io_writer is None:
+            raise ProtocolError
+        made = loop.start_tls(self._io_writer.transport, protocol, ssl_context, server_hostname=name)
+        transport = cast("asyncio.Transport", await asyncio.wait_for(made, connect_timeout))
+        self._io_reader = reader
+        self._io_writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+class StrictClient(Client):
+    """A client with that parser and that transport."""
+
+    def __init__(self) -> None:
+        self._used_transport: Transport | None = None
         super().__init__()
         self._ps = StrictParser(self)
+
+    @property
+    def _transport(self) -> Transport | None:
+        return self._used_transport
+
+    @_transport.setter
+    def _transport(self, transport: Transport | None) -> None:
+        """nats-py makes its transport where it uses it, and gives no other place to name another one."""
+        self._used_transport = _Transport() if type(transport) is TcpTransport else transport
 
     def abort(self) -> None:
         """Gives up what a server that does not read has not taken yet: the socket would stay open until it does."""

@@ -11,6 +11,7 @@ when all servers lose power.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import ssl
@@ -41,6 +42,9 @@ _ATTEMPTS: Final = 3  # a server that refuses us closes at once, and its reason 
 _CLOSE_S: Final = 1.0
 _PING_S: Final = 5  # a server that answers no ping for two of these is lost
 _CREDS_HINT: Final = "check STREAM_CREDS, and the authorization of the servers"
+_SUBJECT_HINT: Final = (
+    "its key may not use this subject: check STREAM_CREDS, INSTANCE_ID, and the authorization of the servers"
+)
 _TLS_HINT: Final = "check the certificates of the servers and STREAM_CA"
 
 
@@ -64,7 +68,8 @@ class Servers:
     def check(self) -> None:
         """Reads the files that the connection needs. UsageError for one that is missing or wrong."""
         if not self.urls:
-            raise UsageError("STREAM_URL is empty", hint="set it to nats://HOST:4222, or --url nats://HOST:4222")
+            hint = "set it to nats://HOST:4222 or tls://HOST:4222, several of one kind separated by commas"
+            raise UsageError("STREAM_URL is empty", hint=hint)
         if self.creds is not None:
             read_credentials(self.creds)
         if self.uses_tls:
@@ -114,7 +119,7 @@ class Connection:
             patience_s = timeout_s + _CLOSE_S
             await asyncio.wait((asked, ended, refused), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             if refused.done():
-                raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_CREDS_HINT)
+                raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_SUBJECT_HINT)
             if self.lost.is_set() and not asked.done():
                 raise StreamAwayError(f"the connection to {self.url} is lost")
             if not asked.done():
@@ -309,7 +314,9 @@ def _fault(url: str, error: Exception) -> StreamError:
     if isinstance(error, TimeoutError):
         words = f"no answer within {_CONNECT_S:g} s"
     elif isinstance(error, OSError):
-        words = error.strerror or words or type(error).__name__
+        # asyncio's own text names the address only; a failed look-up has a negative number.
+        said = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        words = said or words or type(error).__name__
     return StreamAwayError(f"no NATS server at {url} ({words or type(error).__name__})")
 
 

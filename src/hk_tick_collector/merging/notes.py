@@ -42,14 +42,15 @@ class Notes:
     def away(self, error: StreamError) -> None:
         """No server can be used."""
         state = self.state
+        state.refused = not isinstance(error, StreamAwayError)
+        reason = error.one_line() if state.refused else error
         if state.server:
-            log.warning("merge_disconnected", reason=error)
+            log.warning("merge_disconnected", reason=reason)
             self._faults = log.Repeated(_LOG_EVERY_S)
         elif (repeats := self._faults.allow(time.monotonic())) is not None:
-            log.warning("merge_engine_away", reason=error, repeats=repeats)
+            log.warning("merge_engine_away", reason=reason, repeats=repeats)
         state.away_since_ms = state.away_since_ms or self._now_ms()
         state.server, state.fault, state.fault_hint = "", str(error), error.hint
-        state.refused = not isinstance(error, StreamAwayError)
 
     def stream(self, found: StreamState) -> None:
         """What the engine says of the stream."""

@@ -72,7 +72,7 @@ async def serve(options: MergeOptions) -> int:
     os.umask(_UMASK)
     started_ms = now_ms()
     who = f"pid {os.getpid()}, merge of {options.instance}, started {market.moment_text(started_ms)}"
-    lock = OwnerLock(options.root, who)
+    lock = OwnerLock(options.root, who, "MERGE_ROOT")
     try:
         demand_merged(options.root)
         state = MergeState(0, started_ms, os.getpid(), __version__, options.instance, "running", str(options.root))

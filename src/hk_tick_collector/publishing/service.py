@@ -114,7 +114,7 @@ async def _connections(
     stop: asyncio.Event,
     clock_ms: Callable[[], int],
 ) -> None:
-    """One connection after the other. Raises StreamError if the first server that answers refuses us."""
+    """One connection after the other. Raises StreamError if the first server refuses us; with `until_sent` any."""
     was_connected = False
     repeats = log.Repeated(_AWAY_LINE_S)
     while not stop.is_set():
@@ -127,13 +127,13 @@ async def _connections(
         except StreamError as error:
             refused = not isinstance(error, StreamAwayError)
             was_connected = was_connected or bool(figures.server)
-            if refused and not was_connected:
-                raise
+            if refused and (options.until_sent or not was_connected):
+                raise  # somebody waits for the end
             if figures.server:
-                log.warning("publish_disconnected", reason=error)
+                log.warning("publish_disconnected", reason=error.one_line() if refused else error)
                 repeats = log.Repeated(_AWAY_LINE_S)
             elif (held_back := repeats.allow(time.monotonic())) is not None:
-                log.warning("publish_engine_away", reason=error, repeats=held_back)
+                log.warning("publish_engine_away", reason=error.one_line() if refused else error, repeats=held_back)
             figures.disconnected(error, refused, clock_ms())
         else:
             return

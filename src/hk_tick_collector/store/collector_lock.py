@@ -35,12 +35,13 @@ _PID: Final = re.compile(r"pid (\d+)")
 class OwnerLock:
     """Locks DATA_ROOT for this process from construction to `release`.
 
-    `who` begins with `pid N` and is written into the lock file, for the error message of a second collector. Raises
-    OwnedError when another process holds the lock, StoreError when the file cannot be written.
+    `setting` names the directory in an error. `who` begins with `pid N` and is written into the lock file, for the
+    error message of a second collector. Raises OwnedError when another process holds the lock, StoreError when the
+    file cannot be written.
     """
 
-    def __init__(self, data_root: Path, who: str) -> None:
-        self._fd = _lock("DATA_ROOT", data_root, data_root / LOCK_NAME, who)
+    def __init__(self, data_root: Path, who: str, setting: str = "DATA_ROOT") -> None:
+        self._fd = _lock(setting, data_root, data_root / LOCK_NAME, who)
 
     def release(self) -> None:
         """Releases the lock. The file is not removed: otherwise two collectors could lock an old and a new file."""

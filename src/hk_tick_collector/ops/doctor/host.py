@@ -19,6 +19,7 @@ from .result import Check, failure, not_checked, ok, warning
 
 INSTALLED: Final = Path("/opt/futu_tick_downloader")
 OPEND: Final = "futu-opend.service"
+MERGE: Final = "hk-tick-merge.service"
 TIMERS: Final = tuple(f"hk-tick-collector-{name}.timer" for name in ("snapshot", "report", "archive"))
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {
@@ -91,18 +92,25 @@ def check_ntp() -> Check:
 def check_units(*, local_opend: bool) -> list[Check]:
     """Installed, enabled, active, unchanged: the service, OpenD if it runs on this host, the timers."""
     if not systemd_runs():
-        text, remedy = (
-            Words("systemd does not run here", "這裏沒有運行 systemd"),
-            Words("on the host itself: {0}", "在主機上執行：{0}"),
-        )
-        return [not_checked("units", text, Words(remedy.en.format(_INSTALL), remedy.zh.format(_INSTALL)))]
-    checks = [_service()]
+        return [_without_systemd(_INSTALL)]
+    checks = [_service(SERVICE, _INSTALL)]
     if local_opend:
         checks += _opend()
     return [*checks, _timers()]
 
 
-def check_version(running: str, installed: str) -> Check:
+def check_merge_unit() -> list[Check]:
+    """The same for the only unit of a host that merges."""
+    install = f"{_INSTALL} --role merge"
+    return [_service(MERGE, install) if systemd_runs() else _without_systemd(install)]
+
+
+def _without_systemd(install: str) -> Check:
+    text = Words("systemd does not run here", "這裏沒有運行 systemd")
+    return not_checked("units", text, Words(f"on the host itself: {install}", f"在主機上執行：{install}"))
+
+
+def check_version(running: str, installed: str, unit: str = SERVICE) -> Check:
     """Whether the running version (empty if none) is the installed one, and no change of version was interrupted."""
     if (INSTALLED / ".upgrade").exists():
         text = Words(
@@ -115,7 +123,7 @@ def check_version(running: str, installed: str) -> Check:
             f"{running} runs and {installed} is installed: the service was not restarted",
             f"運行中為 {running}，已安裝 {installed}：服務未重啟",
         )
-        return warning("version", text, f"sudo systemctl restart {SERVICE}")
+        return warning("version", text, f"sudo systemctl restart {unit}")
     return ok("version", Words(f"{installed} runs", f"{installed} 運行中") if running else installed)
 
 
@@ -165,30 +173,30 @@ def check_takeover() -> Check | None:
     return warning("takeover", text.filled(runs=runs), remedies.RESTART)
 
 
-def _service() -> Check:
-    name, unit = "unit", show_unit(SERVICE, _PROPERTIES)
+def _service(service: str, install: str) -> Check:
+    name, unit = "unit", show_unit(service, _PROPERTIES)
     if unit is None:
-        return not_checked(name, _SILENT, f"systemctl status {SERVICE}")
+        return not_checked(name, _SILENT, f"systemctl status {service}")
     active, enabled = f"{unit['ActiveState']} ({unit['SubState']})", unit["UnitFileState"]
-    state = _state(SERVICE, active, enabled)
+    state = _state(service, active, enabled)
     if unit["LoadState"] != "loaded":
         load = unit["LoadState"]
-        return failure(name, Words(f"{SERVICE} is {load}", f"{SERVICE} 為 {load}"), _INSTALL)
+        return failure(name, Words(f"{service} is {load}", f"{service} 為 {load}"), install)
     if unit["ActiveState"] == "failed":
-        look, restart = f"sudo systemctl status {SERVICE} --no-pager", f"sudo systemctl restart {SERVICE}"
+        look, restart = f"sudo systemctl status {service} --no-pager", f"sudo systemctl restart {service}"
         remedy = Words(f"{look}; then {restart}", f"{look}；再 {restart}")
         result = unit["Result"]
         return failure(name, Words(f"{state.en}: {result}", f"{state.zh}：{result}"), remedy)
     if unit["NeedDaemonReload"] == "yes":
-        text = Words(f"{SERVICE} was changed on disk and not reloaded", f"磁碟上的 {SERVICE} 已更改，但未重新讀取")
+        text = Words(f"{service} was changed on disk and not reloaded", f"磁碟上的 {service} 已更改，但未重新讀取")
         return warning(name, text, "sudo systemctl daemon-reload")
     if not unit["UnitFileState"].startswith("enabled"):
         text = Words(f"{state.en}: it does not start with the host", f"{state.zh}：不會隨主機啟動")
-        return warning(name, text, f"sudo systemctl enable --now {SERVICE}")
+        return warning(name, text, f"sudo systemctl enable --now {service}")
     if unit["ActiveState"] != "active":
-        return warning(name, state, f"sudo systemctl start {SERVICE}")
+        return warning(name, state, f"sudo systemctl start {service}")
     changed, path = NO_WORDS, unit["FragmentPath"]
-    if not _is_as_shipped(path):
+    if not _is_as_shipped(service, path):
         changed = Words(f"; {path} is not as shipped in {_SHIPPED}", f"；{path} 與 {_SHIPPED} 內的不同")
     text = Words("{state}, {restarts} restarts{changed}", "{state}，重啟 {restarts} 次{changed}")
     return ok(name, text.filled(state=state, restarts=unit["NRestarts"], changed=changed))
@@ -247,10 +255,10 @@ def _timers() -> Check:
     return ok("timers", Words("snapshot, report and archive run daily", "snapshot、report 與 archive 每日執行"))
 
 
-def _is_as_shipped(unit_file: str) -> bool:
+def _is_as_shipped(service: str, unit_file: str) -> bool:
     """Whether the unit is the installed one; an operator may change it. True if one of them cannot be read."""
     try:
-        return (_SHIPPED / SERVICE).read_bytes() == Path(unit_file).read_bytes()
+        return (_SHIPPED / service).read_bytes() == Path(unit_file).read_bytes()
     except OSError:
         return True
 

@@ -67,7 +67,14 @@ STREAM_NOT_REPORTING: Final = FindingSpec(
         "unit": Says(
             Words("{process} does not run: its unit is {state}", "{process} 沒有執行：其 unit 狀態為 {state}"),
             Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
-        )
+        ),
+        "never": Says(
+            Words(
+                "no {process} runs for MERGE_ROOT={root} (no {process}.json)",
+                "MERGE_ROOT={root} 沒有 {process} 在執行（沒有 {process}.json）",
+            ),
+            Remedy("sudo systemctl start hk-tick-{process}"),
+        ),
     },
     meaning=Words(
         "publish or merge has ended without being stopped, or is stuck", "`publish` 或 `merge` 意外結束或卡住"
