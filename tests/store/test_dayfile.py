@@ -17,6 +17,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaC
 from hk_tick_collector.model import Instrument, Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
+from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -296,6 +297,9 @@ def test_the_wal_of_a_removed_file_is_not_applied_to_the_new_one(open_day: OpenD
     old.write(Batch(rows=[tick("HK.00700", seq) for seq in range(1, 100)]), NOW_MS)
     old.abandon()
     path.unlink()
+    with pytest.raises(DamagedFileError, match="its WAL is there"):
+        open_day(path)
+    set_aside(path, NOW_MS)
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 200)]), NOW_MS)
     with DayReader(path) as reader:

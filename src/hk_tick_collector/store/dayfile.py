@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
+from hk_tick_collector.errors import DamagedFileError, SchemaChangedError, SealedDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Instrument, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
 from .disk import sync_directory
 from .faults import with_system_error
 from .inserting import insert
-from .opening import open_for_writing, set_aside
+from .opening import open_for_writing
 from .predecessor_rows import write_beside
 from .schema_check import CHANGED_HINT, cookie, named_changes, refuse_foreign_triggers, undo_changes
 
@@ -150,7 +150,7 @@ class DayFile:
         self._started_ms = now_ms
         self._rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
         if not path.exists():
-            _build(path, options, now_ms)
+            _build(path, options)
         self._db = _open(path, options)
         refuse_foreign_triggers(self._db, path.name)
         self._identity = _identity(path)
@@ -503,13 +503,14 @@ def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
     return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=False, make=False)
 
 
-def _build(path: Path, options: StoreOptions, now_ms: int) -> None:
+def _build(path: Path, options: StoreOptions) -> None:
     """Creates an empty day file under another name first, so that no reader sees one without tables.
 
-    The WAL that a removed file left is renamed: SQLite would apply it to the new file.
+    Raises DamagedFileError where a WAL lies that a removed file left: SQLite would apply it to the new file.
     """
-    if any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-shm")):
-        set_aside(path, now_ms)
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise DamagedFileError(f"{path.name} is missing, and its WAL is there: it was removed or renamed alone")
     draft = path.with_name(f".{path.name}.new")
     for suffix in ("", "-journal", "-wal", "-shm"):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)

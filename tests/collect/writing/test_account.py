@@ -189,7 +189,7 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE ticks RENAME TO trades")
     rig.put([tick("HK.00700", 2)])
     assert journal.wait_for("day_held").fields["cause"] == "schema_changed"
-    assert rig.stats.held_causes == {DAY: "schema_changed"}
+    wait_until(lambda: rig.stats.held_causes == {DAY: "schema_changed"}, "the day among those that wait")
     assert "ticks is missing" in rig.stats.held_details[DAY]
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE trades RENAME TO ticks")
     rig.wait_stored(2)
