@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.model import PUSH_REALTIME, Tick, push_type_of, recv_ts_ms_of
+from hk_tick_collector.stats import percentile
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import list_days
 
@@ -236,10 +237,10 @@ class Committing:
         for kept in (self._delays, self._stored):
             while kept and now_ms - kept[0][0] > _WINDOW_MS:
                 kept.popleft()
-        status, delays = self._status, sorted(delay for _, delay in self._delays)
+        status, delays = self._status, [delay for _, delay in self._delays]
         status.persisted_rows_per_min = sum(rows for _, rows in self._stored)
-        status.delay_ms_p50 = float(delays[len(delays) // 2]) if delays else None
-        status.delay_ms_p99 = float(delays[len(delays) * 99 // 100]) if delays else None
+        status.delay_ms_p50 = percentile(delays, 50)
+        status.delay_ms_p99 = percentile(delays, 99)
 
     # --- the disk ---
 

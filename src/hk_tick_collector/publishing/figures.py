@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.ops.live.publish_state import PublishState
+from hk_tick_collector.stats import percentile
 
 if TYPE_CHECKING:
     from hk_tick_collector.errors import StreamError
     from hk_tick_collector.jetstream.connect import Connection
     from hk_tick_collector.jetstream.streams import StreamState
 
+_WINDOW_MS: Final = 60_000
 _ACKS_KEPT: Final = 4096  # of the last minute, or less
 
 
@@ -84,10 +86,9 @@ class Figures:
         elif self.behind_since_ms is None:
             self.behind_since_ms = now_ms
 
-    def ack_quantile(self, share: float, now_ms: int) -> float | None:
-        """The quantile of the time that acknowledgements took within the last minute, in ms; None without any."""
-        taken = sorted(ms for at_ms, ms in self.acks_ms if now_ms - at_ms <= 60_000)
-        return taken[min(int(share * len(taken)), len(taken) - 1)] if taken else None
+    def ack_ms(self, percent: int, now_ms: int) -> float | None:
+        """A percentile of the times that the acknowledgements of the last minute took, in ms; None without any."""
+        return percentile((ms for at_ms, ms in self.acks_ms if now_ms - at_ms <= _WINDOW_MS), percent)
 
     def record(self, now_ms: int) -> PublishState:
         """The live state."""
@@ -122,8 +123,8 @@ class Figures:
             late_rows=self.late_rows,
             anew_rows=self.anew_rows,
             last_ack_ms=self.last_ack_ms,
-            ack_ms_p50=self.ack_quantile(0.5, now_ms),
-            ack_ms_p99=self.ack_quantile(0.99, now_ms),
+            ack_ms_p50=self.ack_ms(50, now_ms),
+            ack_ms_p99=self.ack_ms(99, now_ms),
             losses=self.losses,
             loss_ms=self.loss_ms,
             loss_detail=self.loss_detail,

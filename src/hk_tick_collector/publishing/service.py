@@ -182,8 +182,8 @@ def _log_summary(figures: Figures, rows_before: int, now_ms: int) -> int:
         connected=bool(figures.server),
         rows=figures.published_rows - rows_before,
         behind_rows=figures.behind_rows,
-        ack_ms_p50=figures.ack_quantile(0.5, now_ms),
-        ack_ms_p99=figures.ack_quantile(0.99, now_ms),
+        ack_ms_p50=figures.ack_ms(50, now_ms),
+        ack_ms_p99=figures.ack_ms(99, now_ms),
     )
     return figures.published_rows
 
