@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from hk_tick_collector.model import Tick
+    from hk_tick_collector.model import Gap, Tick
 
 
 class Bound(NamedTuple):
@@ -26,6 +26,12 @@ class Bound(NamedTuple):
             (self.from_ms is not None and tick.ts_ms < self.from_ms)
             or (self.from_seq is not None and tick.seq < self.from_seq)
         )
+
+    def excludes(self, gap: Gap) -> bool:
+        """Whether a gap ends before the bound; one whose end is unknown does not."""
+        if self.from_seq is not None:
+            return gap.to_seq is not None and gap.to_seq < self.from_seq
+        return self.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self.from_ms
 
     @property
     def is_open(self) -> bool:

@@ -17,7 +17,7 @@ from hk_tick_collector.model import seq_of
 from hk_tick_collector.store.live_reading import HIGHEST_SEQ
 
 from .delivered import NOTHING, Delivered
-from .found import Found, in_time_order
+from .found import Found, in_time_order, seqs_by_symbol
 from .gap_news import GapNews, Reached
 from .position import DayPosition
 from .watched_file import WatchedFile
@@ -108,10 +108,10 @@ class Day:
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
-        for symbol, seqs in _seqs_by_symbol(ticks).items():
+        for symbol, seqs in seqs_by_symbol(ticks).items():
             self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_higher(seqs)
             self._stored[symbol] = self._stored.get(symbol, 0) + len(seqs)
-        for symbol, seqs in _seqs_by_symbol(late).items():
+        for symbol, seqs in seqs_by_symbol(late).items():
             self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_any(seqs)
             self._stored[symbol] = self._stored.get(symbol, 0) + len(seqs)
         if gaps:
@@ -206,10 +206,3 @@ class Day:
             return []
         latest = reader.latest_received(symbol, known.highest, 2 * count + _FEW_SPACES)
         return [tick for tick in latest if tick.seq in known][:count]
-
-
-def _seqs_by_symbol(ticks: Iterable[Tick]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for tick in ticks:
-        found.setdefault(tick.symbol, []).append(tick.seq)
-    return found

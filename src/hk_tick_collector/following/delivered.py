@@ -16,12 +16,12 @@ from hk_tick_collector.store.live_reading import LOWEST_SEQ
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_COUNTER: Final = 0xFFFFFFFF
+COUNTER: Final = 0xFFFFFFFF  # the low 32 bits of a sequence
 
 
 def is_next(seq: int, following: int) -> bool:
     """Whether the counter shows that no tick lies between these two sequences."""
-    return following & _COUNTER == (seq & _COUNTER) + 1
+    return following & COUNTER == (seq & COUNTER) + 1
 
 
 def _is_one_more(seq: int, following: int) -> bool:

@@ -18,7 +18,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
-from hk_tick_collector.jetstream.engine import RefusedError, info, last_message, next_message
+from hk_tick_collector.jetstream.engine import NO_STREAM, RefusedError, info, last_message, next_message
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
 
@@ -31,7 +31,6 @@ _CHECK_S: Final = 4.0  # between two questions whether the engine still has what
 _AWAY_S: Final = (0.2, 1.5)  # before the next connection
 _END_S: Final = 2.0
 _LATER_DAYS: Final = 2
-_NO_STREAM: Final = 10059  # JetStream's code: it was deleted, and a publisher makes it anew
 
 
 class Feed:
@@ -115,7 +114,7 @@ class Feed:
                 finally:
                     await connection.close()
             except (StreamAwayError, RefusedError) as error:
-                if isinstance(error, RefusedError) and error.code != _NO_STREAM:
+                if isinstance(error, RefusedError) and error.code != NO_STREAM:
                     raise
                 self.away, self._at_end = str(error), None
                 self.away_since_s = self.away_since_s or time.monotonic()

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.model import GAP_OPEN
-from hk_tick_collector.store.live_reading import HIGHEST_SEQ, LOWEST_SEQ
 
 from .bound import Bound
+from .found import first_seq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
@@ -27,7 +27,7 @@ class Reached(NamedTuple):
 
     def includes(self, gap: Gap) -> bool:
         """Whether a gap begins before that."""
-        return (LOWEST_SEQ if gap.from_seq is None else gap.from_seq) <= self.short.get(gap.symbol, self.through)
+        return first_seq(gap) <= self.short.get(gap.symbol, self.through)
 
 
 class GapNews:
@@ -117,8 +117,4 @@ class GapNews:
         return gap.status != GAP_OPEN or gap.missing != self.open.get(gap.id)
 
     def _is_before(self, gap: Gap) -> bool:
-        if self._bound.only_new:
-            return True
-        if self._bound.from_seq is not None:
-            return (gap.to_seq if gap.to_seq is not None else HIGHEST_SEQ) < self._bound.from_seq
-        return self._bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self._bound.from_ms
+        return self._bound.only_new or self._bound.excludes(gap)

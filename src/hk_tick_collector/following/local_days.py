@@ -244,4 +244,4 @@ class LocalDays:
 
     def _is_past(self, number: int) -> bool:
         """Whether a day is over by the clock."""
-        return now_ms() >= market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000
+        return now_ms() >= market.sealing_ms(number)

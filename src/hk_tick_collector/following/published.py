@@ -21,9 +21,9 @@ from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, SEQ_NEAR_S, Gap, Tick,
 from hk_tick_collector.store.live_reading import LOWEST_SEQ
 
 from .bound import Bound
-from .delivered import NOTHING, Delivered
+from .delivered import COUNTER, NOTHING, Delivered
 from .feed import Feed
-from .found import Found, in_time_order
+from .found import Found, in_time_order, seqs_by_symbol
 from .local_days import StreamWarning
 from .position import DayPosition, Position
 
@@ -39,7 +39,6 @@ _ACTIVE_S: Final = 1.0
 _AWAY_S: Final = 5.0  # without a server before it is told: another node has taken over by then
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
-_COUNTER: Final = 0xFFFFFFFF
 CAUSE: Final = "not_published"
 
 
@@ -94,15 +93,14 @@ class PublishedDay:
             new.append([tick for tick in ordered if tick.seq > known.highest])
             late.append([tick for tick in ordered if tick.seq <= known.highest])
             gaps += self._changed_gaps(symbol, self._with(symbol, list(map(seq_of, ordered))))
-        return Found(in_time_order(new), in_time_order(late), tuple(gap for gap in gaps if not self._is_before(gap)))
+        return Found(
+            in_time_order(new), in_time_order(late), tuple(gap for gap in gaps if not self.bound.excludes(gap))
+        )
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
-        seqs: dict[str, list[int]] = {}
-        for tick in (*ticks, *late):
-            seqs.setdefault(tick.symbol, []).append(tick.seq)
-        for symbol, each in seqs.items():
-            self.delivered[symbol] = self._with(symbol, each)
+        for symbol, seqs in seqs_by_symbol((*ticks, *late)).items():
+            self.delivered[symbol] = self._with(symbol, seqs)
         if gaps:
             self._told.update(self._telling)
             self._telling = {}
@@ -125,15 +123,10 @@ class PublishedDay:
         found = {}
         for above, through in delivered.spaces():
             is_first = above == LOWEST_SEQ
-            missing = ((through + 1) & _COUNTER) - (0 if is_first else above & _COUNTER) - 1
+            missing = ((through + 1) & COUNTER) - (0 if is_first else above & COUNTER) - 1
             if missing > 0 and (self._is_whole or not is_first):
                 found[through] = _Space(None if is_first else above + 1, through, missing)
         return found
-
-    def _is_before(self, gap: Gap) -> bool:
-        if self.bound.from_seq is not None:
-            return gap.to_seq is not None and gap.to_seq < self.bound.from_seq
-        return self.bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self.bound.from_ms
 
 
 class PublishedTicks:
@@ -236,7 +229,7 @@ class PublishedTicks:
     def _is_over(self) -> bool:
         if self._only is None or self._feed.quiet_s < _QUIET_S:
             return False
-        return now_ms() >= market.day_start_ms(self._only + 1) + market.SEALING_HOUR * 3_600_000
+        return now_ms() >= market.sealing_ms(self._only)
 
 
 def _demand_same(ticks: TickMessage, day: str, source: str) -> None:
