@@ -32,7 +32,7 @@ from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witnes
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError
+from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError, sources_in
 from .positions import SettledDays, read_positions
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class MergedDays:
         """The collectors that sent ticks of a day: `open`, or when its own file was sealed. Raises as DayReader."""
         if day not in self._sources:
             with DayReader(self.path(day)) as reader:
-                self._sources[day] = _sources_in(reader)
+                self._sources[day] = sources_in(reader.meta())
         return self._sources[day]
 
     def expected(self, day: int) -> dict[str, str]:
@@ -297,7 +297,7 @@ class MergedDays:
                 self.renew(day)
                 raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}", path.stem) from error
             with DayReader(path) as reader:
-                self._sources[day] = _sources_in(reader)
+                self._sources[day] = sources_in(reader.meta())
             while len(self._files) >= _MOST_FILES:
                 self.close(next(iter(self._files)), None)
         self._files.pop(day, None)
@@ -340,11 +340,6 @@ class _Origins:
         if not self._by_id:
             self._by_id = {id(each): part.source for part in self._parts for each in part.rows}
         return self._by_id[id(row)]
-
-
-def _sources_in(reader: DayReader) -> dict[str, str]:
-    meta = reader.meta()
-    return {key.removeprefix(META_SOURCE): value for key, value in meta.items() if key.startswith(META_SOURCE)}
 
 
 def _witnesses(gaps: Iterable[Gap], parts: Sequence[Part]) -> Iterable[Witness]:

@@ -9,19 +9,18 @@ operator removes it. The mixed files are renamed, and the stream is read again f
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import sync_directory, write_synced
 from hk_tick_collector.store.merged_rows import Chosen, MergedReader
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
 from .days import MergedDays
-from .parts import META_SOURCE, DisagreementError, Position
+from .parts import DisagreementError, Position, sources_in
 from .positions import lowest
 
 if TYPE_CHECKING:
@@ -175,8 +174,7 @@ class Merger:
             path = path_of(self.root, name)
             with MergedReader(path) as reader:
                 meta, chosen = reader.meta(), reader.chosen()
-            sources = [key for key in meta if key.startswith(META_SOURCE)]
-            if "sealed_ms" in meta or len(sources) < 2 or chosen:
+            if "sealed_ms" in meta or len(sources_in(meta)) < 2 or chosen:
                 continue
             aside = set_aside(path, self._now_ms(), MIXED)
             self.union.renew(market.parse_day(name))
@@ -201,9 +199,6 @@ def write_disagreement(root: Path, found: Disagreement, now_ms: int) -> None:
     path = root / DISAGREEMENT_NAME
     draft = path.with_name(f".{path.name}.new")
     facts = {**found._asdict(), "sources": list(found.sources), "found_at": market.moment_text(now_ms)}
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(facts, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(draft, json.dumps(facts, indent=2) + "\n")
     draft.rename(path)
     sync_directory(root)

@@ -13,7 +13,7 @@ from hk_tick_collector.errors import StoreError, UsageError
 from hk_tick_collector.store.day_connection import list_days, path_of
 from hk_tick_collector.store.query import DayReader
 
-from .parts import META_POSITION, META_SOURCE
+from .parts import META_POSITION, sources_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def demand_merged(root: Path) -> None:
             path = path_of(root, name)
             with suppress(StoreError, OSError), DayReader(path) as reader:
                 meta = reader.meta()
-                is_ours = META_POSITION in meta or any(key.startswith(META_SOURCE) for key in meta)
+                is_ours = META_POSITION in meta or sources_in(meta)
                 if not is_ours and "sealed_ms" not in meta and reader.totals().rows:
                     raise UsageError(
                         f"{path} was written by a collector, not by a merge",
