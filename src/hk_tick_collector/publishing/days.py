@@ -130,7 +130,7 @@ class Days:
         """The chunk of a day that was taken is not sent: its ticks are taken again."""
         outbox = self._outboxes.get(day)
         if outbox is not None:
-            outbox.look_again()
+            outbox.read_again()
 
     def is_sent(self, day: str) -> bool:
         """Whether all that is stored of a day was sent, when its file was last read."""

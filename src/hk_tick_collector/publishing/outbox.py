@@ -113,29 +113,24 @@ class Outbox:
             self._reader.close()
             self._reader = None
 
-    def identity(self) -> tuple[int, int]:
-        """The device and inode of the file. Raises FileNotFoundError and other OSErrors."""
-        found = os.stat(self.path)  # noqa: PTH116 - with the other calls of this kind
-        return found.st_dev, found.st_ino
-
     def acknowledge(self, chunk: Chunk) -> None:
         """The ticks of a chunk are acknowledged."""
         self.sent.update(chunk.sent)
+
+    def read_again(self) -> None:
+        """A chunk that was taken is not sent: its ticks are taken again."""
+        self._is_unfinished, self.behind = True, -1
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Nothing of these symbols counts as sent."""
         for symbol in symbols:
             self.sent.pop(symbol, None)
-        self._is_unfinished, self.behind = True, -1
-
-    def look_again(self) -> None:
-        """A chunk that was taken is not sent: its ticks are taken again."""
-        self._is_unfinished, self.behind = True, -1
+        self.read_again()
 
     def forget_all(self) -> None:
         """Nothing counts as sent."""
         self.sent.clear()
-        self._is_unfinished, self.behind = True, -1
+        self.read_again()
 
     def take(self) -> Chunk | None:
         """The next ticks to send; None if nothing was committed since all was sent."""
