@@ -50,7 +50,7 @@ class StoredMessage:
 
 @contextmanager
 def understood(connection: Connection, what: str) -> Iterator[None]:
-    """Whatever is read from an answer inside the block is as expected, or StreamAwayError says that it is not."""
+    """Read an answer inside this block: StreamAwayError if it has not the expected form. `what` is what was asked."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
