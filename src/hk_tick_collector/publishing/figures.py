@@ -1,4 +1,4 @@
-"""What the publisher does and has done: counted here, read by publish.json and by the log."""
+"""Counters and states of the publisher, for publish.json and the log."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Figures:
     acks_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_ACKS_KEPT))
 
     def connected(self, connection: Connection, stream: StreamState) -> None:
-        """A connection is there, and so is the stream."""
+        """There is a connection, and the stream exists."""
         self.state = "publishing"
         self.server, self.server_version = connection.url, ".".join(map(str, connection.version))
         self.stream = stream
@@ -64,7 +64,7 @@ class Figures:
         self.refused = False
 
     def disconnected(self, fault: StreamError | None, refused: bool, now_ms: int) -> None:
-        """There is none, because of `fault`."""
+        """There is no connection, because of `fault`; `refused`: an operator must act."""
         self.server = self.server_version = ""
         self.fault, self.refused = fault, refused
         self.state = "connecting"

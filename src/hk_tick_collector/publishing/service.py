@@ -1,7 +1,7 @@
 """The process: connects to a server, again and again, until it is told to stop or may not go on.
 
-At the start an engine that refuses us ends the process with one line: an operator is looking. Later it is told in
-publish.json and tried again, because servers, certificates and credentials are renewed while it runs.
+At the start a refusal of the engine ends the process with one line, because an operator is present. Later it is in
+publish.json, and the next attempt follows: servers, certificates and credentials are renewed while the process runs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _AGAIN_S: Final = (0.2, 1.5)  # between two attempts to connect, at random
 _REFUSED_AGAIN_S: Final = 5.0
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
-_STOP_S: Final = 8.0  # for the acknowledgements under way
+_STOP_S: Final = 8.0  # for the acknowledgements that are still to come
 _AWAY_LINE_S: Final = 60.0
 
 
@@ -91,7 +91,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
 
 
 async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Runs the work until it ends. After a stop it has a while for what is under way. Returns whether it ended."""
+    """Runs the work until it ends, at most `_STOP_S` seconds after a stop. Returns whether it ended by itself."""
     working = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
