@@ -50,7 +50,7 @@ NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
 _IDLE_S: Final = 60.0
 _KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
-# These causes say something that is true of the union too. The others name what happened to one collector.
+# These causes are true of the union too. The others say what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
 
 
@@ -133,8 +133,10 @@ class MergedDays:
         return prepared
 
     def _unseen(self, rows: list[TickRow]) -> list[TickRow]:
-        """The rows that can change what is known of gaps. The other collector's copy of a tick, which is nearly every
-        second row, cannot: its symbol follows the rule, has no gap, and has had a higher counter.
+        """The rows that can change what is known of gaps.
+
+        A second collector's copy of a tick, nearly every second row, cannot: its symbol follows the rule, has no gap,
+        and has had a higher counter.
         """
         latest = self._tracker.known.latest
         found = []
@@ -225,8 +227,8 @@ class MergedDays:
     def renew(self, day: int) -> None:
         """Creates the file of a day that was set aside or removed, without a position.
 
-        As long as it has none, also after a kill, the stream is read from its start. Not on a full disk: then only this
-        process knows that it must be.
+        As long as the file has none, each start reads the stream from its start. On a full disk no file is created, and
+        only this process knows that it must read from there.
         """
         path = self.path(day)
         with suppress(*DISK_ERRORS, SealedDayError):

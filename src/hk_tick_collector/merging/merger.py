@@ -1,9 +1,9 @@
 """Parts → the day files of the union. If the collectors number their ticks differently, also those of each collector.
 
 Normally every tick goes into the union. If a disagreement was found, each collector's ticks go into its own directory,
-`collectors/NAME`, and the union takes each symbol from the collector that sent it first on that day: then nothing of
-one collector fills a gap of another. That is remembered in the file `sequences-disagree.json`, over restarts, until the
-operator removes it. The mixed files are renamed, and the stream is read again from its start.
+`collectors/NAME`, and the union takes each symbol from the collector that sent it first on that day: then no tick of
+one collector fills a gap of another. The file `sequences-disagree.json` keeps that over restarts, until the operator
+removes it. The mixed files are renamed, and the stream is read again from its start.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Merger:
             if found is not None:
                 self._disagree(found)
             return iter([Step(self.union, each, is_union=True) for each in self.union.prepare(parts, position)])
-        # What fails in one directory must not leave the others prepared: that would be lost when this is called again.
+        # All files are opened first: an error after some directories were prepared would lose the changes of gaps.
         for source in dict.fromkeys(part.source for part in parts):
             self._of(source).open([part for part in parts if part.source == source])
         self.union.open(parts)

@@ -1,7 +1,7 @@
 """Whether the day files of a directory are those of a merge.
 
-A collector that is stopped holds no lock. Its unfinished days must not get the ticks of others, and must not be sealed
-before it has closed them.
+The lock of a directory does not show it, because a stopped collector holds none. Ticks of others must not get into its
+unfinished days, and these must not be sealed before it has closed them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def demand_merged(root: Path) -> None:
-    """UsageError for a directory with a day file that somebody else has begun. Sealed days may be anybody's.
+    """UsageError for a directory with an unsealed day file that no merge has written. Sealed days may be anybody's.
 
-    What cannot be read now is not judged here: the merge waits for it.
+    A file that cannot be read now is passed over here; the merge waits for it later.
     """
     with suppress(StoreError, OSError):
         for name in list_days(root):

@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A message of the stream. With its id it can be recognized, also after the stream was made anew."""
+    """A message of the stream. With its id it is recognized also after the stream was created again."""
 
     stream_seq: int
     msg_id: str
@@ -49,10 +49,10 @@ class Position(NamedTuple):
 
 
 class StartOverError(CollectorError):
-    """Day files are not what this process took them for: close all, and read the stream from its start.
+    """The day files must be opened again, and the stream read from its start.
 
-    `is_damage`: a file was damaged or removed. `day`: of that file, whose collectors are asked to send it again,
-    because the stream may have dropped its begin.
+    `is_damage`: because a file was damaged, replaced or removed. `day`: of that file; its collectors are asked to send
+    it again, because the stream may have dropped its first messages.
     """
 
     is_damage = True
