@@ -18,6 +18,6 @@ requests.py   which collectors are asked again, and how often
 ownership.py  whether the day files of a directory are those of a merge
 notes.py      what happened → live state, log lines
 
-The position in the stream is written in the transaction of the ticks. So after a kill only the messages whose ticks were
+The position in the stream is written in the transaction of the ticks. So after a kill only messages whose ticks were
 not committed are read again.
 """
