@@ -1,7 +1,7 @@
-"""Plays an archived day: its Parquet file in the order of time, its gaps in place. Needs the extra `data`.
+"""Reads an archived day: its Parquet file in the order of time, each gap before the ticks after it. Extra `data`.
 
 The file is in the order of (symbol, seq). It is read once for each million of its ticks, each time a range of
-sequences, and that part is put in the order of time. So memory is limited, and a symbol stays in order of sequence.
+sequences, and that part is sorted by time. So memory is limited, and each symbol stays in the order of its sequences.
 """
 
 from __future__ import annotations
@@ -103,14 +103,14 @@ class ArchivedDay:
                     del self._told[gap.id]
 
     def close(self) -> None:
-        """Ends the reading."""
+        """Ends the reading of the file."""
         if self._slices is not None:
             self._slices.close()  # type: ignore[attr-defined]
 
     def _gaps_to_tell(self) -> list[Gap]:
         """Open gaps that were not told, told ones that have changed since; in the order of their beginning.
 
-        A book has the numbers of the day file, so a position that was saved while that was followed fits.
+        The ids of gaps in a book are those of the day file, so a position that was saved with the day file can be used.
         """
         if self._source.book is None:
             warnings.warn(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Bound(NamedTuple):
-    """The first day, and the first moment or sequence of it. `only_new`: what is stored already does not belong."""
+    """The first day, and the first moment or sequence of it. `only_new`: what is stored already is not delivered."""
 
     day: int  # day number
     from_ms: int | None = None  # UTC epoch ms
@@ -21,7 +21,7 @@ class Bound(NamedTuple):
         return self if day <= self.day or self.only_new else Bound(day)
 
     def has(self, tick: Tick) -> bool:
-        """Whether the tick lies within the bound."""
+        """Whether the tick is not before the bound."""
         return not (
             (self.from_ms is not None and tick.ts_ms < self.from_ms)
             or (self.from_seq is not None and tick.seq < self.from_seq)
@@ -35,5 +35,5 @@ class Bound(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether every tick lies within it."""
+        """Whether it excludes no tick."""
         return self.from_ms is None and self.from_seq is None

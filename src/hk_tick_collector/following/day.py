@@ -1,11 +1,11 @@
-"""Follows one day file from any point: each tick once, in order of sequence within its symbol, and the gaps in place.
+"""Follows one day file from any point: each tick once, in order of sequence within its symbol, and its gaps.
 
 `symbols.rows` of the day file is exact, so a symbol is read only if it has another number of ticks than are known.
-Ticks above its highest delivered sequence are in order. If these are fewer than the new ones, the others are late: they
-lie in the spaces between delivered stretches, which are few.
+Ticks above its highest delivered sequence are in order. If there are more new ticks than these, the others are late:
+they are between the delivered stretches of sequences, which are few.
 
-What is stored already is delivered first, in windows of time over all symbols. Each look is one short transaction: an
-open one would keep the WAL from being emptied.
+What is stored already is delivered first, in windows of time over all symbols. Each look is one short transaction: a
+long one keeps SQLite from emptying the WAL.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FEW_SPACES: Final = 64
 
 
 class Day:
-    """One day. `deliver` what was found before the next `look`: only that makes it known."""
+    """One day. Call `deliver` with what `look` found before the next `look`: only then it counts as delivered."""
 
     def __init__(self, path: Path, bound: Bound, symbols: Sequence[str], known: DayPosition | None = None) -> None:
         """`known`: what a saved position says was delivered; None begins at the bound."""
@@ -74,7 +74,7 @@ class Day:
         return DayPosition(dict(self.delivered), dict(self.gaps.open))
 
     def look(self) -> Found | None:
-        """What is new; None if nothing is. Raises StoreError if the file cannot be read."""
+        """What is new; None if nothing is. Raises StoreError if the file cannot be read for seconds."""
         if self.is_finished:
             return None
         reader = self._file.reader(demanded=self._has_more or self.gaps.is_due())
@@ -198,7 +198,7 @@ class Day:
         return sorted(found, key=seq_of)
 
     def _within_stretches(self, reader: LiveReader, symbol: str, count: int, known: Delivered) -> list[Tick]:
-        """New ticks where the counter says that there can be none: those received last.
+        """New ticks within stretches, where by the counter there can be none: those received last.
 
         Only in a file whose ticks were counted: in one that replaced it, all of them may be known.
         """

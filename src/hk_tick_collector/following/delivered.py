@@ -1,9 +1,9 @@
-"""Which ticks of a symbol and day were delivered, as stretches of sequences. Pure values; no I/O.
+"""Which ticks of a symbol and day were delivered, as stretches of sequences. No I/O.
 
 A sequence is `epoch second << 32 | counter`, and the counter increases by one with each tick. So no tick can lie
 between two sequences whose counters follow each other, and a whole day of a symbol is one stretch, or one more for each
 gap.
-Sequences without such a counter make a stretch each: that needs more memory, and nothing else changes.
+Without such a counter each sequence is a stretch of its own: that needs more memory, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Delivered(NamedTuple):
         return place >= 0 and seq <= self.lasts[place]
 
     def spaces(self) -> Iterator[tuple[int, int]]:
-        """Above which sequence, and through which, others can lie; the newest first, none above the highest."""
+        """Ranges between stretches: one below the first and the last sequence; newest first, none above the highest."""
         for place in range(len(self.firsts) - 1, 0, -1):
             yield self.lasts[place - 1], self.firsts[place] - 1
         if self.firsts:

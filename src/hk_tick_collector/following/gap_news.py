@@ -1,4 +1,4 @@
-"""Which gaps of a day are told, and where: an open gap before the ticks that follow it, a change when it happens."""
+"""Which gaps of a day are reported, and when: an open gap with the first tick after it, a change when it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.live_reading import LiveReader
 
-_AGAIN_S: Final = 1.0  # how often all told gaps are read again; those of a symbol with late ticks at once
+_AGAIN_S: Final = 1.0  # between two reads of all told gaps; those of a symbol with late ticks are read at once
 
 
 class Reached(NamedTuple):

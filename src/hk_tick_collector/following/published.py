@@ -1,7 +1,7 @@
-"""Ticks from a NATS server as days that are delivered: the union of all sources, each tick once, gaps by the counter.
+"""Ticks of NATS servers, day by day: the union of all sources, each tick once, gaps by the counter of sequences.
 
-A server says what was published, not what a day file has. So the counter of a symbol's sequence shows what was
-delivered and what is missing. A symbol whose sequences do not follow it is known tick by tick, and has no gaps.
+A server has what was published, and no table of gaps. So the counter in the sequences of a symbol shows which ticks are
+missing. A symbol whose sequences have no such counter is remembered tick by tick, and has no gaps.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.message import TickMessage
     from hk_tick_collector.jetstream.reading import StreamMessage
 
-_BEGIN_S: Final = 8.0  # for the first answer of a server
+_BEGIN_S: Final = 8.0  # for a server to answer, and for the place at which the stream begins
 _ACTIVE_S: Final = 1.0
-_AWAY_S: Final = 5.0  # without a server before it is told: another node has taken over by then
+_AWAY_S: Final = 5.0  # without a server before a warning: by then another server has taken over
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
 CAUSE: Final = "not_published"
@@ -162,7 +162,7 @@ class PublishedTicks:
         """Connects, and finds where the stream begins. StreamError if that cannot be."""
         self._feed.start(_BEGIN_S)
         self._at = self._at or self._feed.begun_at
-        if self._bound.only_new:  # of these days what came before is not missing
+        if self._bound.only_new:  # ticks of these days from before the begin are not missing
             today = max(self._bound.day, market.day_number(now_ms()))
             for number in range(self._bound.day, today + 1):
                 self._days.setdefault(number, PublishedDay(number, self._bound.on(number)))
@@ -212,7 +212,7 @@ class PublishedTicks:
         return dict(sorted(found.items()))
 
     def _forget_days(self) -> None:
-        """The position keeps the last days alone; the stream itself holds no more than a week."""
+        """Removes all but the last days from the position: the servers keep no more than a week."""
         for number in sorted(self._days)[:-_DAYS]:
             del self._days[number]
             self._bound = Bound(number + 1)
@@ -233,7 +233,7 @@ class PublishedTicks:
 
 
 def _demand_same(ticks: TickMessage, day: str, source: str) -> None:
-    """A publisher may be allowed to use its own subject alone: what it says inside must be the same."""
+    """Raises MessageError if the content names another source or day than the subject, which the server checks."""
     if (ticks.day, ticks.source) != (day, source):
         raise MessageError(f"it says that it is of {ticks.source} and {ticks.day}")
 
