@@ -1,4 +1,4 @@
-"""Real nats-servers: the file of settings of each, whether JetStream is ready, and what can happen to their disks."""
+"""Real nats-servers: the configuration of each, whether JetStream is ready, and what can happen to their disks."""
 
 from __future__ import annotations
 
@@ -115,17 +115,17 @@ class Node:
     # --- what happens to disks, while the node is down ---
 
     def delete_store(self) -> None:
-        """Its disk is lost: it starts empty."""
+        """Deletes its store, as when its disk is lost."""
         shutil.rmtree(self.store, ignore_errors=True)
 
     def copy_store(self, to: Path) -> None:
-        """Keeps its disk as it is now, as a snapshot of a virtual machine does."""
+        """Copies its store as it is now, as a snapshot of a virtual machine does; it may run meanwhile."""
         shutil.rmtree(to, ignore_errors=True)
         if self.store.exists():
             _copy_changing_tree(self.store, to)
 
     def roll_back(self, kept: Path) -> None:
-        """Its disk is again as it was when `copy_store` kept it."""
+        """Replaces its store by the copy that `copy_store` made."""
         self.delete_store()
         if kept.exists():
             shutil.copytree(kept, self.store)
@@ -145,7 +145,7 @@ class Node:
 
 
 def _copy_changing_tree(source: Path, to: Path) -> None:
-    """Copies a directory whose files come and go meanwhile: what is gone is left out."""
+    """Copies a directory while a server changes it: files that are removed meanwhile are left out."""
     for path in sorted(source.rglob("*")):
         target = to / path.relative_to(source)
         try:
