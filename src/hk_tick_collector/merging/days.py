@@ -133,10 +133,8 @@ class MergedDays:
         return prepared
 
     def _unseen(self, rows: list[TickRow]) -> list[TickRow]:
-        """The rows that can change what is known of gaps.
-
-        A second collector's copy of a tick, nearly every second row, cannot: its symbol follows the rule, has no gap,
-        and has had a higher counter.
+        """The rows that can change what is known of gaps. A second collector's copy of a tick, nearly every second row,
+        cannot: its symbol follows the rule, has no gap, and has had a higher counter.
         """
         latest = self._tracker.known.latest
         found = []
