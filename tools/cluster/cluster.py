@@ -46,10 +46,7 @@ class Layout(NamedTuple):
     """Which hosts do what. `b_market`: the second OpenD has a market of its own, with sequences of its own."""
 
     sources: tuple[str, ...] = SOURCES
-    servers: tuple[str, ...] = (
-        *SOURCES,
-        MERGER,
-    )  # with three the stream has three copies (R3), with one or two one copy (R1)
+    servers: tuple[str, ...] = (*SOURCES, MERGER)  # three: the stream has three copies (R3); one: one copy (R1)
     b_market: Market | None = None
     network: str = ""  # the first three bytes of the addresses; empty: free ones on loopback
     url_scheme: str = "nats"
