@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.jetstream.scripted_server import greeting, scripted
+from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 import hk_tick_collector
@@ -17,8 +20,10 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import StreamAwayError, StreamError, UsageError
 from hk_tick_collector.following import feed
 from hk_tick_collector.following import published as published_module
+from hk_tick_collector.following.feed import Feed
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
+from hk_tick_collector.jetstream import engine, reading
 from hk_tick_collector.jetstream.connect import Servers, connect
 from hk_tick_collector.jetstream.engine import ask, store
 from hk_tick_collector.jetstream.message import encode
@@ -28,7 +33,7 @@ from hk_tick_collector.jetstream.subjects import STREAM, message_id, ticks_subje
 from .conftest import demand_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.following import Stream
@@ -191,8 +196,9 @@ def test_a_message_that_is_not_what_it_says_is_left_out(published: Published) ->
         assert counters(read_until(stream, 1)) == [2]
 
 
-def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any) -> None:
+def test_a_finished_day_of_the_stream_ends(published: Published, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`day` of the past: its ticks from the bound on, and the end; in Python and with `tail --url`."""
+    monkeypatch.setattr(published_module, "_QUIET_S", 0.5)
     past = DAY - 2
     start_s = market.day_start_ms(past) // 1000
     rows = [
@@ -245,8 +251,12 @@ def of_day(number: int, counters: Sequence[int]) -> list[TickRow]:
 
 
 def test_a_server_that_hangs_ends_no_day(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGSTOP in the middle of a finished day: that the server says nothing is not that there is nothing more."""
+    """SIGSTOP in the middle of a finished day: that the server says nothing is not that there is nothing more.
+
+    Longer than a day that has ended stays quiet, and until the connection is given up; both soon, while it hangs.
+    """
     monkeypatch.setattr(published_module, "_AWAY_S", 0.0)
+    monkeypatch.setattr(published_module, "_QUIET_S", 0.5)
     monkeypatch.setattr(feed, "_WAITING", 1)
     monkeypatch.setattr(feed, "_AT_ONCE", 2)
     past = DAY - 3
@@ -254,7 +264,9 @@ def test_a_server_that_hangs_ends_no_day(published: Published, monkeypatch: pyte
     with hk_tick_collector.stream(published.servers.url, day=market.day_date(past)) as stream:
         read = read_until(stream, 6)
         published.servers.pause(0)
-        with warnings.catch_warnings(record=True) as told:
+        with monkeypatch.context() as hanging, warnings.catch_warnings(record=True) as told:
+            hanging.setattr(reading, "_SILENT_S", 0.5)
+            hanging.setattr(engine, "ANSWER_S", 0.5)
             warnings.simplefilter("always")
             while not told:
                 read += next_within(stream, 0.5)
@@ -276,6 +288,61 @@ def next_within(stream: Stream, seconds: float) -> list[Batch]:
     return asyncio.run(ask())
 
 
+def taken(feed: Feed, is_enough: Callable[[], bool]) -> list[int]:
+    """The sequences of the messages that come until something is so."""
+    found: list[int] = []
+    end_s = time.monotonic() + CAP_S
+    while not is_enough():
+        found += [message.seq for message in feed.take()]
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    return found + [message.seq for message in feed.take()]
+
+
+def test_a_credentials_file_that_is_renewed_ends_no_stream(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not there for a moment, in which the connection is lost: that is not a server that refuses us."""
+    monkeypatch.setattr(feed, "_AWAY_S", (0.05, 0.1))
+    creds = tmp_path / "reader.creds"
+    creds.write_text(Key("U").seed, "utf-8")
+    creds.chmod(0o600)
+    published.send([1], [2])
+    reading = Feed(Servers(published.servers.urls, "test", creds), DAY, None, only_new=False)
+    with closing(reading):
+        reading.start(CAP_S)
+        creds.rename(tmp_path / "aside")
+        published.servers.kill(0)
+        published.servers.start(0)
+        read = taken(reading, lambda: "cannot read STREAM_CREDS=" in reading.away)
+        (tmp_path / "aside").rename(creds)
+        published.send([3])
+        read += taken(reading, lambda: reading.quiet_s > 0)
+    assert read == [1, 2, 3]
+
+
+def test_without_a_usable_credentials_file_no_stream_begins(published: Published, tmp_path: Path) -> None:
+    """At once: nobody waits for a server."""
+    with (
+        closing(Feed(Servers(published.servers.urls, "test", tmp_path / "none"), DAY, None, only_new=False)) as reading,
+        pytest.raises(StreamError, match="cannot read STREAM_CREDS="),
+    ):
+        reading.start(CAP_S)
+
+
+def test_an_answer_without_a_state_is_no_answer() -> None:
+    """A server that answers nonsense is told in one line, and is asked again."""
+    said = b'{"config":{"subjects":["hk.>"],"storage":"file","retention":"limits","discard":"old"},"state":null}'
+
+    async def run() -> None:
+        async with scripted(greeting(), lambda _: said) as url:
+            reading = Feed(Servers((url,), "test"), DAY, None, only_new=False)
+            with pytest.raises(StreamAwayError, match="cannot be read"):
+                await asyncio.to_thread(reading.start, 1.0)
+
+    asyncio.run(run())
+
+
 def test_a_server_that_refuses_us_later_is_an_error(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes back with credentials that we do not have, while the loop is busy: what was read, then the error."""
     monkeypatch.setattr(feed, "_WAITING", 2)
@@ -292,8 +359,9 @@ def test_a_server_that_refuses_us_later_is_an_error(published: Published, monkey
             list(stream)
 
 
-def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path) -> None:
+def test_no_server_and_wrong_addresses_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers: an error after some seconds that says so. A wrong address: at the call."""
+    monkeypatch.setattr(published_module, "_BEGIN_S", 1.0)
     with (
         closing(hk_tick_collector.stream("nats://127.0.0.1:1")) as stream,
         pytest.raises(StreamAwayError, match="no NATS server at"),

@@ -17,8 +17,13 @@ import pytest
 import hk_tick_collector
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.errors import UsageError
+from hk_tick_collector.errors import StoreError, UsageError
+from hk_tick_collector.following.arguments import Asked
+from hk_tick_collector.following.bound import Bound
+from hk_tick_collector.following.local_days import LocalDays
 from hk_tick_collector.following.pace import Pace
+from hk_tick_collector.following.position import Position
+from hk_tick_collector.following.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +103,59 @@ def test_an_async_loop_blocks_nothing_and_loses_nothing(live: Any, tick: MakeTic
 
     live.add([tick("HK.00700", -1)])
     assert asyncio.run(read()) == list(range(31))
+
+
+def test_asking_while_another_thread_closes_is_no_error(
+    live: Any, tick: MakeTick, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop asks in the moment in which `close` began: it ends, and nobody is told of two loops."""
+    live.add([tick("HK.00700", 1)])
+    position = Position((), Bound(market.day_number(now_ms())), {})
+    reading = Reading(Asked(root, None, None, position, None, None), position)
+    closes, may_close, close = threading.Event(), threading.Event(), LocalDays.close
+
+    def slowly(days: LocalDays) -> None:
+        closes.set()
+        assert may_close.wait(60)
+        close(days)
+
+    reading.begin()
+    monkeypatch.setattr(LocalDays, "close", slowly)
+    closing_it = threading.Thread(target=reading.close)
+    closing_it.start()
+    assert closes.wait(60)
+    assert reading.next(None) is None
+    may_close.set()
+    closing_it.join()
+
+
+def test_an_error_of_a_cancelled_wait_is_raised_once(
+    live: Any, tick: MakeTick, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An `async for` loop ends while its thread finds a disk that fails; a `for` loop has that error, then goes on."""
+    live.add([tick("HK.00700", 1)])
+    stream = hk_tick_collector.stream(root, start="day").begin()
+    asked = threading.Event()
+
+    def fails(*_: object) -> None:
+        asked.set()
+        raise StoreError("the disk fails")
+
+    async def cancel() -> None:
+        asking = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reading, "next", fails)
+        asyncio.run(cancel())
+        assert asked.wait(60)
+    with pytest.raises(StoreError, match="the disk fails"):
+        next(stream)
+    assert [each.seq for each in next(stream)] == [1]
+    stream.close()
 
 
 def test_entering_marks_now(live: Any, tick: MakeTick, root: Path) -> None:

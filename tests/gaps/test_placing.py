@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
+from hk_tick_collector.gaps.symbol_day import Day, SymbolDay
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, TickRow
 
 from .table import COUNTER, DAY, SYMBOL, TEN_MS, Table, assert_fits, at, odd, row, unknown
@@ -19,6 +20,24 @@ def test_the_gap_before_the_first_tick_starts_with_the_day() -> None:
     (gap,) = table.rows.values()
     assert (gap.from_seq, gap.to_seq) == (market.day_start_ms(DAY) // 1000 << 32 | 1, at(3, 7)[1])
     assert (gap.from_ts_ms, gap.to_ts_ms, gap.missing) == (market.day_start_ms(DAY), at(4, 7)[2], 3)
+
+
+def test_the_gap_before_the_first_tick_starts_with_the_day_although_one_tick_is_known() -> None:
+    """A file begun anew has one tick of the symbol, and no rule yet: nothing is known of the time before it either.
+
+    Else the gap of unknown size that follows the end of a rule leaves the begin of the day out.
+    """
+
+    def load(number: int) -> Day:
+        day = Day(number)
+        day.keep(SymbolDay(SYMBOL, last_ts_ms=at(5)[2], strange=[at(5)[1]]))
+        return day
+
+    table = Table(load)
+    table.see(at(9, 30))
+    assert table.counters() == [(1, 4), (6, 8)]
+    first = min((gap for gap in table.rows.values() if gap.status == GAP_OPEN), key=lambda gap: gap.from_seq or 0)
+    assert first.from_ts_ms == market.day_start_ms(DAY)
 
 
 @given(st.permutations(range(2, 9)), st.integers(0, 7))

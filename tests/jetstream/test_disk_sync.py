@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -53,3 +55,29 @@ def test_a_server_that_does_not_sync_each_message_is_told(tmp_path: Path, sync: 
 def test_nothing_is_told_without_a_server_on_this_host() -> None:
     """Neither of a port where nobody listens."""
     assert not answer("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b'HTTP/1.1 200 OK\r\n\r\n{"account_details": [{"stream_detail": 5}]}',
+        b'HTTP/1.1 200 OK\r\n\r\n{"config": 5, "account_details": 5}',
+    ],
+    ids=["no http", "cut off", "too deep", "no list", "no object"],
+)
+def test_another_program_at_the_port_ends_no_watch(said: bytes) -> None:
+    """Whatever it answers: the thread goes on asking."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def speak() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        speaking = pool.submit(speak)
+        assert not answer(*listening.getsockname())
+        speaking.result()

@@ -206,6 +206,16 @@ def test_a_disagreement_reads_everything_again_although_other_days_are_further(t
     assert len(list(tmp_path.glob("*.mixed-*"))) == 1
 
 
+def test_a_disagreement_begins_although_an_old_day_cannot_be_read(tmp_path: Path) -> None:
+    """It would be waited for at every start: nothing would be merged."""
+    path_of(tmp_path, "20261112").write_bytes(b"nonsense" * 1000)
+    (tmp_path / DISAGREEMENT_NAME).write_text("{}")
+    one = merger(tmp_path)
+    store(one, [part("a", range(1, 5))], 3)
+    one.close(None)
+    assert path_of(tmp_path, "20261112").exists()
+
+
 def test_a_collectors_own_day_that_was_removed_is_read_again(tmp_path: Path) -> None:
     """The union of that day is whole, and the collector's own file is not."""
     (tmp_path / DISAGREEMENT_NAME).write_text("{}")

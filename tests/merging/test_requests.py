@@ -91,6 +91,19 @@ def test_a_gap_that_a_collector_cannot_fill_does_not_count_after_its_answer() ->
     assert requests.to_compare(1000.0) == []
 
 
+def test_a_request_that_the_engine_lost_has_no_answer() -> None:
+    """Sums that a collector says again because of that loss are none; after it the stream may count from one again."""
+    requests = Requests()
+    requests.note_sums(sums(), POSSIBLE, 10)
+    (request,) = requests.take_due(0.0)
+    requests.note_sent(request, 12)
+    requests.note_lost()
+    assert not requests.note_sums(sums(), POSSIBLE, 13), "nobody has read the request"
+    (request,) = requests.take_due(61.0)
+    requests.note_sent(request, 3)
+    assert requests.note_sums(sums(), POSSIBLE, 4)
+
+
 def test_ticks_that_are_certainly_missing_count_after_an_answer_too() -> None:
     """The engine may have lost the answer as well."""
     requests = Requests()

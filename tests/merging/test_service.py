@@ -273,6 +273,26 @@ def test_a_collector_that_has_nothing_of_a_day_says_so(servers: NatsServers, roo
     play(run)
 
 
+def test_a_sealed_day_that_cannot_be_read_stops_nothing(servers: NatsServers, root: Path) -> None:
+    """It does not say which collectors to expect on the days after it: these are merged, asked for and sealed."""
+    morning_ms = market.day_start_ms(DAY + 1) + 7 * 3_600_000
+    damaged = path_of(root, market.day_name(DAY - 2))
+    damaged.write_bytes(b"nonsense" * 1000)
+    damaged.chmod(0o440)
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(ticks(range(1, 11)))
+            await until(lambda: status.asked_again == 1, "it waits for the damaged day")
+            await a.send(ticks(range(11, 21)))
+            await a.send_sums(ticks(range(1, 21)), sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+            assert (status.not_sealed, status.trouble) == ({}, "")
+
+    play(run)
+
+
 def test_a_gap_that_nobody_can_fill_does_not_keep_a_day_from_being_sealed(servers: NatsServers, root: Path) -> None:
     """One collector has fewer ticks than the union, and the union has a gap: it is asked, and its answer is enough."""
     morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
@@ -377,6 +397,23 @@ def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers
             assert status.late == 0
         with MergedReader(path_of(root, DAY_NAME)) as reader:
             assert reader.is_sealed()
+
+    play(run)
+
+
+def test_a_day_that_was_begun_with_a_clock_years_ahead_is_sealed(servers: NatsServers, root: Path) -> None:
+    """The host started before its clock was set: the wait for collectors does not begin in those years."""
+    clock = [market.day_start_ms(DAY + 3650)]
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await until(lambda: status.stored == 100)
+        clock[0] = market.day_start_ms(DAY + 12) + 12 * 3_600_000
+        async with merging(servers, root, lambda: clock[0]) as (_, status):
+            await until(lambda: is_sealed(root, DAY_NAME), "it waits")
+            assert status.late == 0
 
     play(run)
 

@@ -199,6 +199,34 @@ def test_a_request_of_a_reader_is_answered(publishing: Publishing) -> None:
     assert [event.fields["count"] for event in running.events("publish_again_refused")] == ["20", "1"]
 
 
+def test_a_request_for_a_day_whose_file_is_gone_is_answered_with_what_was_sent(publishing: Publishing) -> None:
+    """A reader sees whether it has all of it; that there was nothing would be wrong. A later day shows that it is over,
+    but not one of the future: a single tick with a wrong date makes such a file.
+    """
+    gone, newest, later = day_of(3), day_of(1), day_of(-2)
+    for day in (gone, newest, later):
+        publishing.collector.add(day, ticks("HK.00700", range(3)))
+    assert publishing.once("--since", gone).process.poll() == 0
+    for day in (gone, newest):
+        (publishing.root / f"{day}.db").unlink()
+
+    async def ask(connection: Connection) -> None:
+        await store(connection, again_subject(SOURCE), encode_again(AgainMessage(SOURCE, newest, ())), "reader.1")
+
+    publishing.ask(ask)
+    running = publishing.start()
+    running.wait_for(lambda: running.state()["requests"] == 1)
+    assert not any(sums.sealed for sums in publishing.streamed().sums)
+    publishing.collector.add(TODAY, ticks("HK.00700", range(3)))
+
+    async def ask_more(connection: Connection) -> None:
+        await store(connection, again_subject(SOURCE), encode_again(AgainMessage(SOURCE, gone, ())), "reader.2")
+
+    publishing.ask(ask_more)
+    found = publishing.wait_streamed(running, lambda found: any(sums.sealed for sums in found.sums))
+    assert [(sums.day, sums.sums) for sums in found.sums if sums.sealed] == [(gone, sums_of(found.rows(gone)))]
+
+
 def test_sums_of_a_finished_day_follow_a_loss(publishing: Publishing) -> None:
     """The store is deleted after the day was finished: its sums are published again, so readers ask for what they lack.
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
-from hk_tick_collector.jetstream.connect import Connection, Servers, connect
-from hk_tick_collector.jetstream.engine import NO_STREAM, RefusedError, info, last_message, next_message
+from hk_tick_collector.jetstream.connect import Connection, Servers, UnusableFileError, connect
+from hk_tick_collector.jetstream.engine import NO_STREAM, RefusedError, info, last_message, next_message, understood
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
 
@@ -113,8 +113,10 @@ class Feed:
                     await self._read_from(connection)
                 finally:
                     await connection.close()
-            except (StreamAwayError, RefusedError) as error:
+            except (StreamAwayError, RefusedError, UnusableFileError) as error:
                 if isinstance(error, RefusedError) and error.code != NO_STREAM:
+                    raise
+                if isinstance(error, UnusableFileError) and not self._begun.is_set():
                     raise
                 self.away, self._at_end = str(error), None
                 self.away_since_s = self.away_since_s or time.monotonic()
@@ -171,7 +173,8 @@ class Feed:
         if self._only_new and self._first_seq is None and (last := await last_message(connection, TICKS)) is not None:
             self._anchor = self.begun_at = Anchor(last.seq, last.message_id)
             return last.seq + 1
-        end = int(stream.get("state", {}).get("last_seq", 0)) + 1
+        with understood(connection, "a request for the state of the stream"):
+            end = int(stream["state"]["last_seq"]) + 1
         if self._first_seq is None:
             self._first_seq = end if self._only_new else await self._first_of_days(connection) or end
         return self._first_seq if self._first_seq <= end else 1

@@ -45,7 +45,8 @@ class Reading:
 
     def begin(self) -> None:
         """Begins now, once. StoreError if the files cannot be read."""
-        self._use()
+        if not self._use():
+            return
         try:
             self._begin()
         except BaseException:
@@ -57,7 +58,8 @@ class Reading:
     def next(self, at_most_s: float | None) -> Batch | None:
         """The next batch; None if there was none in that time, if it was closed, or if it is over."""
         end_s = None if at_most_s is None else time.monotonic() + at_most_s
-        self._use()
+        if not self._use():
+            return None
         try:
             return self._next(end_s)
         except BaseException:
@@ -107,9 +109,13 @@ class Reading:
 
         return PublishedTicks(asked.servers, self.position, only=asked.only)
 
-    def _use(self) -> None:
-        if not self._in_use.acquire(blocking=False):
-            raise two_loops()
+    def _use(self) -> bool:
+        """Begins a use; False while another thread closes this. UsageError while another thread reads."""
+        if self._in_use.acquire(blocking=False):
+            return True
+        if self.is_stopped:
+            return False
+        raise two_loops()
 
     def _leave(self) -> None:
         """Ends the use. Whoever is the last one here closes the files of what was stopped."""

@@ -73,7 +73,8 @@ class Stream:
         reading, asking = self._current(), self._asking
         if self._is_awaited:
             raise two_loops()
-        found, self._asking = None if asking is None else asking.result(), None  # of a wait that was cancelled
+        self._asking = None
+        found = None if asking is None else asking.result()  # of a wait that was cancelled: its batch, or its error
         found = found or reading.next(None)
         if found is None:
             raise StopIteration

@@ -159,7 +159,8 @@ class Placing:
             previous.final, previous.tries, previous.contradicted_s = False, 0, None
             day.dirty[previous.id] = (track.symbol, previous, True)
             return
-        from_ms, opened_ms = track.last_ts_ms or day.start_s * 1000, self._known.now_ms()
+        # A tick that did not follow the rule has a time, but nothing is known of what came before it.
+        from_ms, opened_ms = track.last_ts_ms if track.last_seq else day.start_s * 1000, self._known.now_ms()
         gap = OpenGap(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
         track.gaps.append(gap)
         day.dirty[gap.id] = (track.symbol, gap, True)

@@ -44,6 +44,10 @@ _CREDS_HINT: Final = "check STREAM_CREDS, and the authorization of the servers"
 _TLS_HINT: Final = "check the certificates of the servers and STREAM_CA"
 
 
+class UnusableFileError(StreamError):
+    """The file of credentials or of authorities cannot be used now: somebody may be writing a new one."""
+
+
 class _CutOffError(StreamAwayError):
     """The server ended the connection while it was made."""
 
@@ -165,15 +169,15 @@ async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str
     """A connection to the first server that accepts us; they are tried in random order.
 
     StreamAwayError if no server answers. StreamError if each that answers refuses us: too old a version, wrong
-    credentials or certificates; also for a file of credentials or certificates that cannot be used now. At the start
-    `Servers.check` finds that; later the file may be in the middle of a renewal, and the next attempt may succeed.
+    credentials or certificates. UnusableFileError for a file of credentials or certificates that cannot be used now: at
+    the start `Servers.check` finds that; later the file may be being renewed, and the next attempt may succeed.
     """
     need("nats", "stream")
     try:
         credentials = read_credentials(servers.creds) if servers.creds else None
         tls = servers.tls_context() if servers.uses_tls else None
     except UsageError as error:
-        raise StreamError(str(error), hint=error.hint) from None
+        raise UnusableFileError(str(error), hint=error.hint) from None
     faults: list[StreamError] = []
     for url in (order or _shuffled)(servers.urls):
         for attempt in range(_ATTEMPTS):

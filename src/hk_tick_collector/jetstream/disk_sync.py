@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from http.client import HTTPException
 from typing import Any, Final
 
 from hk_tick_collector.background import Background
@@ -24,12 +25,15 @@ _MOST_BYTES: Final = 1 << 20
 def jetstream_of(host: str, port: int = MONITOR_PORT, query: str = "") -> dict[str, Any]:
     """What the monitoring of a server says of its JetStream, for example `{"config": {"sync_always": true}}`.
 
-    Waits for two seconds at most. OSError, ValueError or TypeError if there is no such answer.
+    Waits two seconds at most for each part of it. OSError, ValueError or TypeError if there is no such answer.
     """
     shown = f"[{host}]" if ":" in host else host
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows another loopback
-    with opener.open(f"http://{shown}:{port}/jsz?config=true{query}", timeout=_ASK_S) as answer:
-        found = json.loads(answer.read(_MOST_BYTES))
+    try:
+        with opener.open(f"http://{shown}:{port}/jsz?config=true{query}", timeout=_ASK_S) as answer:
+            found = json.loads(answer.read(_MOST_BYTES))
+    except (HTTPException, RecursionError):  # another program has the port
+        raise ValueError("not an answer of a nats-server") from None
     if not isinstance(found, dict):
         raise TypeError("not an object")
     return found
@@ -74,5 +78,6 @@ def _holds_stream(jetstream: dict[str, Any]) -> bool:
     """Whether the stream of ticks is on this server: another one concerns nobody here."""
     accounts = jetstream.get("account_details")
     details = [each for each in accounts if isinstance(each, dict)] if isinstance(accounts, list) else []
-    streams = [stream for each in details for stream in (each.get("stream_detail") or ()) if isinstance(stream, dict)]
+    lists = [each.get("stream_detail") for each in details]
+    streams = [stream for each in lists if isinstance(each, list) for stream in each if isinstance(stream, dict)]
     return any(stream.get("name") == STREAM for stream in streams)

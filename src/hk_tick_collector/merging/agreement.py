@@ -77,6 +77,7 @@ class Agreement:
         self._shared: set[str] = set()  # symbols that a second collector sends too
         self._done: set[str] = set()  # those of them that had their turn
         self._rows = 0
+        self._full_until_rows = 0  # before so many ticks no comparison has waited long enough
 
     def see(self, parts: Iterable[Part]) -> Disagreement | None:
         """Adds ticks in the order of the stream. Returns the disagreement that they show, if any."""
@@ -114,8 +115,11 @@ class Agreement:
 
         Quiet symbols would otherwise keep all others from being compared.
         """
+        if self._rows < self._full_until_rows:  # nearly every tick comes here while all are in use
+            return False
         symbol = min(self.compared, key=lambda each: self.compared[each].since_rows)
-        if self._rows - self.compared[symbol].since_rows < _HELD_ROWS:
+        self._full_until_rows = self.compared[symbol].since_rows + _HELD_ROWS
+        if self._rows < self._full_until_rows:
             return False
         self._finish(symbol)
         return True

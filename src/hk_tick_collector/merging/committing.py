@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,7 +18,7 @@ from hk_tick_collector.stats import percentile
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import list_days
 
-from .days import begun_day
+from .days import begun_day, expected_sources, known_sources
 from .merger import DISAGREEMENT_NAME, Merger
 from .parts import SOURCE_OPEN, StartOverError
 from .sums import Lacking, lacking
@@ -123,13 +124,16 @@ class Committing:
                 self._patiently(partial(days.note_sealed, number, sums.source, sums.at_ms), sums.day)
 
     def unsealed(self) -> dict[str, dict[str, str]]:
-        """The days that are not sealed, with their collectors and whether their own files are. Raises GaveUpError."""
+        """The days that are not sealed, with their collectors and whether their own files are. Raises GaveUpError.
+
+        Without days that cannot be read now: nothing waits for them here.
+        """
         union = self._opened().union
-
-        def found() -> dict[str, dict[str, str]]:
-            return {market.day_name(day): union.expected(day) for day in union.positions().unsealed}
-
-        return self._patiently(found)
+        found = {}
+        for day in self._patiently(union.positions).unsealed:
+            with suppress(*DISK_ERRORS):
+                found[market.day_name(day)] = expected_sources(union, day)
+        return found
 
     def unread(self) -> tuple[list[str], set[str]]:
         """The days of which messages may be missing, and the collectors that may have them. Raises GaveUpError.
@@ -142,10 +146,10 @@ class Committing:
         def found() -> tuple[list[str], set[str]]:
             names = list_days(self._root)
             days = list(union.positions().unsealed)
-            sources = {source for day in days for source in union.sources(day)}
+            sources = {source for day in days for source in known_sources(union, day)}
             if names:
                 newest, today = market.parse_day(names[-1]), market.day_number(self._now_ms())
-                sources |= union.sources(newest).keys()
+                sources |= known_sources(union, newest).keys()
                 after = range(max(newest + 1, today - _ASKED_DAYS), today + 1)
                 days += [day for day in after if market.is_weekday(day)]
             return [market.day_name(day) for day in days], sources
@@ -276,10 +280,11 @@ class Committing:
 
 def _waits_for(days: MergedDays, day: int, today: int) -> list[str]:
     """The collectors without which a day is not sealed yet. Raises as DayReader."""
-    sources, age = days.sources(day), today - max(day, begun_day(days.path(day), day))
+    sources, begun = days.sources(day), begun_day(days.path(day), day)
+    age = today - (begun if day <= begun <= today else day)  # the clock may have been years ahead
     if not sources and age <= _GIVE_UP_DAYS:
         return ["its collectors"]
-    opened = [source for source, state in days.expected(day).items() if state == SOURCE_OPEN]
+    opened = [source for source, state in expected_sources(days, day).items() if state == SOURCE_OPEN]
     return [source for source in opened if age <= (_GIVE_UP_DAYS if source in sources else _ABSENT_DAYS)]
 
 

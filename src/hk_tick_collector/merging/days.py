@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.loading.load import is_over, load
-from hk_tick_collector.errors import DamagedFileError, NoDayError, SealedDayError
+from hk_tick_collector.errors import (
+    DamagedFileError,
+    ForeignFileError,
+    NoDayError,
+    SchemaChangedError,
+    SealedDayError,
+)
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_ELSEWHERE,
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
 NONE_CHOSEN: Final[Mapping[int, Sequence[Chosen]]] = MappingProxyType({})
 _IDLE_S: Final = 60.0
 _KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
+FILE_FAULTS: Final = (DamagedFileError, ForeignFileError, SchemaChangedError, NoDayError)
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
 # These causes are true of the union too. The others say what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
@@ -213,15 +220,6 @@ class MergedDays:
                 self._sources[day] = sources_in(reader.meta())
         return self._sources[day]
 
-    def expected(self, day: int) -> dict[str, str]:
-        """As `sources`; also collectors that sent ticks of the days before and none of this one, as `open`.
-
-        They may have been cut off, and send that day when they can. Raises as DayReader.
-        """
-        before = [market.parse_day(name) for name in list_days(self.root)]
-        known = {source for other in before if day - _KNOWN_DAYS <= other < day for source in self.sources(other)}
-        return dict.fromkeys(sorted(known), SOURCE_OPEN) | self.sources(day)
-
     def renew(self, day: int) -> None:
         """Creates the file of a day that was set aside or removed, without a position.
 
@@ -320,6 +318,27 @@ class MergedDays:
                 return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)
         except NoDayError:
             return Day(number)
+
+
+def known_sources(days: MergedDays, day: int) -> dict[str, str]:
+    """As `days.sources`; none if the file itself is at fault: it may stay so, and no other day waits for that.
+
+    Raises as DayReader if it cannot be read now.
+    """
+    try:
+        return days.sources(day)
+    except FILE_FAULTS:
+        return {}
+
+
+def expected_sources(days: MergedDays, day: int) -> dict[str, str]:
+    """As `known_sources`; also collectors that sent ticks of the days before and none of this one, as `open`.
+
+    They may have been cut off, and send that day when they can. Raises as `known_sources`.
+    """
+    before = [market.parse_day(name) for name in list_days(days.root)]
+    known = {source for other in before if day - _KNOWN_DAYS <= other < day for source in known_sources(days, other)}
+    return dict.fromkeys(sorted(known), SOURCE_OPEN) | known_sources(days, day)
 
 
 def begun_day(path: Path, day: int) -> int:

@@ -19,7 +19,7 @@ from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
-from .days import MergedDays
+from .days import FILE_FAULTS, MergedDays
 from .parts import DisagreementError, Position, sources_in
 from .positions import lowest
 
@@ -172,8 +172,11 @@ class Merger:
         """Renames the files of the union that have ticks of several collectors and are not sealed."""
         for name in list_days(self.root):
             path = path_of(self.root, name)
-            with MergedReader(path) as reader:
-                meta, chosen = reader.meta(), reader.chosen()
+            try:
+                with MergedReader(path) as reader:
+                    meta, chosen = reader.meta(), reader.chosen()
+            except FILE_FAULTS:
+                continue  # with the next tick of that day it is renamed, or waited for
             if "sealed_ms" in meta or len(sources_in(meta)) < 2 or chosen:
                 continue
             aside = set_aside(path, self._now_ms(), MIXED)

@@ -78,6 +78,11 @@ class Requests:
         if unequal is not None and unequal.asked and unequal.request_seq is None:
             unequal.request_seq = stream_seq
 
+    def note_lost(self) -> None:
+        """The engine lost messages, perhaps also requests: what was asked for because of sums is asked for again."""
+        for each in self._unequal.values():
+            each.asked, each.request_seq = 0, None
+
     def note_sums(self, message: SumsMessage, lacking: Lacking, stream_seq: int = 0) -> bool:
         """The result of comparing sums with the union. Returns whether the union has all that the collector has.
 

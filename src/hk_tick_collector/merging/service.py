@@ -191,6 +191,7 @@ class MergeService:
                 await self._note_expired(position.stream_seq + 1, state.first_seq - 1)
             return True
         self._notes.lost(position, state)
+        self._requests.note_lost()
         self._position = None
         return False
 
@@ -202,6 +203,7 @@ class MergeService:
             return
         last = messages[-1].seq
         self._notes.missing(expected, last, last - expected + 1 - len(messages))
+        self._requests.note_lost()
         await self._ask_all()
 
     async def _note_expired(self, first: int, last: int) -> None:

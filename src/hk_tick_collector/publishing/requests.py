@@ -56,16 +56,18 @@ async def read_requests(connection: Connection, source: str, after_seq: int) -> 
     return Requests(tuple(found.values()), seq, count, unreadable)
 
 
-def has_later(data_root: Path, day: str) -> bool:
+def is_past(data_root: Path, day: str, now_ms: int) -> bool:
     """Whether there is a file of a later day, by two months at most: then the directory is there, and that day is over.
 
-    No merge asks for older days.
+    No merge asks for older days. A file of the future shows nothing: one tick with a wrong date makes one.
     """
+    today = market.day_number(now_ms)
     try:
-        newest = max(list_days(data_root), default=day)
+        days = [market.parse_day(name) for name in list_days(data_root)]
     except StoreError:
         return False
-    return 0 < market.parse_day(newest) - market.parse_day(day) <= _ANSWERED_DAYS
+    newest = max((each for each in days if each <= today), default=0)
+    return 0 < newest - market.parse_day(day) <= _ANSWERED_DAYS
 
 
 def _both(one: AgainMessage, other: AgainMessage) -> AgainMessage:

@@ -22,7 +22,7 @@ from hk_tick_collector.jetstream.subjects import message_id, sums_subject
 from .anchors import Anchors
 from .messages import OutgoingMessage, send, tick_messages
 from .presence import answer_for, demand_name, other_publisher
-from .requests import has_later, read_requests
+from .requests import is_past, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,8 +176,9 @@ class Session:
         if due:
             await self._background.run(lambda: self._days.told(day, due))
 
-    async def _publish_sums(self, connection: Connection, day: str) -> None:
+    async def _publish_sums(self, connection: Connection, day: str, *, is_over: bool = False) -> None:
         sums, is_sealed = await self._background.run(lambda: self._days.sums(day))
+        is_sealed = is_sealed or is_over
         payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums))
         number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
         message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
@@ -187,14 +188,6 @@ class Session:
         log.info(
             "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
         )
-
-    async def _publish_nothing(self, connection: Connection, day: str) -> None:
-        """Says that there is nothing of a day, and will be nothing: a merge does not wait for it."""
-        payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), True, {}))
-        number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
-        message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
-        await send(connection, [message], lambda *_: None)
-        self._anchors.acknowledged(message.anchor)
 
     async def _watch(self, connection: Connection) -> None:
         """Every few seconds: checks the anchors, the name and that the stream exists; answers requests."""
@@ -271,8 +264,9 @@ class Session:
         if missing:
             log.warning("publish_again_refused", day=missing[0], reason="no file of that day", count=len(missing))
         for day in missing:
-            if await self._background.run(lambda day=day: has_later(self._options.data_root, day)):  # type: ignore[misc]
-                await self._publish_nothing(connection, day)
+            if await self._background.run(lambda day=day: is_past(self._options.data_root, day, self._clock_ms())):  # type: ignore[misc]
+                # Nothing more will come: a merge that has this, perhaps nothing, need not wait.
+                await self._publish_sums(connection, day, is_over=True)
         if found.unreadable:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count

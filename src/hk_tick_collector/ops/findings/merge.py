@@ -101,8 +101,9 @@ MERGE_NOT_SEALED: Final = FindingSpec(
     text=Words("{count} merged days are not sealed: {days}", "有 {count} 個合併日檔未封存：{days}"),
     remedy=Remedy(
         "",
-        "a collector that is gone for good: the day is sealed after a week",
-        "收集器如已永久停用，該日於一星期後封存",
+        "a collector that is gone for good: the day is sealed after a week, or after three days if it sent nothing of"
+        " that day",
+        "收集器如已永久停用，該日於一星期後封存；沒有送來該日 tick 的，三日後封存",
     ),
     meaning=Words(
         "a merged day waits until each collector has sealed its own file", "合併日檔等候各收集器封存自己的日檔"
