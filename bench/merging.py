@@ -1,8 +1,8 @@
-"""The whole way over several hosts: OpenD, `run`, `publish`, three nats-servers with `sync_interval: always`, `merge`.
+"""All stages over several hosts: OpenD, `run`, `publish`, three nats-servers with `sync_interval: always`, `merge`.
 
-Live: a market of 5,000 ticks a second; `merge` itself measures from the moment at which the collector had read a tick
-from its socket until the commit of the merged file. Catching up: a day of a million ticks that nobody has sent yet.
-Every trial ends with the union complete, or it has no figure.
+Live: a market of 5,000 ticks a second; `merge` itself measures the time from the collector's read of a tick from its
+socket to the commit of the merged file. Catching up: a day of a million ticks, none of which was sent before. A trial
+whose union is not complete at its end gives no figure.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Live:
 
 
 def measure_live(scratch: Path, seconds: float, max_wait_ms: int) -> Live:
-    """One market of `seconds`, and as much of it as is steady."""
+    """The figures of `seconds` of a market, without its first and last seconds."""
     market = Market(symbols=500, rate=RATE, seconds=seconds + 2 * _LEAD_S)
     with Cluster(scratch, market, _LAYOUT) as cluster:
         host = cluster.sources["a"]

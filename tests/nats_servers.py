@@ -18,18 +18,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+
+from tools.cluster.nodes import copy_changing_tree, is_healthy, server_program, settings_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
-BINARY: Final = Path(sys.executable).with_name("nats-server")
 _READY_S: Final = 60.0
 _APART_S: Final = 0.05
 
@@ -55,7 +53,7 @@ class NatsServers:
         self.directory = directory
         self.count = count
         self.more = more
-        self.binary = BINARY
+        self.binary = server_program()
         self._sync = sync
         self._max_file = max_file
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -156,7 +154,7 @@ class NatsServers:
         target = self.directory / f"saved-{time.monotonic_ns()}"
         for node in range(self.count):
             if self.store(node).exists():
-                _copy_tree(self.store(node), target / self.store(node).name)
+                copy_changing_tree(self.store(node), target / self.store(node).name)
         return target
 
     def roll_back(self, saved: Path) -> None:
@@ -177,40 +175,20 @@ class NatsServers:
                 time.sleep(_APART_S)
 
     def _is_ready(self, node: int) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.monitor(node)}/healthz", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return is_healthy(self.monitor(node).removeprefix("http://"))
 
     def _spawn(self, node: int) -> None:
         config = self.directory / f"nats-{node}.conf"
         config.write_text(self._config(node), "utf-8")
-        command = [str(self.binary), "-c", str(config), "-l", str(self.log(node))]
+        command = [self.binary, "-c", str(config), "-l", str(self.log(node))]
         quiet = subprocess.DEVNULL
         self._processes[node] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
 
     def _config(self, node: int) -> str:
-        routes = ", ".join(f"nats-route://{self.host}:{self._ports[3 * each + 1]}" for each in range(self.count))
-        cluster = f"""
-            cluster {{
-                name: hk
-                listen: "{self.host}:{self._ports[3 * node + 1]}"
-                routes: [{routes}]
-            }}"""
-        return f"""
-            server_name: nats-{node}
-            listen: "{self.host}:{self.port(node)}"
-            http: "{self.monitor(node).removeprefix("http://")}"
-            jetstream {{
-                store_dir: "{self.store(node)}"
-                max_mem: 64MB
-                max_file: {self._max_file}
-                sync_interval: {self._sync}
-            }}
-            {cluster if self.count > 1 else ""}
-            {self.more}
-            """
+        routes = {f"nats-{each}": f"{self.host}:{self._ports[3 * each + 1]}" for each in range(self.count)}
+        listen, monitor = f"{self.host}:{self.port(node)}", self.monitor(node).removeprefix("http://")
+        name, store = f"nats-{node}", self.store(node)
+        return f"{settings_text(name, listen, monitor, store, self._max_file, self._sync, routes)}{self.more}\n"
 
 
 def _free_ports(host: str, count: int) -> list[int]:
@@ -223,16 +201,3 @@ def _free_ports(host: str, count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
-
-
-def _copy_tree(source: Path, target: Path) -> None:
-    """Copies what is there; files that a running node removes meanwhile are left out."""
-    target.mkdir(parents=True, exist_ok=True)
-    for each in source.iterdir():
-        if each.is_dir():
-            _copy_tree(each, target / each.name)
-        elif each.is_file():
-            try:
-                shutil.copy2(each, target / each.name)
-            except FileNotFoundError:
-                continue

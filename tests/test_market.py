@@ -66,6 +66,8 @@ def test_a_day_may_be_sealed_from_six_in_the_morning(hkt: str, *, may: bool) -> 
     day = market.parse_day("20261120")
     assert market.day_date(day) == date(2026, 11, 20)
     assert market.may_seal(day, int(now.timestamp() * 1000)) is may
+    six = datetime(2026, 11, 21, 6, tzinfo=now.tzinfo)
+    assert market.sealing_ms(day) == int(six.timestamp() * 1000)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """One daemon thread: work that never returns does not keep the process from ending."""
+    """One daemon thread, which does one work after the other; the process can end while one does not return."""
 
     def __init__(self, name: str) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -37,7 +37,7 @@ class Background:
         return await done
 
     def post(self, work: Callable[[], None]) -> None:
-        """Has `work`, which raises nothing, done after all that was asked for before. Nobody waits for it."""
+        """Queues `work`, which must not raise, after all earlier work. It returns at once."""
         self._work.put(work)
 
     @staticmethod

@@ -105,6 +105,11 @@ def may_seal(day: int, opend_now_ms: int) -> bool:
     return day < day_number(opend_now_ms) and hkt(opend_now_ms).hour >= SEALING_HOUR
 
 
+def sealing_ms(day: int) -> int:
+    """06:00 in Hong Kong on the morning after a day, from which on it is sealed; UTC epoch ms."""
+    return day_start_ms(day + 1) + SEALING_HOUR * 3_600_000
+
+
 def finished_before(opend_now_ms: int, our_now_ms: int) -> int | None:
     """All days before the returned day are finished. None before 06:00, when yesterday may not be finished.
 

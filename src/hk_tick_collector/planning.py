@@ -2,7 +2,7 @@
 
 Weighted rendezvous hashing: each pair of a symbol and a host has a score that depends on nothing else than their names
 and the host's quota. Pairs are taken in descending order of their score, while the symbol needs a copy and the host has
-quota left. So every machine that is given the same quotas finds the same plan, without a memory of earlier ones, and a
+quota left. So the same quotas give the same plan on every machine, whatever the earlier plans were, and a
 host that is added or lost moves few symbols. No I/O.
 """
 
@@ -17,7 +17,7 @@ from .errors import CollectorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MAX_COPIES: Final = 2  # `_exchange` needs one step because of it
+MAX_COPIES: Final = 2  # `_exchange` relies on it
 
 _HASHES: Final = 1 << 64
 
@@ -25,7 +25,8 @@ _HASHES: Final = 1 << 64
 def make_plan(symbols: Iterable[str], quotas: Mapping[str, int], copies: int = 1) -> dict[str, tuple[str, ...]]:
     """The symbols of each host of `quotas`, sorted. No quota is exceeded; two copies are on two hosts.
 
-    `copies` is 1 or 2. Raises CollectorError if the quotas are too small, with how many subscriptions are missing.
+    `copies` is 1 or 2, else ValueError. Raises CollectorError if the quotas are too small: its hint says how many
+    subscriptions are missing.
     """
     names = sorted(set(symbols))
     if not 1 <= copies <= MAX_COPIES:
@@ -52,7 +53,7 @@ def _require_quota(symbols: int, quotas: Mapping[str, int], copies: int) -> None
             f"{copies} copies need {copies} hosts, and only {', '.join(quotas)} is left",
             hint="name another host in --quota, or use --copies 1",
         )
-    # More symbols than there are cannot be used on one host: the second copy must be elsewhere.
+    # A host holds each symbol once, so quota above the number of symbols is of no use: the second copy is elsewhere.
     usable, needed = sum(min(quota, symbols) for quota in quotas.values()), symbols * copies
     if usable < needed:
         listed = ",".join(f"{host}={quota}" for host, quota in quotas.items())
@@ -74,8 +75,9 @@ def _score(symbol: str, host: str, weight: int) -> float:
 def _exchange(symbol: str, hosts_of: dict[str, set[str]], free: dict[str, int], quotas: Mapping[str, int]) -> None:
     """Places the second copy of a symbol whose only host is the only one with quota left.
 
-    Another symbol gives up one of its hosts for that one. There is such a symbol: it is on two other hosts, because the
-    one with quota would have taken it otherwise, and `_require_quota` has shown that not every symbol is there.
+    Another symbol moves one of its copies to the host with quota left, and this symbol takes the freed place. There is
+    such a symbol: `_require_quota` has shown that not every symbol is on the host with quota left, and one that is not
+    there has both its copies on two other hosts.
     """
     (roomy,) = (host for host, rest in free.items() if rest)
     best = max(

@@ -1,4 +1,4 @@
-"""The signals that stop a process, and a signal given back to the system, also while such signals arrive."""
+"""The signals that stop a process, and how their handlers are given back to the system while signals still arrive."""
 
 from __future__ import annotations
 

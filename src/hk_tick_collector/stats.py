@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LATENCY_BOUNDS_MS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 60_000.0)
+
+
+def percentile(values: Iterable[float], percent: int) -> float | None:
+    """The value below which `percent` percent of the values are, to one decimal; None for no values."""
+    ordered = sorted(values)
+    return round(float(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]), 1) if ordered else None
 
 
 @dataclass(slots=True)

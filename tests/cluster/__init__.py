@@ -1,1 +1,1 @@
-"""The chaos matrix of several hosts: `make soak ARGS=--cluster`, and a cut of it in the ordinary suite."""
+"""Trials of several hosts with faults: all with `make soak ARGS=--cluster`, some short ones in the ordinary suite."""

@@ -1,13 +1,15 @@
-"""What goes wrong in a cluster: each a function that does it, undoes it, and returns what it did.
+"""Faults of a cluster: each function causes one, ends it, and returns a text that says what it did.
 
-A fault that lasts ends before the next one begins. What one source loses the other has: before a collector or its host
-is killed, all are connected and have backfilled what OpenD keeps.
+No two faults overlap. One source has what the other loses: before a collector or its host is killed, all collectors are
+connected and have backfilled what OpenD keeps.
 """
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final
+
+from tools.cluster.hosts import DOWN_S
 
 if TYPE_CHECKING:
     import random
@@ -21,52 +23,51 @@ if TYPE_CHECKING:
 
 _SHORT_S: Final = (0.2, 2.0)
 _FROZEN_S: Final = (1.0, 5.0)
-HOST_S: Final = (8.0, 14.0)  # longer than OpenD keeps ticks of a busy symbol
 
 
 def kill_leader(cluster: Cluster, seed: random.Random) -> str:
-    """The server that leads the stream."""
+    """Kills the server that leads the stream, and starts it again."""
     return _restart_nodes([cluster.leader()], seed, "the leader")
 
 
 def kill_node(cluster: Cluster, seed: random.Random) -> str:
-    """Any server."""
+    """Kills any server, and starts it again."""
     return _restart_nodes([seed.choice(cluster.nodes)], seed, "a server")
 
 
 def kill_two_nodes(cluster: Cluster, seed: random.Random) -> str:
-    """No majority is left for a while."""
+    """Kills two servers: no majority is left for a while."""
     return _restart_nodes(seed.sample(cluster.nodes, 2), seed, "two servers")
 
 
 def kill_all_nodes(cluster: Cluster, seed: random.Random) -> str:
-    """The engine is away."""
+    """Kills all servers."""
     return _restart_nodes(cluster.nodes, seed, "all servers")
 
 
 def kill_publish(cluster: Cluster, seed: random.Random) -> str:
-    """With messages in flight that nobody has acknowledged."""
+    """Kills a publisher while messages wait for their acknowledgement."""
     host = seed.choice(list(cluster.sources.values()))
     return _restart(host.publish, seed, f"publish of {host.name}")
 
 
 def kill_merge(cluster: Cluster, seed: random.Random) -> str:
-    """In the middle of a transaction."""
+    """Kills merge, which may be in a transaction."""
     return _restart(cluster.merger.merge, seed, "merge")
 
 
 def kill_collector(cluster: Cluster, seed: random.Random) -> str:
-    """With ticks in memory."""
+    """Kills a collector, which has ticks in memory."""
     cluster.wait_collecting()
     host = seed.choice(list(cluster.sources.values()))
     return _restart(host.collector, seed, f"run of {host.name}")
 
 
 def kill_host(cluster: Cluster, seed: random.Random) -> str:
-    """Every process of a host; it is down for longer than OpenD keeps ticks."""
+    """Kills every process of a host; it is down for longer than OpenD keeps ticks."""
     cluster.wait_collecting()
     host = seed.choice(list(cluster.hosts.values()))
-    return power_cut(cluster, host.name, seed.uniform(*HOST_S))
+    return power_cut(cluster, host.name, seed.uniform(*DOWN_S))
 
 
 def power_cut(cluster: Cluster, name: str, seconds: float) -> str:
@@ -79,22 +80,22 @@ def power_cut(cluster: Cluster, name: str, seconds: float) -> str:
 
 
 def freeze_node(cluster: Cluster, seed: random.Random) -> str:
-    """SIGSTOP: its connections stay open and nothing comes."""
+    """Freezes a server (SIGSTOP): its connections stay open, and it sends nothing."""
     return _freeze(seed.choice(cluster.nodes).process, seed)
 
 
 def freeze_publish(cluster: Cluster, seed: random.Random) -> str:
-    """As a machine that is paused."""
+    """Freezes a publisher, as on a virtual machine that is paused."""
     return _freeze(seed.choice(list(cluster.sources.values())).publish, seed)
 
 
 def freeze_merge(cluster: Cluster, seed: random.Random) -> str:
-    """The same for the union."""
+    """Freezes merge."""
     return _freeze(cluster.merger.merge, seed)
 
 
 def delete_stores(cluster: Cluster, seed: random.Random) -> str:
-    """All servers lose their disks: the stream is gone."""
+    """Deletes the stores of all servers: the stream is gone."""
     _kill_nodes(cluster.nodes)
     for node in cluster.nodes:
         node.delete_store()
@@ -121,7 +122,7 @@ def roll_back_stores(cluster: Cluster, seed: random.Random, seconds: float = 6.0
 
 
 def flip_bits(cluster: Cluster, seed: random.Random) -> str:
-    """One server finds other bits in the middle of its log than it wrote, and then leads."""
+    """Flips bits in the middle of the log of one server while it is down; then it becomes the leader."""
     node = seed.choice(cluster.nodes)
     _kill_nodes([node])
     changed = node.flip_bits(seed)

@@ -32,7 +32,7 @@ class Namespaces:
     """A context manager: one namespace per host, named after it, on `network`, like `10.77.12`."""
 
     def __init__(self) -> None:
-        seed = random.SystemRandom()  # names and addresses decide nothing; another trial may have namespaces too
+        seed = random.SystemRandom()  # not that of the trial: another trial may have namespaces at the same time
         self._tag = f"hk{seed.randrange(1_000, 10_000)}"
         self.network = f"10.{seed.randrange(64, 128)}.{seed.randrange(1, 255)}"
         self._stack = ExitStack()

@@ -1,6 +1,6 @@
-"""The matrix: each scenario is a function from a directory, a seed and a length to an Outcome.
+"""The scenarios: each is a function from a directory, a seed and the seconds of the market to an Outcome.
 
-Lengths are those of `make soak`; the ordinary suite runs a cut of some of them.
+The default seconds are those of `make soak`; the ordinary suite runs some scenarios with fewer seconds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def hosts(directory: Path, seed: int, seconds: float = 120.0) -> Outcome:
 
 
 def both_sources_down_in_turn(directory: Path, seed: int, seconds: float = 25.0) -> Outcome:
-    """Host a is killed, then host b: the cut of `hosts` with an order that is known."""
+    """Host a is killed, then host b: a short form of `hosts` in a fixed order."""
     with Trial("in-turn", directory, seed, Market(seconds=seconds, rate=2500)) as trial:
         trial.begin()
         for name in ("a", "b"):
@@ -91,7 +91,7 @@ def deleted(directory: Path, seed: int, seconds: float = 50.0) -> Outcome:
 
 
 def lost_twice(directory: Path, seed: int, seconds: float = 25.0) -> Outcome:
-    """The disks of all servers are set back, then their stores are deleted: the cut of `roll_back` and `deleted`."""
+    """The disks of all servers are set back, then their stores deleted: a short `roll_back` and `deleted`."""
     with Trial("lost-twice", directory, seed, Market(seconds=seconds)) as trial:
         trial.begin()
         for fault in (faults.roll_back_stores, faults.delete_stores):
@@ -150,7 +150,7 @@ def full_disk_of_merge(directory: Path, seed: int, seconds: float = 40.0) -> Out
 
 
 def full_disk_of_publish(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
-    """The disk of the cursor is full for a while, in which publish is killed: what it could not note is sent again."""
+    """The disk of the cursor file is full; publish is killed meanwhile, and sends again what it could not note."""
     with Trial("full-publish", directory, seed, Market(seconds=seconds), Layout(sources=("a",))) as trial:
         publish, state = trial.cluster.sources["a"].publish, trial.cluster.directory / "state"
         publish.environ |= {"STATE_DIRECTORY": str(state)}
@@ -187,7 +187,7 @@ def retention_passed(directory: Path, seed: int, seconds: float = 40.0) -> Outco
 
 
 def one_server(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
-    """R1 on the host of merge: it is killed and frozen, and its disk is lost."""
+    """One server (R1) on the host of merge: it is killed, it is frozen, and its store is deleted."""
     with Trial("one-server", directory, seed, Market(seconds=seconds), _ONE_SERVER) as trial:
         trial.begin()
         trial.attack([faults.kill_node, faults.freeze_node, faults.delete_stores, faults.kill_host])
@@ -195,7 +195,7 @@ def one_server(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
 
 
 def two_servers(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
-    """Two servers, each message once (R1): they need both, so each of them stops the stream, and nothing else."""
+    """Two servers, each message on one (R1): JetStream needs both, so the loss of either stops the stream."""
     with Trial("two-servers", directory, seed, Market(seconds=seconds), Layout(servers=("a", "c"))) as trial:
         trial.cluster.start_nodes()
         make_stream(trial.cluster.urls)
@@ -307,7 +307,7 @@ def sequences_disagree(directory: Path, seed: int, seconds: float = 40.0) -> Out
             in_gaps=0,
             line=f"mixed in the union: {mixed}, {len(union)} symbols; {judged}",
         )
-        return trial.told(Outcome(trial.name, seed, trial.faults, {}, verdict, settled_s))
+        return trial.report(Outcome(trial.name, seed, trial.faults, {}, verdict, settled_s))
 
 
 def _keys(root: Path, day: str) -> dict[str, list[int]]:
@@ -320,7 +320,7 @@ def _keys(root: Path, day: str) -> dict[str, list[int]]:
 
 
 def _user(name: str, public: str) -> str:
-    """As in deploy/nats/nats.conf."""
+    """A user with the permissions of deploy/nats/nats.conf."""
     api = "$JS.API.STREAM"
     own = [f"hk.ticks.*.{name}", f"hk.sums.*.{name}", f"hk.name.{name}", "_INBOX.>"]
     own += [f"{api}.INFO.HK_TICKS", f"{api}.CREATE.HK_TICKS", f"{api}.MSG.GET.HK_TICKS"]
@@ -364,7 +364,7 @@ def _older_server(directory: Path) -> Path:
 
 
 def cut_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
-    """n1: hosts are namespaces; one is cut off from the others, or packets are lost in one direction."""
+    """Hosts are namespaces; one is cut off from the others, or packets are lost in one direction."""
     with Namespaces() as spaces:
         layout = Layout(network=spaces.network)
         with Trial("n1", directory, seed, Market(seconds=seconds), layout) as trial:
@@ -375,7 +375,7 @@ def cut_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
 
 
 def lossy_networks(directory: Path, seed: int, seconds: float = 90.0) -> Outcome:
-    """n2: every host loses 5 % of the packets, and whole hosts are killed."""
+    """Hosts are namespaces; every host loses 5 % of the packets, and whole hosts are killed."""
     with Namespaces() as spaces:
         layout = Layout(network=spaces.network)
         with Trial("n2", directory, seed, Market(seconds=seconds, rate=2500), layout) as trial:

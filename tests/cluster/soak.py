@@ -1,6 +1,6 @@
-"""The whole matrix of the cluster, one trial after the other, and a table at its end.
+"""All trials of the cluster, one after the other, and a table at the end.
 
-python -m tests.cluster.soak                     every trial, each with its seed of the matrix
+python -m tests.cluster.soak                     every trial, with a random seed that is printed
 python -m tests.cluster.soak hosts --seed 7      one of them
 """
 
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 if no tick is missing in any union, and the control without the anchor lost some."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trial", nargs="*", help=f"of {', '.join(MATRIX)}, without-anchor; default: all")
-    parser.add_argument("--seed", type=int, help="default: at random, printed")
-    parser.add_argument("--keep", type=Path, help="leave everything in this directory")
+    parser.add_argument("--seed", type=int, help="of the faults and the market; default: at random, printed")
+    parser.add_argument("--keep", type=Path, help="run in this directory, and leave all files there")
     options = parser.parse_args(arguments)
     known = {**MATRIX, "without-anchor": without_anchor}
     if unknown := [name for name in options.trial if name not in known]:

@@ -1,4 +1,4 @@
-"""What a trial changes around its programs: disks that are small, clocks that are wrong, a stream of other settings."""
+"""What a trial changes around its programs: small disks, wrong clocks, a stream with other settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NotHereError(Exception):
 
 @contextmanager
 def small_disks(places: Sequence[Path], size_kb: int) -> Iterator[Callable[[], None]]:
-    """A file system of this size at each place; the function that is given makes all of them large."""
+    """Mounts a file system of this size at each place; yields a function that makes all of them large."""
 
     def grow() -> None:
         for place in places:

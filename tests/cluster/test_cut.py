@@ -1,4 +1,4 @@
-"""The cut of the chaos matrix for every day. `make soak ARGS=--cluster` runs all of it, at full length."""
+"""Short trials of the cluster for the ordinary suite. `make soak ARGS=--cluster` runs all trials at full length."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_what_the_engine_loses_is_sent_again(tmp_path: Path) -> None:
 
 @pytest.mark.early
 def test_the_same_fault_loses_ticks_without_the_anchor(tmp_path: Path) -> None:
-    """The control: programs that believe the engine lose what it lost, so the test above proves something.
+    """The control: without the check of the anchor ticks are lost, so the test above proves something.
 
     Nothing is lost by a fault that comes when the market has ended, as on a busy machine: then the market is longer.
     """

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from tools.cluster.hosts import Market
 
 _MARKET_S: Final = 240.0  # how much longer a market may take on a machine that does other work as well
-_SETTLE_S: Final = 300.0  # ends a trial whose union does not become whole; nothing is judged by it
+_SETTLE_S: Final = 300.0  # ends the wait for a union that does not become whole
 _PAUSE_S: Final = (0.5, 3.0)
 
 
 class Outcome(NamedTuple):
-    """What a trial came to."""
+    """The result of a trial."""
 
     name: str
     seed: int
@@ -80,14 +80,14 @@ class Trial:
     def attack(
         self, faults: Sequence[Fault], count: int | None = None, pause_s: tuple[float, float] = _PAUSE_S
     ) -> None:
-        """One of these faults at random after the other, until the market has ended or there were so many."""
+        """Causes these faults at random, one after the other, `count` times or until the market has ended."""
         while not self.ended() and (count is None or self.faults < count):
             time.sleep(self.seed.uniform(*pause_s))
             if not self.ended():
                 self.do(self.seed.choice(faults))
 
     def do(self, fault: Fault) -> None:
-        """One fault."""
+        """Causes one fault, and counts it."""
         self.say(fault(self.cluster, self.seed))
         self.faults += 1
 
@@ -112,10 +112,10 @@ class Trial:
             self.say(str(error))
         alone = {name: cluster.judge(host.data_root).missing for name, host in cluster.sources.items()}
         outcome = Outcome(self.name, self.number, self.faults, alone, cluster.judge_union(), settled_s)
-        return self.told(outcome, quiet=quiet)
+        return self.report(outcome, quiet=quiet)
 
-    def told(self, outcome: Outcome, *, quiet: bool = False) -> Outcome:
-        """Prints an outcome; of a failure also the logs."""
+    def report(self, outcome: Outcome, *, quiet: bool = False) -> Outcome:
+        """Prints an outcome, and after a failure the logs; returns it."""
         self.say(outcome.line())
         if not outcome.ok and not quiet:
             self._tell_logs()

@@ -1,4 +1,4 @@
-"""A verb that believes the engine: it never finds out that acknowledged messages are gone. The control of the trials.
+"""A verb without the check of the anchor: it never finds out that acknowledged messages are gone. A control.
 
 python -m tests.cluster.without_anchor publish|merge …
 """

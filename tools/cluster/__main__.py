@@ -14,20 +14,19 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import CollectorError
 
 from .cluster import MERGER, SOURCES, Cluster
-from .hosts import Market
+from .hosts import DOWN_S, Market
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
 _MARK: Final = ".cluster"  # marks a directory of an earlier run, which may be emptied
-_DOWN_S: Final = (8.0, 14.0)  # how long a host is down: longer than OpenD keeps ticks of the busiest symbols
 _UP_S: Final = (4.0, 8.0)
 _LEAST_S: Final = 20.0
 _LINE_S: Final = 2.0
 
 
-class Show:
+class Run:
     """One run: the kills, a line every two seconds, and the verdict at its end."""
 
     def __init__(self, cluster: Cluster, seconds: float, seed: random.Random) -> None:
@@ -44,10 +43,10 @@ class Show:
         self._cluster.wait_collecting()
         self._say("both collectors are connected, the market trades")
         self._end_s = time.monotonic() + self._seconds
-        while True:  # one host at least, however long the start took
+        while True:  # at least one host is killed, however long the start took
             self._pass(min(self._seed.uniform(*_UP_S), self._left_s()))
             self._kill_one()
-            if self._left_s() < _UP_S[1] + _DOWN_S[0] / 2:
+            if self._left_s() < _UP_S[1] + DOWN_S[0] / 2:
                 break
         self._pass(self._left_s())
         self._cluster.wait_market(120)
@@ -60,19 +59,19 @@ class Show:
         return self._conclude()
 
     def _kill_one(self) -> None:
-        """Kills a host at random, and starts it again. The other source is connected by then: one copy is enough."""
+        """Kills a host at random and starts it again, once every collector has what any other may lose."""
         self._cluster.wait_collecting()
         host = self._cluster.hosts[self._seed.choice(list(self.kills))]
         host.kill()
         self.kills[host.name] += 1
         names = ", ".join(process.name for process in host.processes())
         self._say(f"host {host.name} is killed: SIGKILL to {names}")
-        self._pass(min(self._seed.uniform(*_DOWN_S), max(self._left_s(), _DOWN_S[0] / 2)))
+        self._pass(min(self._seed.uniform(*DOWN_S), max(self._left_s(), DOWN_S[0] / 2)))
         host.start()
         self._say(f"host {host.name} boots")
 
     def _pass(self, seconds: float) -> None:
-        """Time passes; a line every two seconds."""
+        """Waits, and prints a line every two seconds."""
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(_LINE_S, left_s))
@@ -120,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     number = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     directory = options.directory.absolute()
     if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
-        parser.error(f"{directory} is not empty and of no earlier run: name another --directory")
+        parser.error(f"{directory} is not empty, and not from an earlier run: name another --directory")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     (directory / _MARK).touch()
@@ -128,9 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = random.Random(number)
     market = Market(seconds=options.seconds, seed=number, rate=options.rate)
     print("hosts a, b: simulated OpenD, run, publish, nats-server; c: merge, nats-server")
-    print(f"files: {options.directory}/; the same again: SEED={number}", flush=True)
+    print(f"files: {options.directory}/; to repeat this run: SEED={number}", flush=True)
     with Cluster(directory, market) as cluster:
-        whole = Show(cluster, options.seconds, seed).run()
+        whole = Run(cluster, options.seconds, seed).run()
     print("try:")
     print(f"  export DATA_ROOT={options.directory}/c/merged")
     print(f"  .venv/bin/hk-tick-collector gaps --day {cluster.market.day}")

@@ -46,14 +46,14 @@ class Layout(NamedTuple):
     """Which hosts do what. `b_market`: the second OpenD has a market of its own, with sequences of its own."""
 
     sources: tuple[str, ...] = SOURCES
-    servers: tuple[str, ...] = (*SOURCES, MERGER)  # three make R3, one R1
+    servers: tuple[str, ...] = (*SOURCES, MERGER)  # three: the stream has three copies (R3); one: one copy (R1)
     b_market: Market | None = None
     network: str = ""  # the first three bytes of the addresses; empty: free ones on loopback
     url_scheme: str = "nats"
 
 
 class Cluster:
-    """A context manager: nothing runs any more when it is left."""
+    """The hosts of a layout. A context manager: at its end every process is killed."""
 
     def __init__(self, directory: Path, market: Market, layout: Layout | None = None) -> None:
         self.directory = directory
@@ -120,7 +120,7 @@ class Cluster:
             node.wait_ready()
 
     def leader(self) -> Node:
-        """The node that leads the stream; any one while it has no leader or there is one server."""
+        """The node that leads the stream; the first one if the stream has no leader or there is one server."""
         for node in self.nodes:
             for account in node.ask("jsz?accounts=true&streams=true").get("account_details", ()):
                 for stream in account.get("stream_detail", ()):
@@ -130,10 +130,10 @@ class Cluster:
         return self.nodes[0]
 
     def wait_collecting(self, cap_s: float = CAP_S) -> None:
-        """Returns when every collector of a host that is up is connected, and has stored what any of them may lack.
+        """Returns when every collector of a running host is connected, and has stored what any other may have lost.
 
-        The market of each host begins when its own collector has subscribed, so one may be seconds behind another. What
-        the one in front lost while it was away, the other must have stored before it may be killed.
+        The market of each host begins when its own collector has subscribed, so one may be seconds behind another.
+        Before a host may be killed, its collector must have stored the ticks that the other one lost while it was down.
         """
         up = [host for host in self.sources.values() if host.is_up]
         wait_until(lambda: all(host.is_collecting() for host in up), "a collector is not connected again", cap_s)
@@ -169,7 +169,7 @@ class Cluster:
         return wait_until(is_there, progress, cap_s)
 
     def ended(self) -> str:
-        """Processes of running hosts that have ended by themselves; empty if there is none."""
+        """Text that names processes of running hosts that have ended by themselves; empty if there are none."""
         gone = [
             f"{process.name} of host {host.name} ended with exit code {process.exit_code}"
             for host in self.hosts.values()

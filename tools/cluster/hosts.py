@@ -1,4 +1,4 @@
-"""The hosts of the cluster: their directories, addresses and processes, and what is done to a whole host."""
+"""The hosts of the cluster: their directories, addresses and processes; how a whole host is started and killed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = (sys.executable, "-m", "hk_tick_collector")
 OPEND_PORT: Final = 11111
+DOWN_S: Final = (8.0, 14.0)  # how long a killed host is down: longer than OpenD keeps ticks of the busiest symbols
 _TELL_S: Final = 30.0
-_LAST_BYTES: Final = 4096  # of the truth file: more than one line
+_LAST_BYTES: Final = 4096  # of the end of the truth file: more than one line
 
 
 class Market(NamedTuple):
@@ -50,13 +51,13 @@ class Market(NamedTuple):
 def last_weekday() -> str:
     """The last weekday before today in Hong Kong: a day that may have been traded, and that does not end meanwhile."""
     day = market.day_number(clock.now_ms()) - 1
-    while market.hkt(market.day_start_ms(day)).weekday() >= 5:
+    while not market.is_weekday(day):
         day -= 1
     return market.day_name(day)
 
 
 class OpenD:
-    """The simulated OpenD of a host. The exchange behind it goes on while OpenD is away with its host."""
+    """The simulated OpenD of a host. The simulated exchange continues while the host is down."""
 
     def __init__(self, address: str, directory: Path, plan: Market) -> None:
         self.truth = directory / "truth.tsv"
@@ -109,7 +110,7 @@ class Host:
         self.has_node = True  # False: its programs use the servers of other hosts
 
     def processes(self) -> list[Process]:
-        """What dies with the host."""
+        """What is killed with the host."""
         return [self.node.process]
 
     def start(self) -> None:
@@ -156,11 +157,11 @@ class CollectorHost(Host):
         self.publish = Process("publish", publish, self.settings, directory / "publish.log")
 
     def processes(self) -> list[Process]:
-        """What dies with the host; its OpenD is told to be away, because the exchange behind it goes on."""
+        """What is killed with the host. Its OpenD is only disconnected, because the exchange behind it continues."""
         return [self.node.process, self.collector, self.publish]
 
     def start(self) -> None:
-        """As a boot: OpenD logs in again, and everything runs."""
+        """Starts every process, as a boot does; OpenD logs in again."""
         super().start()
         if self.opend.process.alive:
             self.opend.tell("end all")
@@ -222,16 +223,16 @@ class MergeHost(Host):
         self.merge = Process("merge", command, settings, directory / "merge.log")
 
     def processes(self) -> list[Process]:
-        """What dies with the host."""
+        """What is killed with the host."""
         return [self.node.process, self.merge]
 
     def start(self) -> None:
-        """As a boot."""
+        """Starts every process, as a boot does."""
         super().start()
         self.merge.start()
 
     def state(self) -> dict[str, Any]:
-        """What `merge` says of itself; empty before its first second."""
+        """The content of merge.json; empty before it is written."""
         try:
             found = json.loads((self.merge_root / "merge.json").read_text("utf-8"))
         except (OSError, ValueError):
@@ -259,7 +260,8 @@ def free_network() -> str:
     """The first three bytes of addresses on loopback where nobody listens on our ports, for example `127.80.12`.
 
     The whole of 127.0.0.0/8 is on loopback, so every host has its own address and the usual ports. Outgoing connections
-    come from 127.0.0.1 and take none of them. Chance, not the seed of a trial: another one may run beside it.
+    come from 127.0.0.1 and take none of them. They are chosen at random and not by the seed of a trial, because another
+    trial may run at the same time.
     """
     chance = random.SystemRandom()
     for _ in range(100):

@@ -1,4 +1,7 @@
-"""Real nats-servers: the file of settings of each, whether JetStream is ready, and what can happen to their disks."""
+"""Real nats-servers: the configuration of each, whether JetStream is ready, and what can happen to their disks.
+
+`tests.nats_servers` has the servers of other tests: several on one address, with ports of their own.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ _LOOK_S: Final = 2.0
 
 _SETTINGS: Final = """\
 server_name: {name}
-listen: "{address}:{client}"
-http: "{address}:{monitor}"
+listen: "{listen}"
+http: "{monitor}"
 max_payload: 1MB
 jetstream {{
   store_dir: "{store}"
@@ -36,10 +39,38 @@ jetstream {{
 _CLUSTER: Final = """\
 cluster {{
   name: hk
-  listen: "{address}:{route}"
+  listen: "{listen}"
   routes: [{routes}]
 }}
 """
+
+
+def settings_text(
+    name: str, listen: str, monitor: str, store: Path, max_file: str, sync: str, routes: Mapping[str, str]
+) -> str:
+    """The configuration of a nats-server. Addresses are `HOST:PORT`; `sync` is `sync_interval`.
+
+    `routes` are the addresses for other servers, by name of the server, its own included.
+    """
+    text = _SETTINGS.format(name=name, listen=listen, monitor=monitor, store=store, max_file=max_file, sync=sync)
+    if len(routes) > 1:
+        text += _CLUSTER.format(listen=routes[name], routes=", ".join(f'"nats://{each}"' for each in routes.values()))
+    return text
+
+
+def monitor_answer(address: str, path: str) -> dict[str, Any]:
+    """What the monitor of a server at `HOST:PORT` says, for example of `jsz`; empty while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/{path}", timeout=_LOOK_S) as answer:
+            document = json.loads(answer.read())
+    except (OSError, urllib.error.URLError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def is_healthy(address: str) -> bool:
+    """Whether JetStream of the server with this monitor knows a leader and has caught up with it."""
+    return monitor_answer(address, "healthz").get("status") == "ok"
 
 
 def server_program() -> str:
@@ -71,33 +102,19 @@ class Node:
 
     def start(self) -> None:
         """Writes its settings and starts it."""
-        text = _SETTINGS.format(
-            name=self.name,
-            address=self.address,
-            client=CLIENT_PORT,
-            monitor=_MONITOR_PORT,
-            store=self.store,
-            max_file=self.max_file,
-            sync=self.sync,
-        )
-        if len(self._peers) > 1:
-            routes = ", ".join(f'"nats://{peer}:{_ROUTE_PORT}"' for peer in self._peers)
-            text += _CLUSTER.format(address=self.address, route=_ROUTE_PORT, routes=routes)
+        listen, monitor = f"{self.address}:{CLIENT_PORT}", f"{self.address}:{_MONITOR_PORT}"
+        routes = {self.name if peer == self.address else peer: f"{peer}:{_ROUTE_PORT}" for peer in self._peers}
+        text = settings_text(self.name, listen, monitor, self.store, self.max_file, self.sync, routes)
         self._settings.write_text(text + self.extra)
         self.process.start()
 
     def ask(self, path: str) -> dict[str, Any]:
         """What its monitor says, for example `jsz`; empty while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://{self.address}:{_MONITOR_PORT}/{path}", timeout=_LOOK_S) as answer:
-                document = json.loads(answer.read())
-        except (OSError, urllib.error.URLError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}
+        return monitor_answer(f"{self.address}:{_MONITOR_PORT}", path)
 
     def is_ready(self) -> bool:
-        """Whether JetStream of this node is healthy: it knows a leader and has caught up with it."""
-        return self.ask("healthz").get("status") == "ok"
+        """Whether JetStream of this node is healthy."""
+        return is_healthy(f"{self.address}:{_MONITOR_PORT}")
 
     def wait_ready(self) -> float:
         """Returns when it is ready, with the seconds that took. TimeoutError with the end of its log."""
@@ -115,17 +132,17 @@ class Node:
     # --- what happens to disks, while the node is down ---
 
     def delete_store(self) -> None:
-        """Its disk is lost: it starts empty."""
+        """Deletes its store, as when its disk is lost."""
         shutil.rmtree(self.store, ignore_errors=True)
 
     def copy_store(self, to: Path) -> None:
-        """Keeps its disk as it is now, as a snapshot of a virtual machine does."""
+        """Copies its store as it is now, as a snapshot of a virtual machine does; it may run meanwhile."""
         shutil.rmtree(to, ignore_errors=True)
         if self.store.exists():
-            _copy_changing_tree(self.store, to)
+            copy_changing_tree(self.store, to)
 
     def roll_back(self, kept: Path) -> None:
-        """Its disk is again as it was when `copy_store` kept it."""
+        """Replaces its store by the copy that `copy_store` made."""
         self.delete_store()
         if kept.exists():
             shutil.copytree(kept, self.store)
@@ -144,8 +161,8 @@ class Node:
         return changed
 
 
-def _copy_changing_tree(source: Path, to: Path) -> None:
-    """Copies a directory whose files come and go meanwhile: what is gone is left out."""
+def copy_changing_tree(source: Path, to: Path) -> None:
+    """Copies a directory while a server changes it: files that are removed meanwhile are left out."""
     for path in sorted(source.rglob("*")):
         target = to / path.relative_to(source)
         try:

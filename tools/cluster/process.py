@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-CAP_S: Final = 300.0  # ends a wait that would last for ever; nothing is judged by it
+CAP_S: Final = 300.0  # ends a wait that would last for ever; no verdict depends on it
 _STOP_S: Final = 40.0
 
 
@@ -45,7 +45,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; a frozen one does."""
+        """Whether it runs; a frozen process runs too."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -56,11 +56,11 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs or before the first start."""
+        """Its exit code, negative for a signal; None while it runs or before the first start."""
         return None if self._process is None else self._process.poll()
 
     def kill(self) -> None:
-        """SIGKILL, and its end."""
+        """Sends SIGKILL, and returns once it has ended."""
         if self.alive and self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -70,7 +70,7 @@ class Process:
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """SIGCONT: it continues."""
         if self.alive:
             os.kill(self.pid, signal.SIGCONT)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.config import read_symbols
 from hk_tick_collector.errors import CollectorError, UsageError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import open_without_waiting, sync_directory, write_synced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _MARK: Final = "# hk-tick-collector plan: the symbols of "
 _SUFFIX: Final = ".txt"
-_MODE: Final = 0o644  # the list is no secret, and the collector's account must be able to read it
 
 
 class Change(NamedTuple):
@@ -75,7 +74,7 @@ def write(directory: Path, plan: Mapping[str, Iterable[str]]) -> None:
         for host, symbols in plan.items():
             path = path_of(directory, host)
             drafts.append((path.with_name(f".{path.name}.{os.getpid()}"), path))
-            _write_draft(drafts[-1][0], "\n".join([f"{_MARK}{host}", *symbols, ""]))
+            write_synced(drafts[-1][0], "\n".join([f"{_MARK}{host}", *symbols, ""]))
         for draft, path in drafts:
             draft.replace(path)
         sync_directory(directory)
@@ -106,9 +105,7 @@ def _symbols_in(path: Path, host: str) -> set[str] | None:
 def _first_line(path: Path) -> str | None:
     """The first line of a file; None if there is no file."""
     try:
-        # A named pipe would otherwise be waited for until somebody writes to it.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, encoding="utf-8", errors="replace") as file:
+        with os.fdopen(open_without_waiting(path), encoding="utf-8", errors="replace") as file:
             return file.readline(256).rstrip("\n")
     except FileNotFoundError:
         return None
@@ -116,11 +113,3 @@ def _first_line(path: Path) -> str | None:
         raise UsageError(
             f"cannot read {path} ({error.strerror})", hint="check its permissions, or name another directory: --out DIR"
         ) from None
-
-
-def _write_draft(draft: Path, text: str) -> None:
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .gap_count import OpenGaps
     from .ranges import DayRange, Times
 
-_SEALED_AFTER_MS: Final = market.DAY_MS + market.SEALING_HOUR * 3_600_000
 _OTHER_FILES: Final = 64  # descriptors for other files than those that are written
 _MOST_COMPRESSED: Final = 500  # each open zstd stream uses a megabyte of memory
 
@@ -77,7 +76,7 @@ def make_plan(
     counts = [_counts(source, symbols) for source in sources]
     there = tuple(sorted({symbol for each in counts for symbol in each}))
     open_days = [source for source in sources if not source.is_archived and not _is_sealed(source)]
-    live = [source for source in open_days if now_ms < market.day_start_ms(source.day) + _SEALED_AFTER_MS]
+    live = [source for source in open_days if now_ms < market.sealing_ms(source.day)]
     return Plan(
         Request(symbols, sources, times),
         tuple(sum(each.values()) for each in counts),

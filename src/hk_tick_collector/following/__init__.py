@@ -1,16 +1,17 @@
 """The live Python API: `hk_tick_collector.stream` returns a `Stream` of batches, each committed tick exactly once.
 
-Without a server it follows day files, which another process writes; it only reads.
+Its source is day files, which another process writes, and an archive; or servers. It only reads.
 
 arguments.py    what the caller wrote → where the stream begins (bound.py)
 local_days.py   the days of a directory and of an archive, one after the other
 day.py          one day file: new ticks, late ticks (window.py: a backlog; watched_file.py: when to look; gap_news.py)
 archived_day.py one archived day
-found.py        what one look found
+published.py    the days of a stream of servers (feed.py: the thread that reads it)
+found.py        what one look at a source found
 delivered.py    which ticks were delivered; position.py: the same as a text
 pace.py         when a tick of a replay is due
 engine.py       what was found → batches (batch.py)
-reading.py      a source that is read until it is closed; it waits
+reading.py      reads a source until it is closed; here is where it waits
 stream.py       `Stream`: in a `for` loop or an `async for` loop
 """
 

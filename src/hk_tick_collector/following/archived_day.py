@@ -1,7 +1,7 @@
-"""Plays an archived day: its Parquet file in the order of time, its gaps in place. Needs the extra `data`.
+"""Reads an archived day: its Parquet file in the order of time, each gap before the ticks after it. Extra `data`.
 
 The file is in the order of (symbol, seq). It is read once for each million of its ticks, each time a range of
-sequences, and that part is put in the order of time. So memory is limited, and a symbol stays in order of sequence.
+sequences, and that part is sorted by time. So memory is limited, and each symbol stays in the order of its sequences.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hk_tick_collector.model import GAP_OPEN, Gap, Tick
 from hk_tick_collector.store.live_reading import HIGHEST_SEQ, LOWEST_SEQ
 
 from .delivered import NOTHING, Delivered
-from .found import Found
+from .found import Found, first_seq, seqs_by_symbol
 from .position import DayPosition
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class ArchivedDay:
             self._slices = self._read()
         ticks = next(self._slices, None)
         through = HIGHEST_SEQ if ticks is None else max((tick.seq for tick in ticks), default=LOWEST_SEQ)
-        self._telling = tuple(gap for gap in self._gaps if _start(gap) <= through)
-        self._gaps = [gap for gap in self._gaps if _start(gap) > through]
+        self._telling = tuple(gap for gap in self._gaps if first_seq(gap) <= through)
+        self._gaps = [gap for gap in self._gaps if first_seq(gap) > through]
         self.is_finished, self.has_more = ticks is None, ticks is not None
         if not ticks and not self._telling:
             return None
@@ -94,11 +94,8 @@ class ArchivedDay:
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
-        seqs: dict[str, list[int]] = {}
-        for tick in (*ticks, *late):
-            seqs.setdefault(tick.symbol, []).append(tick.seq)
-        for symbol, each in seqs.items():
-            self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_any(each)
+        for symbol, seqs in seqs_by_symbol((*ticks, *late)).items():
+            self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_any(seqs)
         if gaps:
             for gap in self._telling:
                 self._told[gap.id] = gap.missing
@@ -106,14 +103,14 @@ class ArchivedDay:
                     del self._told[gap.id]
 
     def close(self) -> None:
-        """Ends the reading."""
+        """Ends the reading of the file."""
         if self._slices is not None:
             self._slices.close()  # type: ignore[attr-defined]
 
     def _gaps_to_tell(self) -> list[Gap]:
         """Open gaps that were not told, told ones that have changed since; in the order of their beginning.
 
-        A book has the numbers of the day file, so a position that was saved while that was followed fits.
+        The ids of gaps in a book are those of the day file, so a position that was saved with the day file can be used.
         """
         if self._source.book is None:
             warnings.warn(
@@ -121,20 +118,14 @@ class ArchivedDay:
             )
             return []
         found = [Gap(**row) for row in tables.gaps_by_id(self._source).to_pylist()]
-        return sorted((gap for gap in found if self._is_news(gap)), key=_start)
+        return sorted((gap for gap in found if self._is_news(gap)), key=first_seq)
 
     def _is_news(self, gap: Gap) -> bool:
         if self._symbols and gap.symbol not in self._symbols:
             return False
         if gap.id in self._told:
             return gap.status != GAP_OPEN or gap.missing != self._told[gap.id]
-        return gap.status == GAP_OPEN and not self._is_before(gap)
-
-    def _is_before(self, gap: Gap) -> bool:
-        bound = self.bound
-        if bound.from_seq is not None:
-            return gap.to_seq is not None and gap.to_seq < bound.from_seq
-        return bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < bound.from_ms
+        return gap.status == GAP_OPEN and not self.bound.excludes(gap)
 
     def _read(self) -> Iterator[list[Tick]]:
         import numpy as np
@@ -195,7 +186,3 @@ def _with_ms(table: Any, names: Sequence[str]) -> Any:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, table.column(name).cast(pa.int64()))
     return table
-
-
-def _start(gap: Gap) -> int:
-    return LOWEST_SEQ if gap.from_seq is None else gap.from_seq

@@ -1,4 +1,4 @@
-"""What a stream gives: ticks of one day that became known together, and the gaps that are told with them."""
+"""What a stream gives: ticks of one day that became known together, and the gaps that are reported with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Ticks of one day. `len(batch)` is their number; a batch may have none, if it only tells of gaps.
+    """Ticks of one day. `len(batch)` is their number; a batch that only reports gaps has none.
 
     `rows`: the ticks, as named tuples with the columns of the table `ticks`. Of each symbol they are in order of
     sequence, and higher than all ticks of it that came before, unless the batch is `late`. A `late` batch has ticks
@@ -46,7 +46,7 @@ class Batch:
         return len(self.rows)
 
     def __bool__(self) -> bool:
-        return True  # also without ticks: `if batch` must not pass over its gaps
+        return True  # also without ticks: `if batch` must not skip its gaps
 
     def __iter__(self) -> Iterator[Tick]:
         return iter(self.rows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from hk_tick_collector.model import Tick
+    from hk_tick_collector.model import Gap, Tick
 
 
 class Bound(NamedTuple):
-    """The first day, and the first moment or sequence of it. `only_new`: what is stored already does not belong."""
+    """The first day, and the first moment or sequence of it. `only_new`: what is stored already is not delivered."""
 
     day: int  # day number
     from_ms: int | None = None  # UTC epoch ms
@@ -21,13 +21,19 @@ class Bound(NamedTuple):
         return self if day <= self.day or self.only_new else Bound(day)
 
     def has(self, tick: Tick) -> bool:
-        """Whether the tick lies within the bound."""
+        """Whether the tick is not before the bound."""
         return not (
             (self.from_ms is not None and tick.ts_ms < self.from_ms)
             or (self.from_seq is not None and tick.seq < self.from_seq)
         )
 
+    def excludes(self, gap: Gap) -> bool:
+        """Whether a gap ends before the bound; one whose end is unknown does not."""
+        if self.from_seq is not None:
+            return gap.to_seq is not None and gap.to_seq < self.from_seq
+        return self.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self.from_ms
+
     @property
     def is_open(self) -> bool:
-        """Whether every tick lies within it."""
+        """Whether it excludes no tick."""
         return self.from_ms is None and self.from_seq is None

@@ -1,11 +1,11 @@
-"""Follows one day file from any point: each tick once, in order of sequence within its symbol, and the gaps in place.
+"""Follows one day file from any point: each tick once, in order of sequence within its symbol, and its gaps.
 
 `symbols.rows` of the day file is exact, so a symbol is read only if it has another number of ticks than are known.
-Ticks above its highest delivered sequence are in order. If these are fewer than the new ones, the others are late: they
-lie in the spaces between delivered stretches, which are few.
+Ticks above its highest delivered sequence are in order. If there are more new ticks than these, the others are late:
+they are between the delivered stretches of sequences, which are few.
 
-What is stored already is delivered first, in windows of time over all symbols. Each look is one short transaction: an
-open one would keep the WAL from being emptied.
+What is stored already is delivered first, in windows of time over all symbols. Each look is one short transaction: a
+long one keeps SQLite from emptying the WAL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hk_tick_collector.model import seq_of
 from hk_tick_collector.store.live_reading import HIGHEST_SEQ
 
 from .delivered import NOTHING, Delivered
-from .found import Found, in_time_order
+from .found import Found, in_time_order, seqs_by_symbol
 from .gap_news import GapNews, Reached
 from .position import DayPosition
 from .watched_file import WatchedFile
@@ -38,7 +38,7 @@ _FEW_SPACES: Final = 64
 
 
 class Day:
-    """One day. `deliver` what was found before the next `look`: only that makes it known."""
+    """One day. Call `deliver` with what `look` found before the next `look`: only then it counts as delivered."""
 
     def __init__(self, path: Path, bound: Bound, symbols: Sequence[str], known: DayPosition | None = None) -> None:
         """`known`: what a saved position says was delivered; None begins at the bound."""
@@ -74,7 +74,7 @@ class Day:
         return DayPosition(dict(self.delivered), dict(self.gaps.open))
 
     def look(self) -> Found | None:
-        """What is new; None if nothing is. Raises StoreError if the file cannot be read."""
+        """What is new; None if nothing is. Raises StoreError if the file cannot be read for seconds."""
         if self.is_finished:
             return None
         reader = self._file.reader(demanded=self._has_more or self.gaps.is_due())
@@ -108,10 +108,10 @@ class Day:
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
-        for symbol, seqs in _seqs_by_symbol(ticks).items():
+        for symbol, seqs in seqs_by_symbol(ticks).items():
             self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_higher(seqs)
             self._stored[symbol] = self._stored.get(symbol, 0) + len(seqs)
-        for symbol, seqs in _seqs_by_symbol(late).items():
+        for symbol, seqs in seqs_by_symbol(late).items():
             self.delivered[symbol] = self.delivered.get(symbol, NOTHING).with_any(seqs)
             self._stored[symbol] = self._stored.get(symbol, 0) + len(seqs)
         if gaps:
@@ -198,7 +198,7 @@ class Day:
         return sorted(found, key=seq_of)
 
     def _within_stretches(self, reader: LiveReader, symbol: str, count: int, known: Delivered) -> list[Tick]:
-        """New ticks where the counter says that there can be none: those received last.
+        """New ticks within stretches, where by the counter there can be none: those received last.
 
         Only in a file whose ticks were counted: in one that replaced it, all of them may be known.
         """
@@ -206,10 +206,3 @@ class Day:
             return []
         latest = reader.latest_received(symbol, known.highest, 2 * count + _FEW_SPACES)
         return [tick for tick in latest if tick.seq in known][:count]
-
-
-def _seqs_by_symbol(ticks: Iterable[Tick]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for tick in ticks:
-        found.setdefault(tick.symbol, []).append(tick.seq)
-    return found

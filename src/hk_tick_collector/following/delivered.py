@@ -1,9 +1,9 @@
-"""Which ticks of a symbol and day were delivered, as stretches of sequences. Pure values; no I/O.
+"""Which ticks of a symbol and day were delivered, as stretches of sequences. No I/O.
 
 A sequence is `epoch second << 32 | counter`, and the counter increases by one with each tick. So no tick can lie
 between two sequences whose counters follow each other, and a whole day of a symbol is one stretch, or one more for each
 gap.
-Sequences without such a counter make a stretch each: that needs more memory, and nothing else changes.
+Without such a counter each sequence is a stretch of its own: that needs more memory, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from hk_tick_collector.store.live_reading import LOWEST_SEQ
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_COUNTER: Final = 0xFFFFFFFF
+COUNTER: Final = 0xFFFFFFFF  # the low 32 bits of a sequence
 
 
 def is_next(seq: int, following: int) -> bool:
     """Whether the counter shows that no tick lies between these two sequences."""
-    return following & _COUNTER == (seq & _COUNTER) + 1
+    return following & COUNTER == (seq & COUNTER) + 1
 
 
 def _is_one_more(seq: int, following: int) -> bool:
@@ -47,7 +47,7 @@ class Delivered(NamedTuple):
         return place >= 0 and seq <= self.lasts[place]
 
     def spaces(self) -> Iterator[tuple[int, int]]:
-        """Above which sequence, and through which, others can lie; the newest first, none above the highest."""
+        """Ranges between stretches: one below the first and the last sequence; newest first, none above the highest."""
         for place in range(len(self.firsts) - 1, 0, -1):
             yield self.lasts[place - 1], self.firsts[place] - 1
         if self.firsts:

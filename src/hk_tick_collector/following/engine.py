@@ -1,4 +1,4 @@
-"""What a source finds → batches, each with the position after it; and when to look again. It does not wait."""
+"""What a source finds → batches, each with the position after it; or the seconds to wait. It does not wait itself."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class DeliveredDay(Protocol):
 
 
 class Source(Protocol):
-    """Where ticks come from."""
+    """Where ticks come from. Its methods raise StoreError or StreamError if it cannot be read."""
 
     @property
     def is_active(self) -> bool:
-        """Whether anything came within the last second."""
+        """Whether something new came within the last second."""
 
     @property
     def position(self) -> Position:
@@ -46,14 +46,14 @@ class Source(Protocol):
         """Finds where the stream begins."""
 
     def looks(self) -> Iterator[tuple[DeliveredDay, int, Found] | None]:
-        """What is found, to be delivered at once; None if there is nothing new now."""
+        """A day, its number and what was found of it, to be delivered at once; None if there is nothing new now."""
 
     def close(self) -> None:
         """Closes what is open."""
 
 
 def batches(source: Source, pace: Pace) -> Iterator[Batch | float]:
-    """Batches, and where there is none now the seconds after which to ask again. Ends with the source."""
+    """Batches; while there is none, the seconds after which to ask again. Ends with the source."""
     newest: dict[str, int] = {}  # symbol → the latest day of which a tick was delivered
     latest = 0
     for look in source.looks():

@@ -1,7 +1,7 @@
 """Reads the stream of a NATS server in a thread of its own, over lost connections, restarts and lost data.
 
-Leaves: messages of ticks in a queue, in the order of the stream; each at least once. What an engine lost and publishers
-send again comes again: who takes the messages knows what was delivered.
+Leaves: messages of ticks in a queue, in the order of the stream; each at least once. Ticks that an engine lost and
+publishers send again come twice: the reader of the queue knows what was delivered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, UnusableFileError, connect
-from hk_tick_collector.jetstream.engine import RefusedError, info, last_message, next_message, understood
+from hk_tick_collector.jetstream.engine import NO_STREAM, RefusedError, info, last_message, next_message, understood
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
 
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.reading import StreamMessage
 
 _AT_ONCE: Final = 64  # messages
-_WAITING: Final = 4  # such parts in the queue: it limits memory while the consumer is slow
-_CHECK_S: Final = 4.0  # between two questions whether the engine still has what was read
+_WAITING: Final = 4  # lists of messages in the queue: that limits memory while the consumer is slow
+_CHECK_S: Final = 4.0  # between two checks whether the engine still has what was read
 _AWAY_S: Final = (0.2, 1.5)  # before the next connection
 _END_S: Final = 2.0
 _LATER_DAYS: Final = 2
-_NO_STREAM: Final = 10059  # JetStream's code: it was deleted, and a publisher makes it anew
 
 
 class Feed:
@@ -44,7 +43,7 @@ class Feed:
         self._first_day = first_day
         self._anchor = anchor
         self._only_new = only_new
-        self._consumers = 1  # of the reader in use
+        self._consumers = 1  # how many the reader in use has created
         self._first_seq: int | None = None  # where it begins without an anchor
         self._queue: queue.Queue[list[StreamMessage]] = queue.Queue(_WAITING)
         self._failure: Exception | None = None  # it has ended the thread
@@ -53,7 +52,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="tick-feed", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self.begun_at: Anchor | None = None  # of new ticks alone: the last message of before
+        self.begun_at: Anchor | None = None  # with `only_new`: the last message before the begin
         self.away = ""  # why there is no connection now
         self.away_since_s: float | None = None  # monotonic
 
@@ -73,7 +72,7 @@ class Feed:
         return 0.0 if at_end is None else at_end[1] - at_end[0]
 
     def take(self) -> list[StreamMessage]:
-        """The next messages; none if there are none now. Raises what ended the thread: StreamError if refused."""
+        """The next messages, or an empty list. Raises the error that ended the thread: StreamError if refused."""
         with suppress(queue.Empty):
             return self._queue.get_nowait()
         if self._failure is not None:
@@ -81,7 +80,7 @@ class Feed:
         return []
 
     def close(self) -> None:
-        """Ends the thread, and waits for it a little."""
+        """Ends the thread, and waits for its end for two seconds at most."""
         self.end()
         if self._thread.ident is not None:
             self._thread.join(_END_S)
@@ -115,7 +114,7 @@ class Feed:
                 finally:
                     await connection.close()
             except (StreamAwayError, RefusedError, UnusableFileError) as error:
-                if isinstance(error, RefusedError) and error.code != _NO_STREAM:
+                if isinstance(error, RefusedError) and error.code != NO_STREAM:
                     raise
                 if isinstance(error, UnusableFileError) and not self._begun.is_set():
                     raise
@@ -141,7 +140,7 @@ class Feed:
         while time.monotonic() < until_s and not self._stopping.is_set():
             found = await reader.read(_AT_ONCE, 0.25)
             if reader.consumers > 1 and reader.consumers != self._consumers:
-                # It had to begin anew: the stream may be another one, which was filled behind our back.
+                # The consumer was created again: the stream may have been deleted, created again and filled meanwhile.
                 self._consumers, self._at_end = reader.consumers, None
                 if self._anchor is not None and await check_anchor(connection, self._anchor) is Held.LOST:
                     return False
@@ -163,11 +162,11 @@ class Feed:
             await asyncio.sleep(0.005)
 
     async def _next_seq(self, connection: Connection) -> int:
-        """Where to begin: after the anchor, or anew if the engine has lost it."""
+        """The sequence to begin at: after the anchor, or the first one if the engine has lost it."""
         if self._anchor is not None:
             if await check_anchor(connection, self._anchor) is not Held.LOST:
                 return self._anchor.seq + 1
-            self._anchor, self._first_seq = None, 1  # publishers send again what was lost, and it may lie anywhere
+            self._anchor, self._first_seq = None, 1  # publishers send again what was lost, and it may be anywhere
         stream = await info(connection)
         if stream is None:
             raise StreamAwayError("there is no stream of ticks yet", hint="start hk-tick-collector publish")

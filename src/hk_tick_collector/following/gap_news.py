@@ -1,4 +1,4 @@
-"""Which gaps of a day are told, and where: an open gap before the ticks that follow it, a change when it happens."""
+"""Which gaps of a day are reported, and when: an open gap with the first tick after it, a change when it is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.model import GAP_OPEN
-from hk_tick_collector.store.live_reading import HIGHEST_SEQ, LOWEST_SEQ
 
 from .bound import Bound
+from .found import first_seq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.live_reading import LiveReader
 
-_AGAIN_S: Final = 1.0  # how often all told gaps are read again; those of a symbol with late ticks at once
+_AGAIN_S: Final = 1.0  # between two reads of all told gaps; those of a symbol with late ticks are read at once
 
 
 class Reached(NamedTuple):
@@ -27,7 +27,7 @@ class Reached(NamedTuple):
 
     def includes(self, gap: Gap) -> bool:
         """Whether a gap begins before that."""
-        return (LOWEST_SEQ if gap.from_seq is None else gap.from_seq) <= self.short.get(gap.symbol, self.through)
+        return first_seq(gap) <= self.short.get(gap.symbol, self.through)
 
 
 class GapNews:
@@ -117,8 +117,4 @@ class GapNews:
         return gap.status != GAP_OPEN or gap.missing != self.open.get(gap.id)
 
     def _is_before(self, gap: Gap) -> bool:
-        if self._bound.only_new:
-            return True
-        if self._bound.from_seq is not None:
-            return (gap.to_seq if gap.to_seq is not None else HIGHEST_SEQ) < self._bound.from_seq
-        return self._bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self._bound.from_ms
+        return self._bound.only_new or self._bound.excludes(gap)

@@ -1,7 +1,7 @@
 """The days of a directory of day files, and of an archive, as they are followed: one after the other, then live.
 
-A day is followed until it is sealed. So two days are followed for a while after midnight, and one tick that is dated
-tomorrow ends no day. A backlog is read in the order of days.
+A day is followed until it is sealed. So two days are followed for some hours after midnight, and a tick with tomorrow's
+date does not end today. A backlog is read in the order of days.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .found import Found
 
-_AT_ONCE: Final = 4  # days; each look asks every one of them
+_AT_ONCE: Final = 4  # days followed at once; each look reads every one of them
 _SETTLED_NS: Final = 2_000_000_000  # file systems of other hosts have steps of up to 2 s
 _QUIET_MS: Final = 60_000  # a day that is over and was not written for so long gets no more ticks
 
@@ -83,7 +83,7 @@ class LocalDays:
             raise data_days.no_day(self._data_root, self._archive, DayRange(self._only, self._only))
         if self._bound.only_new:
             for number in list(self._days):
-                self._look_at(number)  # without a delivery: it only takes note
+                self._look_at(number)  # nothing is delivered: it only notes what is stored
             self._bound = self._bound._replace(only_new=False)
             self._pass_on()
 
@@ -120,7 +120,7 @@ class LocalDays:
             return None
 
     def _leave_out(self, number: int, why: str) -> None:
-        """Goes on without a day that cannot be read, until another file takes its place."""
+        """Continues without a day that cannot be read, until its file is replaced."""
         warnings.warn(f"{why}; {market.day_name(number)} is left out", StreamWarning, stacklevel=3)
         day = self._days.pop(number)
         day.close()
@@ -163,7 +163,7 @@ class LocalDays:
         return True
 
     def _follow_files(self) -> None:
-        """Begins with the days whose files have come; goes on in the archive with those whose files were freed."""
+        """Begins days whose files are new; continues in the archive with days whose files were freed."""
         if not self._list_files():
             return
         for number in self._days.keys() & self._archived.keys() - self._files:
@@ -212,7 +212,7 @@ class LocalDays:
                 )
 
     def _pass_on(self) -> None:
-        """Leaves the first days that are finished."""
+        """Removes the first days that are finished from those that are followed."""
         while self._days:
             number = min(self._days)
             day = self._days[number]
@@ -244,4 +244,4 @@ class LocalDays:
 
     def _is_past(self, number: int) -> bool:
         """Whether a day is over by the clock."""
-        return now_ms() >= market.day_start_ms(number + 1) + market.SEALING_HOUR * 3_600_000
+        return now_ms() >= market.sealing_ms(number)

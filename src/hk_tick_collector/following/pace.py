@@ -14,7 +14,7 @@ _TOGETHER_S: Final = 0.01  # ticks that are due within this time come in one bat
 
 
 class Pace:
-    """The first tick of each day is due at once, and the others so much later as `speed` says; None: all at once."""
+    """The first tick of a day is due at once, any other after its time since the first / `speed`; None: at once."""
 
     def __init__(self, speed: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._speed = speed
@@ -24,7 +24,7 @@ class Pace:
         self._begun_s = 0.0
 
     def parts(self, day: int, ticks: Sequence[Tick]) -> Iterator[float | Sequence[Tick]]:
-        """The ticks in parts, each when it is due; before it, the seconds to wait, as often as necessary."""
+        """The ticks in parts, each when it is due; until then the seconds to wait, each time it is asked."""
         if self._speed is None or not ticks:
             yield ticks
             return

@@ -1,7 +1,7 @@
-"""Ticks from a NATS server as days that are delivered: the union of all sources, each tick once, gaps by the counter.
+"""Ticks of NATS servers, day by day: the union of all sources, each tick once, gaps by the counter of sequences.
 
-A server says what was published, not what a day file has. So the counter of a symbol's sequence shows what was
-delivered and what is missing. A symbol whose sequences do not follow it is known tick by tick, and has no gaps.
+A server has what was published, and no table of gaps. So the counter in the sequences of a symbol shows which ticks are
+missing. A symbol whose sequences have no such counter is remembered tick by tick, and has no gaps.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, SEQ_NEAR_S, Gap, Tick,
 from hk_tick_collector.store.live_reading import LOWEST_SEQ
 
 from .bound import Bound
-from .delivered import NOTHING, Delivered
+from .delivered import COUNTER, NOTHING, Delivered
 from .feed import Feed
-from .found import Found, in_time_order
+from .found import Found, in_time_order, seqs_by_symbol
 from .local_days import StreamWarning
 from .position import DayPosition, Position
 
@@ -34,12 +34,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.jetstream.message import TickMessage
     from hk_tick_collector.jetstream.reading import StreamMessage
 
-_BEGIN_S: Final = 8.0  # for the first answer of a server
+_BEGIN_S: Final = 8.0  # for a server to answer, and for the place at which the stream begins
 _ACTIVE_S: Final = 1.0
-_AWAY_S: Final = 5.0  # without a server before it is told: another node has taken over by then
+_AWAY_S: Final = 5.0  # without a server before a warning: by then another server has taken over
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
-_COUNTER: Final = 0xFFFFFFFF
 CAUSE: Final = "not_published"
 
 
@@ -94,15 +93,14 @@ class PublishedDay:
             new.append([tick for tick in ordered if tick.seq > known.highest])
             late.append([tick for tick in ordered if tick.seq <= known.highest])
             gaps += self._changed_gaps(symbol, self._with(symbol, list(map(seq_of, ordered))))
-        return Found(in_time_order(new), in_time_order(late), tuple(gap for gap in gaps if not self._is_before(gap)))
+        return Found(
+            in_time_order(new), in_time_order(late), tuple(gap for gap in gaps if not self.bound.excludes(gap))
+        )
 
     def deliver(self, ticks: Iterable[Tick], late: Iterable[Tick], gaps: bool = False) -> None:
         """Takes note that these ticks of what was found are delivered, and with `gaps` its gaps."""
-        seqs: dict[str, list[int]] = {}
-        for tick in (*ticks, *late):
-            seqs.setdefault(tick.symbol, []).append(tick.seq)
-        for symbol, each in seqs.items():
-            self.delivered[symbol] = self._with(symbol, each)
+        for symbol, seqs in seqs_by_symbol((*ticks, *late)).items():
+            self.delivered[symbol] = self._with(symbol, seqs)
         if gaps:
             self._told.update(self._telling)
             self._telling = {}
@@ -125,15 +123,10 @@ class PublishedDay:
         found = {}
         for above, through in delivered.spaces():
             is_first = above == LOWEST_SEQ
-            missing = ((through + 1) & _COUNTER) - (0 if is_first else above & _COUNTER) - 1
+            missing = ((through + 1) & COUNTER) - (0 if is_first else above & COUNTER) - 1
             if missing > 0 and (self._is_whole or not is_first):
                 found[through] = _Space(None if is_first else above + 1, through, missing)
         return found
-
-    def _is_before(self, gap: Gap) -> bool:
-        if self.bound.from_seq is not None:
-            return gap.to_seq is not None and gap.to_seq < self.bound.from_seq
-        return self.bound.from_ms is not None and gap.to_ts_ms is not None and gap.to_ts_ms < self.bound.from_ms
 
 
 class PublishedTicks:
@@ -169,7 +162,7 @@ class PublishedTicks:
         """Connects, and finds where the stream begins. StreamError if that cannot be."""
         self._feed.start(_BEGIN_S)
         self._at = self._at or self._feed.begun_at
-        if self._bound.only_new:  # of these days what came before is not missing
+        if self._bound.only_new:  # ticks of these days from before the begin are not missing
             today = max(self._bound.day, market.day_number(now_ms()))
             for number in range(self._bound.day, today + 1):
                 self._days.setdefault(number, PublishedDay(number, self._bound.on(number)))
@@ -219,7 +212,7 @@ class PublishedTicks:
         return dict(sorted(found.items()))
 
     def _forget_days(self) -> None:
-        """The position keeps the last days alone; the stream itself holds no more than a week."""
+        """Removes all but the last days from the position: the servers keep no more than a week."""
         for number in sorted(self._days)[:-_DAYS]:
             del self._days[number]
             self._bound = Bound(number + 1)
@@ -236,11 +229,11 @@ class PublishedTicks:
     def _is_over(self) -> bool:
         if self._only is None or self._feed.quiet_s < _QUIET_S:
             return False
-        return now_ms() >= market.day_start_ms(self._only + 1) + market.SEALING_HOUR * 3_600_000
+        return now_ms() >= market.sealing_ms(self._only)
 
 
 def _demand_same(ticks: TickMessage, day: str, source: str) -> None:
-    """A publisher may be allowed to use its own subject alone: what it says inside must be the same."""
+    """Raises MessageError if the content names another source or day than the subject, which the server checks."""
     if (ticks.day, ticks.source) != (day, source):
         raise MessageError(f"it says that it is of {ticks.source} and {ticks.day}")
 

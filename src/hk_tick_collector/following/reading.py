@@ -1,4 +1,4 @@
-"""`Reading`: a source that is read from a position until it is closed, which any thread may do. It waits."""
+"""`Reading`: reads a source from a position until it is closed, and waits for ticks. Any thread may close it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def two_loops() -> UsageError:
-    """The error for a stream that is asked while somebody waits for it."""
+    """The error for a stream of which two loops ask for a batch at the same time."""
     return UsageError("this stream is used in two loops at once", hint="make a stream for each of them")
 
 
@@ -30,7 +30,7 @@ class Reading:
     """One source. After an error it is closed: the next reading begins again at `position`."""
 
     def __init__(self, asked: Asked, position: Position) -> None:
-        self.position = position  # from its begin on the source's own; then what was given: the caller sets that
+        self.position = position  # after `begin` that of the source; after each batch the caller sets it
         self.is_over = False  # the only day has ended
         self._asked = asked
         self._source: Source | None = None

@@ -1,4 +1,4 @@
-"""A day file that is open while it changes and closed while it is idle, and whether a look at it is worth while.
+"""A day file that is open while it changes and closed while it is idle, and whether something new may be in it.
 
 While it is open, SQLite's own counter of commits says so (10 µs). While it is closed, the kernel's sizes and times of
 the file and its WAL do. They change before the commit can be seen, so a change only opens the file again.
@@ -22,7 +22,7 @@ _PATIENCE_S: Final = 5.0  # a file that a collector is opening, closing or setti
 
 
 class WatchedFile:
-    """One path. `is_replaced` is set when another file has taken it; the reader of the changes clears it."""
+    """The file at one path. `is_replaced` is set when another file is there; `Day` clears it."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
@@ -36,13 +36,13 @@ class WatchedFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it changed lately."""
+        """Whether the file is open, as it is while it changes."""
         return self._reader is not None
 
     def reader(self, *, demanded: bool = False) -> LiveReader | None:
         """A reader if there may be something new, or if it is `demanded` and there is a file; else None.
 
-        StoreError if the file cannot be read, and that does not pass within seconds.
+        StoreError if the file could not be read for five seconds.
         """
         try:
             found = self._look(demanded=demanded)

@@ -1,7 +1,7 @@
 """Reads a backlog in windows of time over all symbols, so that their ticks come in nearly the order of the market.
 
-A window is a range of the sequence's high 32 bits, which are seconds. For sequences without this pattern it is a range
-like any other: then symbols may be read one after the other. Order within a symbol does not depend on it.
+A window is a range of the high 32 bits of sequences, which are seconds. If sequences do not have seconds there, symbols
+may be read one after the other instead. The order within a symbol is the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether the stream still holds the last message that was acknowledged to us, or that we have read.
 
-An engine that lost acknowledged data (all servers without power, a disk rolled back, a store deleted) continues with
-lower sequences and says nothing. A reader would wait behind such a shorter stream for ever.
+An engine that lost acknowledged messages (all servers lost power, a disk rolled back, a store deleted) continues with
+lower sequences and reports no error. A reader that waits for the next sequence would then wait for ever.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Held(Enum):
     """What the stream answers for an anchor."""
 
     YES = "yes"
-    EXPIRED = "expired"  # older than all that the stream keeps: removed by its limits, as agreed
-    LOST = "lost"  # it is not there, or another message is: acknowledged data is lost
+    EXPIRED = "expired"  # older than all that the stream keeps: removed by the limits of the stream, as configured
+    LOST = "lost"  # it is not there, or another message has its sequence: acknowledged data is lost
 
 
 async def check_anchor(connection: Connection, anchor: Anchor) -> Held:

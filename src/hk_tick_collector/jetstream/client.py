@@ -24,7 +24,7 @@ _MOST_BYTES: Final = 96 * 2**20  # a server can be set to messages of 64 MiB, an
 
 
 class StrictParser(Parser):
-    """The parser of nats-py. Raises ProtocolError alone, upon which the client closes the connection."""
+    """The parser of nats-py. The only error it raises is ProtocolError: then the client closes the connection."""
 
     async def parse(self, data: bytes = b"") -> None:
         """Takes the next bytes of the server."""
@@ -88,7 +88,7 @@ class StrictClient(Client):
         self._used_transport = _Transport() if type(transport) is TcpTransport else transport
 
     def abort(self) -> None:
-        """Gives up what a server that does not read has not taken yet: the socket would stay open until it does."""
+        """Closes the socket and discards what is not sent: a server that reads nothing would otherwise keep it open."""
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()

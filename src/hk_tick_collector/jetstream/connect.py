@@ -1,8 +1,8 @@
 """One connection to one of the NATS servers, or the reason why there is none.
 
 Enters: addresses, credentials, authorities. Leaves: a `Connection`, used until it is lost. It does not reconnect by
-itself: who uses it closes it and asks for a new one, after a delay of his own, and then checks the anchor. So nothing
-that was sent on a lost connection is sent again without anybody knowing.
+itself: its user closes it, waits, asks for a new one and checks the anchor. So the user knows of every message that is
+sent a second time.
 
 Versions before 2.10.23 are refused: their Raft log ignores `sync_interval: always`, and acknowledged messages are lost
 when all servers lose power.
@@ -58,7 +58,7 @@ class _CutOffError(StreamAwayError):
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the NATS servers are, and how they know us."""
+    """The addresses of the NATS servers, and what this client needs to connect to them."""
 
     urls: tuple[str, ...]  # nats://HOST:PORT or tls://HOST:PORT
     name: str  # of this client, in the monitoring of the server
@@ -66,7 +66,7 @@ class Servers:
     ca: Path | None = None  # PEM file of the authorities; None: those of the system
 
     def check(self) -> None:
-        """Reads the files that the connection needs. UsageError for one that is missing or wrong."""
+        """Reads the files that the connection needs. UsageError without a server or for a wrong file."""
         if not self.urls:
             hint = "set it to nats://HOST:4222 or tls://HOST:4222, several of one kind separated by commas"
             raise UsageError("STREAM_URL is empty", hint=hint)
@@ -82,11 +82,11 @@ class Servers:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether we know what to check certificates against: a server at nats:// may demand TLS as well."""
+        """Whether certificates can be checked: a server at nats:// may demand TLS too, and then STREAM_CA is used."""
         return self.demands_tls or self.ca is not None
 
     def tls_context(self) -> ssl.SSLContext:
-        """What a certificate of the servers is checked against. UsageError for a file that has no certificates."""
+        """The authorities of the servers' certificates. UsageError for a file without certificates."""
         try:
             return ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as error:
@@ -155,7 +155,7 @@ class Connection:
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """An error of the connection becomes StreamAwayError; who waits in vain gets its own words."""
+        """Turns an error of the connection into StreamAwayError, except that of a request without an answer."""
         from nats import errors
 
         try:
@@ -174,8 +174,8 @@ async def connect(servers: Servers, *, order: Callable[[Sequence[str]], list[str
     """A connection to the first server that accepts us; they are tried in random order.
 
     StreamAwayError if no server answers. StreamError if each that answers refuses us: too old a version, wrong
-    credentials or certificates. UnusableFileError for a file of them. `Servers.check` tells that at the start; later
-    the next attempt may succeed.
+    credentials or certificates. UnusableFileError for a file of credentials or certificates that cannot be used now: at
+    the start `Servers.check` finds that; later the file may be being renewed, and the next attempt may succeed.
     """
     need("nats", "stream")
     try:
@@ -215,7 +215,7 @@ async def _connect_to(
         await asyncio.wait_for(client.connect(**_options(connection, servers, credentials, tls)), _CONNECT_S)
         _demand_tls(connection, servers)
         connection.version = _version_of(connection)
-        _demand_room(connection)
+        _demand_payload(connection)
     except Exception as error:  # noqa: BLE001 - nats-py raises its own errors, those of sockets, of TLS and of JSON
         await connection.close()
         raise _fault(url, connection.failure or error) from None
@@ -223,7 +223,7 @@ async def _connect_to(
 
 
 def _demand_tls(connection: Connection, servers: Servers) -> None:
-    """Raises StreamError for a server without TLS at tls://, with which nats-py would go on."""
+    """Raises StreamError for a server at tls:// that has no TLS: nats-py would continue without it."""
     if servers.demands_tls and not connection.client._server_info.get("tls_required"):  # noqa: SLF001
         raise StreamError(
             f"{connection.url} offers no TLS", hint="set STREAM_URL to nats://, or configure TLS at the server"
@@ -246,8 +246,8 @@ def _version_of(connection: Connection) -> tuple[int, int, int]:
     return version
 
 
-def _demand_room(connection: Connection) -> None:
-    """Raises StreamError for a server that takes no messages of our size: it would be tried in vain for ever."""
+def _demand_payload(connection: Connection) -> None:
+    """Raises StreamError for a server that accepts no messages of our size: every later attempt would fail too."""
     most = connection.client._server_info.get("max_payload", _LEAST_PAYLOAD)  # noqa: SLF001
     if not isinstance(most, int) or most < _LEAST_PAYLOAD:
         words = f"{connection.url} takes messages of {plain(most)[:20]} bytes at most, not of {_LEAST_PAYLOAD}"

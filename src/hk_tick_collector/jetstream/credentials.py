@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.store.disk import open_without_waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +63,7 @@ def read_credentials(path: Path) -> Credentials:
 
 def _secret_text(path: Path) -> str:
     try:
-        # A pipe would otherwise be waited for until somebody writes to it.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(open_without_waiting(path), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"STREAM_CREDS={path} is not a file", hint=_HINT)

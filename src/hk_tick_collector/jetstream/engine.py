@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 5.0  # a leader is elected within about two
 MSG_ID: Final = "Nats-Msg-Id"
-NO_STREAM: Final = 10059
+NO_STREAM: Final = 10059  # it was never created, or was deleted: a publisher creates it
 _NO_MESSAGE: Final = 10037
 _SEQ_END: Final = 2**63
 _HEADER_LINE: Final = b"NATS/1.0\r\n"
@@ -50,7 +50,7 @@ class StoredMessage:
 
 @contextmanager
 def understood(connection: Connection, what: str) -> Iterator[None]:
-    """Whatever is read from an answer inside the block is as expected, or StreamAwayError says that it is not."""
+    """Read an answer inside this block: StreamAwayError if it has not the expected form. `what` is what was asked."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError):

@@ -1,6 +1,6 @@
-"""Converts ticks, sums and requests to the bytes of a message, and back. Pure; the format is that of ticks.proto.
+"""Converts ticks, sums and requests to the bytes of a message, and back. No I/O; the format is that of ticks.proto.
 
-`decode` functions take bytes from outside: whatever is wrong with them raises MessageError, before anything is used.
+`decode` functions accept bytes from outside: they raise MessageError for anything wrong before they return a value.
 Memory is limited by the size of the message, which the server limits to 1 MiB.
 """
 
@@ -66,7 +66,7 @@ class AgainMessage:
 def encode(source: str, day: str, rows: Sequence[TickRow]) -> bytes:
     """The message of 1 to 1,000 ticks. About 30 bytes a tick where the rows of a symbol stand together.
 
-    MessageError for a text of a row that is too long: the collector writes none.
+    MessageError for a row with a text that is too long: the collector writes no such row.
     """
     if not 1 <= len(rows) <= MAX_TICKS:
         raise ValueError(f"a message has 1 to {MAX_TICKS} ticks, not {len(rows)}")
@@ -188,7 +188,7 @@ def _sums(differences: Iterable[int]) -> list[int]:
 
 
 def _within(values: list[int]) -> list[int]:
-    """The values modulo 2^64 as signed numbers: the same ones, unless a sequence is absurd."""
+    """The values modulo 2^64 as signed numbers: unchanged if each fits in 64 bits."""
     if values and (min(values) not in _INT64 or max(values) not in _INT64):
         return list(map(_wrapped, values))
     return values

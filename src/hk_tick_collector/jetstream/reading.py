@@ -1,8 +1,8 @@
-"""Reads the stream in its order, from a sequence on. It decides nothing: a reader that cannot go on says so.
+"""Reads the stream in its order, from a sequence on. A reader that cannot continue raises; it does not try again.
 
-Enters: a connection and a sequence. Leaves: messages, each once and in order. The engine keeps no state for a reader
-that matters: its consumer has no acknowledgements, lives in the memory of one server, and is made anew at the next
-sequence when it is gone, is silent or left a message out.
+Enters: a connection and a sequence. Leaves: messages, each once and in order. No state of the engine is relied on: the
+consumer of a reader has no acknowledgements and is in the memory of one server. When it is gone, sends nothing or
+leaves out a message, another one is created at the next sequence.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _FORGOTTEN_S: Final = 60.0  # when the server removes a consumer that nobody use
 _NS: Final = 10**9
 _ACK_TOKENS: Final = 9  # $JS.ACK.STREAM.CONSUMER.deliveries.stream_seq.consumer_seq.time.pending
 _MORE_ACK_TOKENS: Final = 11  # the same with two tokens after ACK, the domain and the account, and more at the end
-_ENDED: Final = frozenset({"409", "404", "408"})  # a request ended, for one of these reasons also its consumer:
-_OF_CONSUMER: Final = ("consumer", "leadership", "shutdown")
+_ENDED: Final = frozenset({"409", "404", "408"})  # statuses that end one request for messages
+_OF_CONSUMER: Final = ("consumer", "leadership", "shutdown")  # with such a word in its text, the consumer has ended too
 
 
 class StreamMessage(NamedTuple):
@@ -86,16 +86,16 @@ class OrderedReader:
 
     async def close(self) -> None:
         """Removes the consumer, if the server can still be reached."""
-        await self._forget()
+        await self._remove_consumer()
 
     async def _receive(self, wait_s: float) -> None:
-        """Takes one message or status from the server."""
+        """Waits for one message or status of the server."""
         from nats import errors
 
         if self._connection.lost.is_set():
             raise StreamAwayError(f"the connection to {self._connection.url} is lost")
         if self._subscription is None:
-            await self._make()
+            await self._create_consumer()
         subscription = self._subscription
         if subscription is None:
             return
@@ -104,15 +104,15 @@ class OrderedReader:
             message = await subscription.next_msg(timeout=min(wait_s, _BEAT_S))
         except (TimeoutError, errors.TimeoutError):
             if time.monotonic() - self.heard_s > _SILENT_S:
-                await self._forget()
+                await self._remove_consumer()
             return
         except errors.Error as error:
             raise StreamAwayError(f"the connection to {self._connection.url} is lost ({error})") from None
         self.heard_s = time.monotonic()
-        if not await self._take(message):
-            await self._forget()
+        if not await self._accept(message):
+            await self._remove_consumer()
 
-    async def _take(self, message: Msg) -> bool:
+    async def _accept(self, message: Msg) -> bool:
         """Adds a message. Returns False if the consumer cannot go on."""
         headers = message.headers or {}
         status = headers.get("Status", "")
@@ -133,8 +133,8 @@ class OrderedReader:
         self._ready.append(StreamMessage(seq, headers.get(MSG_ID, ""), message.subject, message.data, pending))
         return True
 
-    async def _make(self) -> None:
-        """Makes a consumer that begins after the last message that is here."""
+    async def _create_consumer(self) -> None:
+        """Creates a consumer that begins after the last message that was received."""
         start = self._ready[-1].seq + 1 if self._ready else self.next_seq
         connection = self._connection
         config: dict[str, Any] = {
@@ -169,8 +169,8 @@ class OrderedReader:
         await self._connection.publish(subject, json.dumps(body).encode(), subscription.subject)
         self._asked += _PULLED
 
-    async def _forget(self) -> None:
-        """Leaves the consumer; the server removes it after a while if this request does not reach it."""
+    async def _remove_consumer(self) -> None:
+        """Removes the consumer; if this request is lost, the server removes it after a minute."""
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
@@ -182,7 +182,10 @@ class OrderedReader:
 
 
 def _numbers(reply: str) -> tuple[int, int, int] | None:
-    """Of the reply subject of a message: its sequence, that of the consumer, and how many follow. None for another."""
+    """From the reply subject of a message: its sequence in the stream, in the consumer, and how many messages follow.
+
+    None if the subject is not one of a consumer.
+    """
     tokens = reply.split(".")
     if tokens[:2] != ["$JS", "ACK"] or len(tokens) < _ACK_TOKENS:
         return None

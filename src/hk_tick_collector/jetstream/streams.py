@@ -1,6 +1,7 @@
-"""Creates the stream HK_TICKS, or checks that it is what publishers and readers rely on. It changes none.
+"""Creates the stream HK_TICKS, or checks that it is what publishers and readers rely on. It changes no stream.
 
-A setting on which no tick is lost is told and used as it is. One on which ticks could be lost is refused.
+A stream whose settings differ but cannot lose ticks is used, and the differences are reported. One whose settings can
+lose ticks is refused.
 """
 
 from __future__ import annotations
@@ -158,14 +159,14 @@ def _losing(config: dict[str, Any]) -> list[str]:
 
 
 def _differences(config: dict[str, Any], *, is_cluster: bool) -> list[str]:
-    """Settings that differ from what we would create, and lose nothing."""
-    told = []
+    """Settings that differ from those of a stream that we create, and cannot lose ticks."""
+    found = []
     for name, unit in (("max_age", "s"), ("duplicate_window", "s")):
         value, usual = int(config.get(name, 0)), int(wanted()[name])
         if value != usual:
-            told.append(f"{name} is {value / _NS:g} {unit}, not {usual / _NS:g} {unit}")
+            found.append(f"{name} is {value / _NS:g} {unit}, not {usual / _NS:g} {unit}")
     if is_cluster and (copies := int(config.get("num_replicas", 1))) < REPLICAS:
-        told.append(f"num_replicas is {copies}, not {REPLICAS}")
+        found.append(f"num_replicas is {copies}, not {REPLICAS}")
     if int(config.get("max_bytes", -1)) <= 0:
-        told.append("max_bytes has no limit")
-    return told + [f"{name} is off" for name in ("deny_delete", "deny_purge") if not config.get(name)]
+        found.append("max_bytes has no limit")
+    return found + [f"{name} is off" for name in ("deny_delete", "deny_purge") if not config.get(name)]

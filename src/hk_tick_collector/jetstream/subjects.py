@@ -56,7 +56,7 @@ def day_and_source(subject: str) -> tuple[str, str]:
 
 
 def demand_day(day: str) -> str:
-    """The day, `20261120`, unchanged. MessageError for what is none."""
+    """The day, `20261120`, unchanged. MessageError for any other text."""
     try:
         if len(day) == 8:
             market.parse_day(day)
@@ -67,7 +67,7 @@ def demand_day(day: str) -> str:
 
 
 def demand_source(source: str) -> str:
-    """The name of a source, unchanged. MessageError for what is none."""
+    """The name of a source, unchanged. MessageError for any other text."""
     if not _SOURCE.fullmatch(source):
         raise MessageError(f"{source[:70]!r} is not the name of a source")
     return source
@@ -76,6 +76,7 @@ def demand_source(source: str) -> str:
 def message_id(source: str, day: str, generation: str, number: int) -> str:
     """The id by which the engine knows a repeated message within its duplicate window.
 
-    A retry keeps its id. Ticks that are sent anew on purpose need a new generation, or the engine would swallow them.
+    A retry keeps its id. Ticks that are sent again on purpose need a new generation: the engine would drop them as
+    repeated ones.
     """
     return f"{source}.{day}.{generation}.{number}"

@@ -1,4 +1,4 @@
-"""Do two collectors number the same ticks in the same way? Judged while both collect. No I/O.
+"""Checks, while both collect, whether two collectors number the same ticks in the same way. No I/O.
 
 Enters: parts. Leaves: at most one `Disagreement`. The union of two collectors is right only if one trade has one
 sequence at both. OpenD does not document that, so it is checked.
@@ -34,7 +34,7 @@ _WINDOW_ROWS: Final = 128  # of each collector and symbol
 _SYMBOLS_MOST: Final = 128  # compared at a time
 _JUDGED_EVERY_ROWS: Final = 128
 _AGREED_TIMES: Final = 2  # after that another symbol is compared
-_HELD_ROWS: Final = 65_536  # of all symbols: one that got too few ticks meanwhile makes room, if another needs it
+_HELD_ROWS: Final = 65_536  # ticks of all symbols, after which a symbol with too few of them makes room for another
 _DISAGREED_TIMES: Final = 2
 _EDGE_MS: Final = 1000  # the time of one tick may differ by less between a push and an answer
 _LEAST_ROWS: Final = 32

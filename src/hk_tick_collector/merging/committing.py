@@ -1,4 +1,4 @@
-"""Commits parts, and repeats that until the disk lets it; seals finished days. Only one thread uses this module.
+"""Commits parts, again until the disk accepts them; seals finished days. Only one thread uses this module.
 
 Enters: parts with their position, sums, the time. Leaves: committed day files, and what happened in `MergeState`.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.model import PUSH_REALTIME, Tick, push_type_of, recv_ts_ms_of
+from hk_tick_collector.stats import percentile
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import list_days
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LOG_EVERY_S: Final = 10.0
-_WHOLE_LINES: Final = 20  # rejected ticks that are logged whole, a minute
+_WHOLE_LINES: Final = 20  # rejected ticks that are logged with all fields, per minute
 _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
 _ASKED_DAYS: Final = 31  # collectors are asked for days that are not older
@@ -51,7 +52,7 @@ _T = TypeVar("_T")
 
 
 class GaveUpError(Exception):
-    """The service stops; what was to be committed is still in the stream."""
+    """The service stops before a commit succeeded; its ticks are still in the stream."""
 
 
 class Committing:
@@ -137,8 +138,8 @@ class Committing:
     def unread(self) -> tuple[list[str], set[str]]:
         """The days of which messages may be missing, and the collectors that may have them. Raises GaveUpError.
 
-        They are the days that are not sealed, and the days after the newest one: this merge may have been away for all
-        of them.
+        They are the days that are not sealed, and the days after the newest one, during which this merge may not have
+        run.
         """
         union = self._opened().union
 
@@ -225,7 +226,7 @@ class Committing:
         self._log_rejected("sealed_day", day, stored.late)
 
     def _log_rejected(self, cause: str, day: str, rows: Sequence[TickRow]) -> None:
-        """Logs rejected ticks: the first ones of a minute whole, of the others that there are more."""
+        """Logs rejected ticks: the first ones of a minute, with all fields. The others are only counted."""
         if not rows:
             return
         since_s, count = self._whole.get(cause, (float("-inf"), 0))
@@ -240,15 +241,15 @@ class Committing:
         for kept in (self._delays, self._stored):
             while kept and now_ms - kept[0][0] > _WINDOW_MS:
                 kept.popleft()
-        status, delays = self._status, sorted(delay for _, delay in self._delays)
+        status, delays = self._status, [delay for _, delay in self._delays]
         status.persisted_rows_per_min = sum(rows for _, rows in self._stored)
-        status.delay_ms_p50 = float(delays[len(delays) // 2]) if delays else None
-        status.delay_ms_p99 = float(delays[len(delays) * 99 // 100]) if delays else None
+        status.delay_ms_p50 = percentile(delays, 50)
+        status.delay_ms_p99 = percentile(delays, 99)
 
     # --- the disk ---
 
     def _patiently(self, act: Callable[[], _T], day: str = "") -> _T:
-        """Repeats something until the disk lets it. Raises StartOverError, and GaveUpError when the service stops."""
+        """Repeats `act` until no disk error stops it. Raises StartOverError, and GaveUpError when the service stops."""
         attempt = 0
         while True:
             try:
@@ -288,5 +289,5 @@ def _waits_for(days: MergedDays, day: int, today: int) -> list[str]:
 
 
 def make_merger(root: Path, options: StoreOptions, version: str, now_ms: Callable[[], int]) -> Callable[[], Merger]:
-    """What makes the merger anew after StartOverError."""
+    """A function that opens the merger, also again after StartOverError."""
     return lambda: Merger(root, options, version, now_ms)

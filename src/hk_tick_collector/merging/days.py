@@ -38,7 +38,7 @@ from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witnes
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError
+from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError, sources_in
 from .positions import SettledDays, read_positions
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _IDLE_S: Final = 60.0
 _KNOWN_DAYS: Final = 5  # a collector that sent ticks of one of so many days before a day is expected on it too
 FILE_FAULTS: Final = (DamagedFileError, ForeignFileError, SchemaChangedError, NoDayError)
 _MOST_FILES: Final = 4  # open at a time, three descriptors each
-# These causes say something that is true of the union too. The others name what happened to one collector.
+# These causes are true of the union too. The others say what happened to one collector.
 _KEPT_CAUSES: Final = frozenset({CAUSE_BEFORE_START, CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED, CAUSE_SEQUENCE})
 
 
@@ -140,8 +140,8 @@ class MergedDays:
         return prepared
 
     def _unseen(self, rows: list[TickRow]) -> list[TickRow]:
-        """The rows that can change what is known of gaps. The other collector's copy of a tick, which is nearly every
-        second row, cannot: its symbol follows the rule, has no gap, and has had a higher counter.
+        """The rows that can change what is known of gaps. A second collector's copy of a tick, nearly every second row,
+        cannot: its symbol follows the rule, has no gap, and has had a higher counter.
         """
         latest = self._tracker.known.latest
         found = []
@@ -217,14 +217,14 @@ class MergedDays:
         """The collectors that sent ticks of a day: `open`, or when its own file was sealed. Raises as DayReader."""
         if day not in self._sources:
             with DayReader(self.path(day)) as reader:
-                self._sources[day] = _sources_in(reader)
+                self._sources[day] = sources_in(reader.meta())
         return self._sources[day]
 
     def renew(self, day: int) -> None:
         """Creates the file of a day that was set aside or removed, without a position.
 
-        As long as it has none, also after a kill, the stream is read from its start. Not on a full disk: then only this
-        process knows that it must be.
+        As long as the file has none, each start reads the stream from its start. On a full disk no file is created, and
+        only this process knows that it must read from there.
         """
         path = self.path(day)
         with suppress(*DISK_ERRORS, SealedDayError):
@@ -295,7 +295,7 @@ class MergedDays:
                 self.renew(day)
                 raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}", path.stem) from error
             with DayReader(path) as reader:
-                self._sources[day] = _sources_in(reader)
+                self._sources[day] = sources_in(reader.meta())
             while len(self._files) >= _MOST_FILES:
                 self.close(next(iter(self._files)), None)
         self._files.pop(day, None)
@@ -359,11 +359,6 @@ class _Origins:
         if not self._by_id:
             self._by_id = {id(each): part.source for part in self._parts for each in part.rows}
         return self._by_id[id(row)]
-
-
-def _sources_in(reader: DayReader) -> dict[str, str]:
-    meta = reader.meta()
-    return {key.removeprefix(META_SOURCE): value for key, value in meta.items() if key.startswith(META_SOURCE)}
 
 
 def _witnesses(gaps: Iterable[Gap], parts: Sequence[Part]) -> Iterable[Witness]:

@@ -1,7 +1,8 @@
-"""Messages of the stream as bytes → parts, sums and requests, or why they are refused. Pure.
+"""Messages of the stream as bytes → parts and sums, or why they are refused. No I/O.
 
-A message is refused whole: it names another collector than its subject, ticks of another day, or values that no
-collector sends. The engine lets a collector publish only under its own subjects, so the subject says who sent it.
+A message is refused as a whole if it names another collector than its subject, or if it has ticks of another day or
+values that no collector sends. The engine lets a collector publish only under its own subjects, so the subject says who
+sent it.
 """
 
 from __future__ import annotations

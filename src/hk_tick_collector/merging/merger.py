@@ -1,27 +1,26 @@
 """Parts → the day files of the union. If the collectors number their ticks differently, also those of each collector.
 
 Normally every tick goes into the union. If a disagreement was found, each collector's ticks go into its own directory,
-`collectors/NAME`, and the union takes each symbol from the collector that sent it first on that day: then nothing of
-one collector fills a gap of another. That is remembered in the file `sequences-disagree.json`, over restarts, until the
-operator removes it. The mixed files are renamed, and the stream is read again from its start.
+`collectors/NAME`, and the union takes each symbol from the collector that sent it first on that day: then no tick of
+one collector fills a gap of another. The file `sequences-disagree.json` keeps that over restarts, until the operator
+removes it. The mixed files are renamed, and the stream is read again from its start.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.disk import sync_directory
+from hk_tick_collector.store.disk import sync_directory, write_synced
 from hk_tick_collector.store.merged_rows import Chosen, MergedReader
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import list_days, path_of
 
 from .agreement import Agreement
 from .days import FILE_FAULTS, MergedDays
-from .parts import META_SOURCE, DisagreementError, Position
+from .parts import DisagreementError, Position, sources_in
 from .positions import lowest
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Merger:
             if found is not None:
                 self._disagree(found)
             return iter([Step(self.union, each, is_union=True) for each in self.union.prepare(parts, position)])
-        # What fails in one directory must not leave the others prepared: that would be lost when this is called again.
+        # All files are opened first: an error after some directories were prepared would lose the changes of gaps.
         for source in dict.fromkeys(part.source for part in parts):
             self._of(source).open([part for part in parts if part.source == source])
         self.union.open(parts)
@@ -177,9 +176,8 @@ class Merger:
                 with MergedReader(path) as reader:
                     meta, chosen = reader.meta(), reader.chosen()
             except FILE_FAULTS:
-                continue  # a tick of that day has it renamed or told
-            sources = [key for key in meta if key.startswith(META_SOURCE)]
-            if "sealed_ms" in meta or len(sources) < 2 or chosen:
+                continue  # with the next tick of that day it is renamed, or waited for
+            if "sealed_ms" in meta or len(sources_in(meta)) < 2 or chosen:
                 continue
             aside = set_aside(path, self._now_ms(), MIXED)
             self.union.renew(market.parse_day(name))
@@ -204,9 +202,6 @@ def write_disagreement(root: Path, found: Disagreement, now_ms: int) -> None:
     path = root / DISAGREEMENT_NAME
     draft = path.with_name(f".{path.name}.new")
     facts = {**found._asdict(), "sources": list(found.sources), "found_at": market.moment_text(now_ms)}
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(facts, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(draft, json.dumps(facts, indent=2) + "\n")
     draft.rename(path)
     sync_directory(root)

@@ -1,4 +1,4 @@
-"""What happens to a merge, in its live state and in the log. It decides nothing."""
+"""Writes what happened to a merge into its live state and the log. It decides nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .parts import Position, StartOverError
 
 _LOG_EVERY_S: Final = 60.0
-_BEHIND_MESSAGES: Final = 32  # as many are one transaction: more are a backlog
+_BEHIND_MESSAGES: Final = 32  # of one transaction: more are a backlog
 _KEPT_FILES: Final = 20
 
 
@@ -33,7 +33,7 @@ class Notes:
         self._faults, self._refusals = log.Repeated(_LOG_EVERY_S), log.Repeated(_LOG_EVERY_S)
 
     def connected(self, connection: Connection, position: Position | None) -> None:
-        """A server is there, and the stream is read from `position` on."""
+        """A server is connected, and the stream is read from `position` on."""
         state = self.state
         state.server, state.server_version = connection.url, ".".join(map(str, connection.version))
         state.away_since_ms, state.fault, state.fault_hint, state.refused = None, "", "", False
@@ -105,7 +105,7 @@ class Notes:
             )
 
     def started_over(self, why: StartOverError) -> None:
-        """Day files are not what they were taken for, and everything is opened again."""
+        """A day file was damaged or replaced, or collectors disagree: everything is opened again."""
         log.warning("merge_starts_over", detail=why)
         if why.is_damage:
             self.state.damaged_files = [*self.state.damaged_files, str(why)][-_KEPT_FILES:]

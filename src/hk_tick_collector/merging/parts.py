@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector.errors import CollectorError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hk_tick_collector.model import TickRow
 
 META_POSITION: Final = "merge_position"  # in meta: all of this day up to this message of the stream is in the file
@@ -14,6 +16,11 @@ META_SETTLED: Final = "merge_settled"  # in meta: see positions.py
 META_SOURCE: Final = "merge_source."  # and the name of a collector: `open`, or when its own file was sealed
 SOURCE_OPEN: Final = "open"
 CAUSE_NO_SOURCE: Final = "no_source"  # of a gap: no collector has sent these ticks
+
+
+def sources_in(meta: Mapping[str, str]) -> dict[str, str]:
+    """The collectors that sent ticks of a day, by its `meta`: each with `open`, or when its own file was sealed."""
+    return {key.removeprefix(META_SOURCE): value for key, value in meta.items() if key.startswith(META_SOURCE)}
 
 
 class Part(NamedTuple):
@@ -25,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A message of the stream. With its id it can be recognized, also after the stream was made anew."""
+    """A message of the stream. With its id it is recognized also after the stream was created again."""
 
     stream_seq: int
     msg_id: str
@@ -42,10 +49,10 @@ class Position(NamedTuple):
 
 
 class StartOverError(CollectorError):
-    """Day files are not what this process took them for: close all, and read the stream from its start.
+    """The day files must be opened again, and the stream read from its start.
 
-    `is_damage`: a file was damaged or removed. `day`: of that file, whose collectors are asked to send it again,
-    because the stream may have dropped its begin.
+    `is_damage`: because a file was damaged, replaced or removed. `day`: of that file; its collectors are asked to send
+    it again, because the stream may have dropped its first messages.
     """
 
     is_damage = True

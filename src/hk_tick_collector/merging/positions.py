@@ -1,9 +1,9 @@
 """From where the stream must be read after a start.
 
-The position in a day file is committed with its ticks. A past day that waits for a collector gets no ticks, so its own
-position stays behind; the stream would be read again from there at each start, for days. Therefore each transaction
-also has which past days were closed as plain files, with which position, and up to where all of the stream was then
-committed. That holds for such a day as long as its file is the same: plain, and with that position.
+The position in a day file is committed with its ticks. A past day that waits for a collector gets no ticks, so its
+position stays the same while the stream goes on, and each start would read the stream from there, for days. Therefore
+each transaction also notes the past days whose files were closed without a WAL ("plain"), the position in each, and up
+to where all of the stream was committed then. The note counts for a day while its file is plain and has that position.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SettledDays:
         self.days: dict[int, str] = {}
 
     def begin(self, found: Positions) -> None:
-        """These files are there at the start: nobody has them open."""
+        """Sets the days to the plain files that are found at the start: no process has them open."""
         self.days = dict(found.plain)
 
     def as_text(self, position: Position) -> str:
@@ -77,9 +77,9 @@ def read_positions(root: Path) -> Positions:
 
 
 def lowest(of_directories: Iterable[Positions]) -> Position | None:
-    """From where the stream must be read so that every day that is not sealed gets all its ticks; None: its start.
+    """The position after which the stream must be read so that each unsealed day gets all its ticks; None: its start.
 
-    Where all days are sealed, what they have needs no reading.
+    If all days are sealed, it is the highest position in them.
     """
     unsealed: list[Position | None] = []
     sealed: list[Position] = []
@@ -92,7 +92,7 @@ def lowest(of_directories: Iterable[Positions]) -> Position | None:
 
 
 def _advance(found: Positions, settled: str) -> None:
-    """Past days whose files did not change since are as far as all of the stream was."""
+    """Sets the position of past days whose files did not change since to the noted one of the whole stream."""
     try:
         facts: Any = json.loads(settled or "{}")
         whole, days = Position.parse(facts.get("whole")), facts.get("days", {})

@@ -28,7 +28,7 @@ _SYMBOLS_MOST: Final = 5_000  # of one request; above that the whole day is aske
 
 @dataclass(slots=True)
 class _Unequal:
-    """Sums that the union does not fulfil yet."""
+    """Sums of a collector and day of which the union still lacks ticks."""
 
     message: SumsMessage
     asked: int = 0

@@ -2,12 +2,11 @@
 
 Enters: messages of the stream. Leaves: committed day files, requests to collectors, `merge.json` every second. One
 thread uses the day files, so that a slow disk does not stop the heartbeats of the connection; at most a few messages
-wait for it, and the others stay in the stream.
+wait for that thread, and the others stay in the stream.
 
-The engine is trusted for delivery, not for truth. Three things show what it lost: the last message that was read is
-not there any more (`anchor`), a sequence of the stream is left out, or a collector says that it sent more (`sums`).
-Then the stream is read from its start, or the collectors are asked to send again; what is there already changes
-nothing.
+The engine is not relied on to keep messages. It lost some if the last message that was read is gone (`anchor`), if a
+sequence of the stream is left out, or if a collector says that it sent more (`sums`). Then the stream is read from its
+start, or the collectors are asked to send again; ticks that are merged already change nothing.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ class MergeService:
         self._committing = make(self._stopping)
         self._files = Background("files")
         self._requests = Requests()
-        self._position: Position | None = None  # the last message that was read; what it brought is committed
-        self._expired_after: Position | None = None  # told once
+        self._position: Position | None = None  # the last message that was read; its ticks are committed
+        self._expired_after: Position | None = None  # for which expired messages were reported: once
         self._upkeep_s = self._anchor_s = self._ask_open_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
         self._notes = Notes(status, now_ms)
@@ -126,7 +125,7 @@ class MergeService:
                 await self._pause(wait_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     async def _pause(self, wait_s: float) -> None:
-        """Waits, and meanwhile does what needs no engine."""
+        """Waits, and seals finished days meanwhile: that needs no engine."""
         end_s = time.monotonic() + wait_s
         while not self._stopping.is_set() and time.monotonic() < end_s:
             await self._upkeep()
@@ -143,7 +142,7 @@ class MergeService:
                 messages = await reader.read(_BATCH_MESSAGES, _WAIT_S)
                 is_new, consumers = reader.consumers != consumers, reader.consumers
                 if is_new or time.monotonic() - self._anchor_s > _ANCHOR_EVERY_S:
-                    # A consumer is of one stream. The one before may have been of a stream that was made anew since.
+                    # The consumer before may have read a stream that was deleted and created again since.
                     state = await self._state(connection)
                     if not await self._is_held(connection, state):
                         await reader.close()
@@ -276,7 +275,7 @@ class MergeService:
             await self._ask_open()
 
     async def _ask_open(self) -> None:
-        """Asks for past days whose collectors have not said that they sealed them: this merge may have missed that.
+        """Asks for past days whose collectors have not reported them sealed: the report may have been lost.
 
         They seal in the hour from 06:00 on, so nothing is asked in it.
         """

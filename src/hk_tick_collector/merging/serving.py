@@ -1,4 +1,4 @@
-"""The process `merge`: locks its directory, runs the service until a signal, tells how it is every second."""
+"""The process `merge`: locks its directory, runs the service until a signal, writes its live state every second."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, log, market
-from hk_tick_collector.background import Background
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.reporting.free_space import FreeSpace
 from hk_tick_collector.jetstream.disk_sync import DiskSync
 from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 from hk_tick_collector.ops.findings.merge import check_merge
 from hk_tick_collector.ops.findings.words import ENGLISH
+from hk_tick_collector.ops.live.every_second import every_second
 from hk_tick_collector.ops.live.merge_state import MergeState, write_merge_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
@@ -31,6 +31,7 @@ from .ownership import demand_merged
 from .service import MergeService
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.jetstream.connect import Servers
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 ALERTS_NAME: Final = ".alerts-merge.json"
 _UMASK: Final = 0o027
-_BEAT_S: Final = 1.0
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
 _STOP_S: Final = 20.0  # for the transaction that is being committed, and for closing the files
 
@@ -103,11 +103,11 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
             lambda: Streams(merge=replace(state, sources=dict(state.sources))),
             options.disk_min_free_mb,
         )
-        beat = asyncio.create_task(_beat(options, state, notifier, alerts))
+        reporting = asyncio.create_task(_report_every_second(options, state, notifier, alerts))
         try:
-            await asyncio.wait((working, stopping, beat), return_when=asyncio.FIRST_COMPLETED)
-            if beat.done():
-                beat.result()  # a bug: without it nobody would know how it is
+            await asyncio.wait((working, stopping, reporting), return_when=asyncio.FIRST_COMPLETED)
+            if reporting.done():
+                reporting.result()  # a bug: without reports nobody would know the state of this process
             state.state = "stopping"
             notifier.stopping(_STOP_S)
             service.stop()
@@ -118,7 +118,7 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
                 working.cancel()  # a disk hangs; what is not committed is in the stream
         finally:
             stopping.cancel()
-            beat.cancel()
+            reporting.cancel()
             if metrics is not None:
                 metrics.stop()
             await asyncio.to_thread(alerts.stop, time.monotonic() + _ALERTS_S)
@@ -129,38 +129,37 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
             stop_is_complete()
 
 
-async def _beat(options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts) -> None:
-    """Each second: merge.json and systemd; now and then a line in the log."""
-    summary_s, before = time.monotonic() + options.summary_s, 0
-    background, space, sync = Background("status"), FreeSpace(options.root), DiskSync()
-    telling: asyncio.Future[None] | None = None
-    while True:
-        notifier.alive()
-        notifier.status(_status_line(state))
+async def _report_every_second(
+    options: MergeOptions, state: MergeState, notifier: Notifier, alerts: ProcessAlerts
+) -> None:
+    """Each second: merge.json, alerts and systemd; now and then a line in the log."""
+    stored_before, space, sync = 0, FreeSpace(options.root), DiskSync()
+
+    def prepare() -> Callable[[], None]:
         state.disk_free_mb = space.mb()
         state.unsynced = sync.is_unsynced()
         state.written_ms = now_ms()
-        if telling is None or telling.done():  # a hanging disk must not stop this
-            findings = check_merge(state, state.written_ms, options.disk_min_free_mb)
-            told = partial(_tell, options.state_path, text_of(state), state.pid, alerts, findings)
-            telling = asyncio.ensure_future(background.run(told))
-        if time.monotonic() >= summary_s:
-            summary_s += options.summary_s
-            log.info(
-                "merge_summary",
-                connected=bool(state.server),
-                rows=state.stored - before,
-                behind=state.behind,
-                delay_ms_p50=state.delay_ms_p50,
-                delay_ms_p99=state.delay_ms_p99,
-                gaps_open=state.gaps_open,
-                trouble=state.trouble,
-            )
-            before = state.stored
-        await asyncio.sleep(_BEAT_S)
+        findings = check_merge(state, state.written_ms, options.disk_min_free_mb)
+        return partial(_report, options.state_path, text_of(state), state.pid, alerts, findings)
+
+    def log_summary() -> None:
+        nonlocal stored_before
+        log.info(
+            "merge_summary",
+            connected=bool(state.server),
+            rows=state.stored - stored_before,
+            behind=state.behind,
+            delay_ms_p50=state.delay_ms_p50,
+            delay_ms_p99=state.delay_ms_p99,
+            gaps_open=state.gaps_open,
+            trouble=state.trouble,
+        )
+        stored_before = state.stored
+
+    await every_second(notifier, partial(_status_line, state), prepare, log_summary, options.summary_s)
 
 
-def _tell(path: Path, text: str, pid: int, alerts: ProcessAlerts, findings: list[Finding]) -> None:
+def _report(path: Path, text: str, pid: int, alerts: ProcessAlerts, findings: list[Finding]) -> None:
     _write(path, text, pid)
     alerts.update(findings)
 

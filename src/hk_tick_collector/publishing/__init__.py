@@ -8,12 +8,12 @@ days.py            which days are sent, each with its outbox
 notes.py           what was sent, in the cursor file
 messages.py        ticks → messages, sent and acknowledged
 anchors.py         what the stream must still hold
-requests.py        what readers ask to be sent again
-presence.py        another publisher with the same name
+requests.py        which ticks readers want again
+presence.py        whether another publisher has the same name
 session.py         one connection: what is done until it is lost
 figures.py         what was done → publish.json, log lines
 service.py         connects, again and again, until it is told to stop
 
-Nothing here writes to a day file or talks to the collector. While the engine is away no file is read, so neither memory
-nor the collector is affected, however long it takes.
+Nothing here writes to a day file or connects to the collector. While there is no connection to the engine, no file is
+read: however long that lasts, it uses no memory and does not slow the collector.
 """

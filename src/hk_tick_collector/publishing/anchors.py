@@ -1,8 +1,8 @@
 """The messages that the stream must still hold: the acknowledged one with the highest sequence, and some before it.
 
-The one acknowledged last would not do: servers can lose the last seconds behind a connection that stays, and then it
-soon is a message of after the loss, with a lower sequence. Where other publishers fill the stream up again it has a
-higher one; so one of every few seconds is kept as well. All of them are noted in the cursor file.
+The message acknowledged last is not enough: servers can lose the last seconds while the connection stays, and soon the
+last acknowledged message is one from after the loss, with a lower sequence. If other publishers send much after the
+loss, it has a higher one. So one message of every few seconds is kept as well. All are noted in the cursor file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EARLIER_KEY: Final = "anchors"
 
 
 class Anchors:
-    """Read from what was `noted`; `to_note` is to be noted after each change."""
+    """The anchors in the values `noted` in the cursor file. The caller notes `to_note` after each change."""
 
     def __init__(self, noted: Mapping[str, str]) -> None:
         words = f"{noted.get(_EARLIER_KEY, '')} {noted.get(_LAST_KEY, '')}".split()
@@ -44,12 +44,12 @@ class Anchors:
             self._last = anchor
 
     def keep(self) -> None:
-        """Keeps the last message as one of the earlier ones, from time to time."""
+        """Keeps the last message as one of the earlier ones; called every few seconds."""
         if self._last is not None and self._last not in self._earlier:
             self._earlier.append(self._last)
 
     def forget(self) -> None:
-        """Nothing has to be held any more."""
+        """Forgets all anchors."""
         self._last = None
         self._earlier.clear()
 

@@ -1,6 +1,6 @@
-"""Which days are sent, each with its outbox. The days from `since` on, until they are sealed and all of them is sent.
+"""Which days are sent, each with its outbox: those from `since` on, until each is sealed and all its ticks are sent.
 
-Files are read and written here, so all of it runs in the background thread, except the figures.
+It reads and writes files, so it runs in the background thread, except the figures.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KEPT_DAYS: Final = 60  # what was sent of older days is forgotten, and they are
 
 
 class Days:
-    """The days below `data_root`. `unread` has, by day, why its file cannot be read; for an empty day, why none can."""
+    """The days below `data_root`. `unread`: day → why its file cannot be read; the empty day → why none can."""
 
     def __init__(self, data_root: Path, cursors: PublishCursors) -> None:
         self.unread: dict[str, str] = {}
@@ -48,7 +48,7 @@ class Days:
         self._waits_until_s: dict[str, float] = {}
 
     def begin(self, source: str, since: str, now_ms: int) -> str:
-        """Decides from which day on is sent. Returns why everything begins anew, else an empty text."""
+        """Decides the first day to send. Returns why everything is sent from the start, else an empty text."""
         notes, told = self._notes, ""
         since_before = notes.values.get("since", "")
         known = notes.values.get("source", source)
@@ -65,7 +65,7 @@ class Days:
         return told
 
     def close_files(self) -> None:
-        """Closes all day files; they are opened again as soon as they are looked at."""
+        """Closes all day files; the next read opens them again."""
         for outbox in self._outboxes.values():
             outbox.close()
 
@@ -99,7 +99,7 @@ class Days:
             del self.unread[day]
 
     def newest_first(self) -> list[str]:
-        """The days to look at, the newest first: today's ticks do not wait for those of another day."""
+        """The days being sent, the newest first: today's ticks do not wait for those of another day."""
         return sorted(self._outboxes, reverse=True)
 
     def take(self, day: str) -> Chunk | None:
@@ -130,7 +130,7 @@ class Days:
         """The chunk of a day that was taken is not sent: its ticks are taken again."""
         outbox = self._outboxes.get(day)
         if outbox is not None:
-            outbox.look_again()
+            outbox.read_again()
 
     def is_sent(self, day: str) -> bool:
         """Whether all that is stored of a day was sent, when its file was last read."""
@@ -244,7 +244,7 @@ class Days:
         return max(self._outboxes, default="")
 
     def _check(self, day: str) -> None:
-        """Begins a day that is new, and one whose file is another one than before."""
+        """Begins to send a day that is new, or whose file was replaced."""
         path = path_of(self._data_root, day)
         found = os.stat(path)  # noqa: PTH116 - its device and inode
         entry = self._notes.entries.get(day)
@@ -292,15 +292,15 @@ class Days:
 def _newest(days: Iterable[str], now_ms: int) -> str:
     """The newest of the days, of those up to today; `_ANY_DAY` if there is none.
 
-    Neither a file with a date of the future nor a clock that is years ahead may move the day from which on is sent:
-    nothing would be sent until then.
+    Neither a date of a file in the future nor a clock that is years ahead may move the first day to send: nothing would
+    be sent until that date.
     """
     today = market.day_name(market.day_number(now_ms))
     return max((day for day in days if day <= today), default=_ANY_DAY)
 
 
 def _first_day(data_root: Path, newest: str) -> str:
-    """The day from which on is sent when nothing was chosen: the newest one, unless it is finished."""
+    """The first day to send if none was chosen: the newest one, or the day after it if that is sealed."""
     if newest != _ANY_DAY:
         with suppress(StoreError), OutboxReader(path_of(data_root, newest)) as reader:
             if reader.is_sealed():
@@ -309,12 +309,12 @@ def _first_day(data_root: Path, newest: str) -> str:
 
 
 def _before(day: str, days: int) -> str:
-    """The day so many days before another; `_ANY_DAY` stays the same."""
+    """The day that is `days` days before another one; `_ANY_DAY` stays the same."""
     return day if day == _ANY_DAY else market.day_name(market.parse_day(day) - days)
 
 
 def _unsent(outbox: Outbox) -> int:
-    """The outbox knows it once it was read: a counter of the file may be wrong, or those of another day."""
+    """The ticks that are not sent: as the outbox found, or by the counters while its file was not read."""
     return outbox.behind if outbox.behind >= 0 else max(outbox.stored - _rows(outbox), 0)
 
 

@@ -1,4 +1,4 @@
-"""What the publisher does and has done: counted here, read by publish.json and by the log."""
+"""Counters and states of the publisher, for publish.json and the log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.ops.live.publish_state import PublishState
+from hk_tick_collector.stats import percentile
 
 if TYPE_CHECKING:
     from hk_tick_collector.errors import StreamError
     from hk_tick_collector.jetstream.connect import Connection
     from hk_tick_collector.jetstream.streams import StreamState
 
+_WINDOW_MS: Final = 60_000
 _ACKS_KEPT: Final = 4096  # of the last minute, or less
 
 
@@ -54,7 +56,7 @@ class Figures:
     acks_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_ACKS_KEPT))
 
     def connected(self, connection: Connection, stream: StreamState) -> None:
-        """A connection is there, and so is the stream."""
+        """There is a connection, and the stream exists."""
         self.state = "publishing"
         self.server, self.server_version = connection.url, ".".join(map(str, connection.version))
         self.stream = stream
@@ -62,7 +64,7 @@ class Figures:
         self.refused = False
 
     def disconnected(self, fault: StreamError | None, refused: bool, now_ms: int) -> None:
-        """There is none, because of `fault`."""
+        """There is no connection, because of `fault`; `refused`: an operator must act."""
         self.server = self.server_version = ""
         self.fault, self.refused = fault, refused
         self.state = "connecting"
@@ -84,10 +86,9 @@ class Figures:
         elif self.behind_since_ms is None:
             self.behind_since_ms = now_ms
 
-    def ack_quantile(self, share: float, now_ms: int) -> float | None:
-        """The quantile of the time that acknowledgements took within the last minute, in ms; None without any."""
-        taken = sorted(ms for at_ms, ms in self.acks_ms if now_ms - at_ms <= 60_000)
-        return taken[min(int(share * len(taken)), len(taken) - 1)] if taken else None
+    def ack_ms(self, percent: int, now_ms: int) -> float | None:
+        """A percentile of the times that the acknowledgements of the last minute took, in ms; None without any."""
+        return percentile((ms for at_ms, ms in self.acks_ms if now_ms - at_ms <= _WINDOW_MS), percent)
 
     def record(self, now_ms: int) -> PublishState:
         """The live state."""
@@ -122,8 +123,8 @@ class Figures:
             late_rows=self.late_rows,
             anew_rows=self.anew_rows,
             last_ack_ms=self.last_ack_ms,
-            ack_ms_p50=self.ack_quantile(0.5, now_ms),
-            ack_ms_p99=self.ack_quantile(0.99, now_ms),
+            ack_ms_p50=self.ack_ms(50, now_ms),
+            ack_ms_p99=self.ack_ms(99, now_ms),
             losses=self.losses,
             loss_ms=self.loss_ms,
             loss_detail=self.loss_detail,

@@ -56,8 +56,8 @@ async def send(
 ) -> None:
     """Stores the messages that are not acknowledged yet, in order, up to 16 at a time.
 
-    `acknowledged` is called for each with the seconds that it took. Raises the first error of the engine; the others
-    are then given up, and may be stored all the same.
+    `acknowledged` is called for each with the seconds that it took. Raises the first error of the engine; then the
+    other messages are not waited for, and may have been stored.
     """
     window = asyncio.Semaphore(IN_FLIGHT)
 

@@ -1,5 +1,7 @@
-"""What is noted about the days in the cursor file. What cannot be written now, because the disk is full, is kept and
-written later. In the background thread, as all of days.py.
+"""What is noted about the days in the cursor file.
+
+What cannot be written, because the disk is full for example, is kept in memory and written later. It runs in the
+background thread, as all of days.py.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ class Notes:
         self._unsaved_days: dict[str, Mapping[str, Sent] | None] = {}  # what was sent of them
 
     def forget_all(self) -> None:
-        """Everything begins anew. StoreError if the disk refuses."""
+        """Removes all notes: every day is sent from its first tick. StoreError if the file cannot be written."""
         self._cursors.clear()
         self.entries.clear()
         self.values.clear()
 
     def drop_before(self, day: str) -> None:
-        """Forgets the days before this one. StoreError if the disk refuses."""
+        """Removes the notes of the days before this one. StoreError if the file cannot be written."""
         self._cursors.drop_before(day)
         self.entries = {each: entry for each, entry in self.entries.items() if each >= day}
 
@@ -76,7 +78,7 @@ class Notes:
         self._write(day, write)
 
     def _write(self, day: str, write: Callable[[], None]) -> None:
-        """Writes, together with all that could not be written before."""
+        """Writes, in one transaction with all that could not be written before."""
         try:
             with self._cursors.transaction():
                 for each, noted in sorted(self._unsaved_days.items()):

@@ -21,11 +21,11 @@ class PublishOptions:
     data_root: Path
     cursor_path: Path
     state_path: Path  # of publish.json
-    poll_s: float  # between two looks at the day files
+    poll_s: float  # between two reads of the day files
     since: str = ""  # the first day to send; empty: the one that is being written at the first start
     until_sent: bool = False  # ends once all that is stored now is acknowledged
     notify_socket: str | None = None
     alerts: ProcessAlerts | None = None
     summary_s: float = 60.0  # between two lines of the log with the figures
-    watch_s: float = 4.0  # between two looks at the anchor, the requests of readers and other publishers
+    watch_s: float = 4.0  # between two checks of the anchors, the requests of readers and other publishers
     again_apart_s: float = 60.0  # between two times that readers have a day sent again

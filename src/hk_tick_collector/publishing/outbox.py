@@ -1,12 +1,12 @@
 """A day file and what was sent of it → the ticks to send next, in chunks of limited size.
 
 For each symbol the number of stored ticks (`symbols.rows`) is compared with the number sent. Ticks above the highest
-sequence sent are new. If more are missing, late ticks are among them: those below it that were received after all that
-was sent. Only if their number is exactly what is missing are they all of them; else the symbol is sent again from its
-first tick, which does no harm.
+sequence sent are new. If more are missing, there are late ticks: ticks below that sequence that were received after all
+those sent. They are sent if their number is exactly that of the missing ticks; else the symbol is sent again from its
+first tick, and readers ignore what they have.
 
-Why that number proves it: the ticks sent (S) are some of the stored ones, and none of the found ones (F) is in S, since
-each of F was received later than all of S. So F is a part of what is missing, and of the same size: it is all of it.
+Why that number is a proof: the ticks sent (S) are some of the stored ones, and none of those found (F) is in S, since
+each of F was received later than all of S. So F is a part of the missing ticks, and has as many: it is all of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS: Final = 16_000  # 8 MB of rows and messages
 _KEPT_OPEN_S: Final = 10.0  # then the file is closed, so that it can be sealed
-_FRESH_S: Final = 0.1  # a file changed so lately may change again without another time of change
-_ANEW_APART_S: Final = 10.0  # between two times that a symbol is sent from its first tick
+_FRESH_S: Final = 0.1  # a file that changed within this time may change again without a new mtime
+_ANEW_APART_S: Final = 10.0  # at least, between two times that a symbol is sent from its first tick
 _NEAR_SEQS: Final = 900 << 32  # late ticks are first sought among the sequences of the last 15 minutes
 _MODULUS: Final = 2**64
 _NOTHING: Final = Sent()
@@ -102,9 +102,9 @@ class Outbox:
         self._version = -1
         self._seen: Signature | None = None  # of the file before it was last read; None if that proves nothing
         self._is_unfinished = True  # something is left to send although the file does not change
-        self._begins_with = ""  # the symbol with which the next chunk begins: none waits for ever
+        self._begins_with = ""  # the symbol with which the next chunk begins, so that each has its turn
         self._anew_s: dict[str, float] = {}  # when a symbol was last sent from its first tick
-        self._wants_anew: set[str] = set()  # symbols that are to be, but were lately
+        self._wants_anew: set[str] = set()  # symbols that must be sent so again, but were within the last seconds
         self._odd: dict[str, int] = {}  # symbols whose counter is not the number of their ticks, and that counter
 
     def close(self) -> None:
@@ -113,29 +113,24 @@ class Outbox:
             self._reader.close()
             self._reader = None
 
-    def identity(self) -> tuple[int, int]:
-        """The device and inode of the file. Raises FileNotFoundError and other OSErrors."""
-        found = os.stat(self.path)  # noqa: PTH116 - with the other calls of this kind
-        return found.st_dev, found.st_ino
-
     def acknowledge(self, chunk: Chunk) -> None:
         """The ticks of a chunk are acknowledged."""
         self.sent.update(chunk.sent)
+
+    def read_again(self) -> None:
+        """A chunk that was taken is not sent: its ticks are taken again."""
+        self._is_unfinished, self.behind = True, -1
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Nothing of these symbols counts as sent."""
         for symbol in symbols:
             self.sent.pop(symbol, None)
-        self._is_unfinished, self.behind = True, -1
-
-    def look_again(self) -> None:
-        """A chunk that was taken is not sent: its ticks are taken again."""
-        self._is_unfinished, self.behind = True, -1
+        self.read_again()
 
     def forget_all(self) -> None:
         """Nothing counts as sent."""
         self.sent.clear()
-        self._is_unfinished, self.behind = True, -1
+        self.read_again()
 
     def take(self) -> Chunk | None:
         """The next ticks to send; None if nothing was committed since all was sent."""
@@ -170,7 +165,7 @@ class Outbox:
     def check(self) -> list[str]:
         """The symbols of which other ticks are stored than were sent, although their number is the same.
 
-        Reads the keys of the whole day. It never happens, unless another program changed the file.
+        Reads the keys of the whole day. There are none, unless another program changed the file.
         """
         with OutboxReader(self.path) as reader, reader.snapshot():
             return [
@@ -242,7 +237,7 @@ class Outbox:
         return None
 
     def _take_anew(self, reader: OutboxReader, symbol: str, stored: int, taking: _Taking) -> bool:
-        """Adds the first ticks of a symbol. False if that was done lately: then it waits, and counts as behind."""
+        """Adds the first ticks of a symbol. False if that was done seconds ago: then it waits, and is behind."""
         now_s = self._clock()
         if now_s - self._anew_s.get(symbol, float("-inf")) < _ANEW_APART_S:
             self._wants_anew.add(symbol)
@@ -283,5 +278,5 @@ class Outbox:
 
 
 def _is_fresh(signature: Signature) -> bool:
-    """Whether the file was changed within the last moment: the kernel's times are no finer than a few ms."""
+    """Whether the file has just changed: times of the kernel have steps of a few ms."""
     return abs(time.time() - max(signature[3], signature[5]) / 1e9) < _FRESH_S

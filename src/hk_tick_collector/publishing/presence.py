@@ -1,8 +1,8 @@
-"""Another publisher with the same name: two hosts whose INSTANCE_ID was copied would be taken for one source.
+"""Finds another publisher with the same name: two hosts with a copied INSTANCE_ID would count as one source.
 
-Each publisher answers plain requests on `hk.name.<source>` with who it is, and asks there itself. One that starts while
-another publishes gives up, whatever the clocks of their hosts say. Of two that start at the same moment, or that could
-not see each other while the network was cut, the one that started later by its clock gives up.
+Each publisher answers requests on `hk.name.<source>` with who it is, and sends such requests itself. A publisher that
+starts while another publishes ends, whatever the clocks of their hosts say. Of two that start at the same moment, or
+that could not reach each other while the network was cut, the one that started later by its clock ends.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class Publisher:
         return plain(f"{self.host}, pid {self.pid}, since {market.moment_text(self.started_ms)}")
 
     def is_before(self, other: Publisher) -> bool:
-        """Whether it was there before another."""
+        """Whether it has the name rather than the other: it publishes already, or started earlier."""
         return (not self.publishes, self.started_ms, self.token) < (not other.publishes, other.started_ms, other.token)
 
 
 async def answer_for(connection: Connection, source: str, ours: Callable[[], Publisher]) -> None:
-    """From now on this connection answers who has the name."""
+    """From now on this connection answers requests for the publisher of `source` with `ours()`."""
 
     async def respond(message: Msg) -> None:
-        # Any other subject is none of a waiting client. We may publish ticks: nobody shall have us put this among them.
+        # A waiting client has such a subject. Any other may be one of ticks, where the asker must not publish.
         if message.reply.startswith(_INBOX):
             await connection.publish(message.reply, json.dumps(asdict(ours())).encode())
 

@@ -1,7 +1,7 @@
 """The process: connects to a server, again and again, until it is told to stop or may not go on.
 
-At the start an engine that refuses us ends the process with one line: an operator is looking. Later it is told in
-publish.json and tried again, because servers, certificates and credentials are renewed while it runs.
+At the start a refusal of the engine ends the process with one line, because an operator is present. Later it is in
+publish.json, and the next attempt follows: servers, certificates and credentials are renewed while the process runs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
 from hk_tick_collector.jetstream.disk_sync import DiskSync
 from hk_tick_collector.ops.findings.publish import check_publish
+from hk_tick_collector.ops.live.every_second import every_second
 from hk_tick_collector.ops.live.publish_state import write_publish_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _AGAIN_S: Final = (0.2, 1.5)  # between two attempts to connect, at random
 _REFUSED_AGAIN_S: Final = 5.0
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
-_STOP_S: Final = 8.0  # for the acknowledgements under way
+_STOP_S: Final = 8.0  # for the acknowledgements that are still to come
 _AWAY_LINE_S: Final = 60.0
 
 
@@ -68,11 +69,11 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
     ours = Publisher.this(options.source, started_ms, secrets.token_hex(4))
     session = Session(options, days, background, figures, ours, clock_ms)
     with closing(Notifier(options.notify_socket)) as notifier:
-        beat = asyncio.create_task(_beat(options, figures, notifier, clock_ms))
+        reporting = asyncio.create_task(_report_every_second(options, figures, notifier, clock_ms))
         try:
             ended = await _until_stopped(_connections(options, session, figures, stop, clock_ms), stop)
         finally:
-            beat.cancel()
+            reporting.cancel()
             if options.alerts is not None:
                 await asyncio.to_thread(options.alerts.stop, time.monotonic() + _ALERTS_S)
             figures.state = "stopped"
@@ -90,7 +91,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
 
 
 async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Runs the work until it ends. After a stop it has a while for what is under way. Returns whether it ended."""
+    """Runs the work until it ends, at most `_STOP_S` seconds after a stop. Returns whether it ended by itself."""
     working = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -145,47 +146,42 @@ async def _connections(
             await asyncio.wait_for(stop.wait(), delay_s)
 
 
-async def _beat(options: PublishOptions, figures: Figures, notifier: Notifier, clock_ms: Callable[[], int]) -> None:
-    """Each second: publish.json and systemd; now and then a line in the log."""
-    background = Background("status")
-    writing: asyncio.Future[None] | None = None
+async def _report_every_second(
+    options: PublishOptions, figures: Figures, notifier: Notifier, clock_ms: Callable[[], int]
+) -> None:
+    """Each second: publish.json, alerts and systemd; now and then a line in the log."""
+    rows_before, sync = 0, DiskSync()
+
+    def prepare() -> Callable[[], None]:
+        figures.unsynced = sync.is_unsynced()
+        return partial(_report, options, figures.record(clock_ms()))
+
+    def log_summary() -> None:
+        nonlocal rows_before
+        now_ms = clock_ms()
+        log.info(
+            "publish_summary",
+            connected=bool(figures.server),
+            rows=figures.published_rows - rows_before,
+            behind_rows=figures.behind_rows,
+            ack_ms_p50=figures.ack_ms(50, now_ms),
+            ack_ms_p99=figures.ack_ms(99, now_ms),
+        )
+        rows_before = figures.published_rows
+
     notifier.ready()
     if options.alerts is not None:
         options.alerts.start(f"{options.source} publish")
-    summary_s, rows_before, sync = time.monotonic() + options.summary_s, 0, DiskSync()
-    while True:
-        now_ms = clock_ms()
-        notifier.alive()
-        notifier.status(_status_line(figures))
-        figures.unsynced = sync.is_unsynced()
-        if writing is None or writing.done():  # a hanging disk must not stop this
-            state = figures.record(now_ms)
-            writing = asyncio.ensure_future(background.run(partial(_tell, options, state)))
-        if time.monotonic() >= summary_s:
-            summary_s += options.summary_s
-            rows_before = _log_summary(figures, rows_before, now_ms)
-        await asyncio.sleep(1.0)
+    await every_second(notifier, partial(_status_line, figures), prepare, log_summary, options.summary_s)
 
 
-def _tell(options: PublishOptions, state: PublishState) -> None:
+def _report(options: PublishOptions, state: PublishState) -> None:
     if options.alerts is not None:
         options.alerts.update(check_publish(state, state.written_ms))
     try:
         write_publish_state(options.state_path, text_of(state), state.pid)
     except OSError as error:
         log.warning("status_not_written", path=options.state_path, detail=error.strerror or error)
-
-
-def _log_summary(figures: Figures, rows_before: int, now_ms: int) -> int:
-    log.info(
-        "publish_summary",
-        connected=bool(figures.server),
-        rows=figures.published_rows - rows_before,
-        behind_rows=figures.behind_rows,
-        ack_ms_p50=figures.ack_quantile(0.5, now_ms),
-        ack_ms_p99=figures.ack_quantile(0.99, now_ms),
-    )
-    return figures.published_rows
 
 
 def _status_line(figures: Figures) -> str:

@@ -1,7 +1,7 @@
-"""What is done on one connection until it is lost: ticks are sent, and what the engine holds is watched.
+"""What is done on one connection until it is lost: ticks are sent, and it is checked what the engine still holds.
 
-The cursor of a chunk of ticks is saved after all of it is acknowledged, and the next chunk is read after that. So the
-memory in use is that of one chunk, and a slow engine slows the reading, nothing else. A chunk whose connection is lost
+What was sent of a chunk of ticks is noted after all of it is acknowledged; then the next chunk is read. So one chunk is
+in memory, and a slow engine slows the reading and nothing else. A chunk whose connection is lost
 is sent again on the next one, with the same ids.
 """
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from .outbox import Chunk
     from .presence import Publisher
 
-_NEW_DAYS_S: Final = 1.0  # between two looks for new day files
+_NEW_DAYS_S: Final = 1.0  # between two searches for new day files
 _SUMS_DUE: Final = "sums_due"  # noted: finished days whose sums readers need again
 _DIGITS: Final = 20  # of a sequence of the stream
 _CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all of its log
 
 
 class Session:
-    """The work of a publisher, over all its connections. `run` does it on one of them.
+    """The work of a publisher over all its connections; `run` uses one of them until it is lost.
 
     `days` is used in the `background` thread only.
     """
@@ -67,7 +67,7 @@ class Session:
         self._chunk: Chunk | None = None  # the one that is being sent, and its messages
         self._messages: list[OutgoingMessage] = []
         self._anchors = Anchors(days.values)
-        self._sums_wanted: set[str] = set()  # days whose sums are sent as soon as all of them is
+        self._sums_wanted: set[str] = set()  # days whose sums are sent as soon as all their ticks are
         self._again_s: dict[str, float] = {}  # when a day was last sent again for a reader
         self._next_watch_s = 0.0
         self._next_days_s = 0.0
@@ -81,7 +81,7 @@ class Session:
         self._figures.connected(connection, await ensure_stream(connection))
         log.info("publish_connected", server=connection.url, version=self._figures.server_version)
         await answer_for(connection, self._options.source, lambda: self._ours)
-        self._see(await other_publisher(connection, self._ours))
+        self._check_name(await other_publisher(connection, self._ours))
         self._ours = replace(self._ours, publishes=True)
         self._next_watch_s = 0.0
         for message in self._messages:
@@ -160,7 +160,7 @@ class Session:
         self._figures.acknowledged(message.rows, seconds, self._clock_ms())
 
     async def _send_sums(self, connection: Connection, day: str) -> None:
-        """Says how many ticks of a day were sent, where that is due: all that is stored has been sent."""
+        """Publishes how many ticks of a day were sent, when that is due and all that is stored has been sent."""
         due = await self._background.run(lambda: self._days.due_sums(day, self._clock_ms()))
         if not self._days.is_sent(day) or not (due or day in self._sums_wanted):
             return
@@ -190,14 +190,14 @@ class Session:
         )
 
     async def _watch(self, connection: Connection) -> None:
-        """Every few seconds: does the engine still hold what it acknowledged, what do readers ask, who has our name."""
+        """Every few seconds: checks the anchors, the name and that the stream exists; answers requests."""
         now_s = time.monotonic()
         if now_s < self._next_watch_s:
             return
         if self._asking is not None and self._asking.done():
-            self._see(self._asking.result())
+            self._check_name(self._asking.result())
             self._asking = None
-        if self._asking is None:  # in a task of its own: a publisher that has just died takes a second not to answer
+        if self._asking is None:  # in a task of its own: without another publisher the answer may take a second
             self._asking = asyncio.create_task(other_publisher(connection, self._ours))
         await self._check_anchors(connection)
         self._figures.connected(connection, await ensure_stream(connection))  # it may have been deleted just now
@@ -205,8 +205,8 @@ class Session:
         await self._answer_requests(connection)
         self._next_watch_s = now_s + self._options.watch_s
 
-    def _see(self, other: Publisher | None) -> None:
-        """Raises NameTakenError if an earlier publisher has our name. A later one is told, and gives up by itself."""
+    def _check_name(self, other: Publisher | None) -> None:
+        """Raises NameTakenError if an earlier publisher has our name. A later one is logged, and ends by itself."""
         self._figures.name_taken_by = other.words() if other else ""
         if other is not None:
             demand_name(self._ours, other)
@@ -229,19 +229,19 @@ class Session:
         await self._background.run(self._lost)
 
     def _lost(self) -> None:
-        """In the background thread: what was sent has to be sent again, of finished days first their sums."""
+        """In the background thread: the days being sent are sent again; of finished days the sums are sent."""
         finished = self._days.lost(self._clock_ms())
         self._days.note({**self._anchors.to_note, "again_seq": "0", _SUMS_DUE: " ".join(finished)})
         self._sums_wanted.update(self._days.newest_first())
 
     async def _send_due_sums(self, connection: Connection) -> None:
-        """Those of finished days after a loss. They are noted: neither a lost connection nor a kill forgets them."""
+        """Publishes the sums of finished days after a loss. The days are noted, so a restart continues with them."""
         while due := self._days.noted(_SUMS_DUE).split():
             await self._publish_sums(connection, due[0])
             await self._background.run(lambda due=due: self._days.note({_SUMS_DUE: " ".join(due[1:])}))  # type: ignore[misc]
 
     async def _answer_requests(self, connection: Connection) -> None:
-        """Forgets that ticks were sent which readers ask for, a day at most once a minute: then they are sent again."""
+        """Ticks that readers want again count as not sent, so they are sent; a day at most once a minute."""
         noted = self._days.noted("again_seq")
         seq = int(noted) if noted.isascii() and noted.isdigit() and len(noted) < _DIGITS else 0
         found = await read_requests(connection, self._options.source, seq)

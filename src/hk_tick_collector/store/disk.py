@@ -32,12 +32,17 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def open_regular(path: Path) -> int:
-    """A descriptor for reading a regular file. Raises OSError, also for a directory, a pipe or a device.
+def open_without_waiting(path: Path) -> int:
+    """A descriptor for reading what is at a path, of any kind. Raises OSError.
 
-    Opening a named pipe that nobody writes into would wait for ever, and no signal handler could end it.
+    Opening a named pipe that nobody writes into would otherwise wait for ever, and no signal handler could end it.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a regular file. Raises OSError, also for a directory, a pipe or a device."""
+    fd = open_without_waiting(path)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -50,6 +55,18 @@ def own_and_sync(fd: int, mode: int, owner: os.stat_result) -> None:
     if os.geteuid() == 0:
         os.fchown(fd, owner.st_uid, owner.st_gid)
     os.fsync(fd)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Writes a text file, mode 0644 less the umask; returns once its content is on the disk. Raises OSError.
+
+    The caller renames it and syncs the directory.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_all(fd: int, position: int, data: bytes) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import ForeignFileError, NoDayError, PredecessorFileError
 
-from .disk import sync_directory
+from .disk import open_without_waiting, sync_directory
 from .locks import Holder, blocker, describe, descriptor_of
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def opener(path: Path) -> Holder | None:
     for part in (path.with_name(f"{path.name}-shm"), path):
         ours = descriptor_of(part)
         with suppress(FileNotFoundError, PermissionError):
-            fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if ours is None else ours
+            fd = open_without_waiting(part) if ours is None else ours
             try:
                 pid = blocker(fd, fcntl.F_WRLCK, 0, 0)  # the whole file
             finally:

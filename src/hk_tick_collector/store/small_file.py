@@ -6,17 +6,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from .disk import open_without_waiting
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def read_small(path: Path, most_bytes: int) -> bytes:
     """A file's content; ValueError for what is never written here: a pipe, a device, a file above `most_bytes`."""
-    fd = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    )  # opening a pipe would wait for a writer
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    with os.fdopen(open_without_waiting(path), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:

@@ -11,7 +11,7 @@ from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.reporting import live_state
-from hk_tick_collector.collect.reporting.live_state import percentile, taken_evenly
+from hk_tick_collector.collect.reporting.live_state import taken_evenly
 from hk_tick_collector.collect.storing_state import StoringState
 from hk_tick_collector.model import Tick
 from hk_tick_collector.ops.live.status import LiveStatus
@@ -32,12 +32,6 @@ def test_no_field_is_copied_twice() -> None:
     """Each field has one source."""
     names = [name for each, _ in NAMED for name in each]
     assert len(names) == len(set(names))
-
-
-def test_percentiles_are_those_of_the_measured_values() -> None:
-    """None without values."""
-    assert percentile([], 50) is None
-    assert [percentile([3.0, 1.0, 2.0, 4.0], percent) for percent in (0, 50, 99)] == [1.0, 3.0, 4.0]
 
 
 def test_a_batch_that_is_just_committed_is_counted_once() -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from hk_tick_collector import log, market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.ops.findings.health import lag_s
-
-from .live_state import percentile
+from hk_tick_collector.stats import percentile
 
 if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue

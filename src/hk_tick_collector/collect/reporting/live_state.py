@@ -17,6 +17,7 @@ from hk_tick_collector import __version__, market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.model import LATELY_MS
 from hk_tick_collector.ops.live.status import LiveStatus
+from hk_tick_collector.stats import percentile
 from hk_tick_collector.store.rights import account
 
 from .free_space import FreeSpace
@@ -303,14 +304,6 @@ def taken_evenly(take: Callable[[], LiveStatus], sleep: Callable[[float], None] 
             break
         sleep(_TRY_AGAIN_S)  # lets the writer go on
     return status
-
-
-def percentile(values: list[float], percent: int) -> float | None:
-    """The value below which `percent` percent of the values are; None for no values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 1)
 
 
 def _descriptors() -> tuple[int | None, int]:

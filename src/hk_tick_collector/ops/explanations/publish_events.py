@@ -37,7 +37,7 @@ PUBLISH_EVENTS: Final[dict[str, Entry]] = {
     ),
     "publish_sums": fine(
         "publish told readers how many ticks of the day it has sent, so that they can check theirs",
-        "`publish` 已公布當日發送的 tick 總數，供讀取方核對",
+        "`publish` 已發布當日發送的 tick 總數，供讀取方核對",
     ),
     "publish_day_done": fine("the day is sealed, and all of it is sent", "該日已封存並全部發送"),
     "publish_day_read": fine("the file of that day can be read again", "該日檔案已可再讀取"),
@@ -76,7 +76,7 @@ PUBLISH_EVENTS: Final[dict[str, Entry]] = {
     ),
     "publish_again": fine(
         "a reader asked for ticks again, because the stream had dropped them or sums differed",
-        "讀取方要求重發 tick：串流已刪去，或總數不符",
+        "讀取方要求重發 tick：stream 已刪去，或總數不符",
     ),
     "publish_again_refused": entry(
         "a request of a reader could not be met: reason=",
