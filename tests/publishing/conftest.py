@@ -87,9 +87,10 @@ class Collector:
             time.sleep(0.05)
 
     def replace(self, day: str) -> None:
-        """The file is moved away; the next commit makes another one."""
+        """The file is moved away, with the WAL that a reader keeps; the next commit makes another one."""
         self._files.pop(day).close()
-        (self.root / f"{day}.db").rename(self.root / f"{day}.db.moved")
+        for path in self.root.glob(f"{day}.db*"):
+            path.rename(path.with_name(path.name.replace(".db", ".moved")))
 
     def close(self) -> None:
         """As a kill."""

@@ -52,7 +52,7 @@ def test_a_host_may_be_killed_when_the_other_has_what_it_lacks(tmp_path: Path) -
     ("args", "named"),
     [
         (["--seconds", "3"], "--seconds 3 is too short to kill a host: give 20 or more"),
-        (["--directory", "."], "is not empty and of no earlier run: name another --directory"),
+        (["--directory", "."], "is not empty, and not from an earlier run: name another --directory"),
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_starts(tmp_path: Path, args: list[str], named: str) -> None:

@@ -7,6 +7,7 @@ bytes without limit while it waits for the end of a line or of a message. Import
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from nats.aio.client import Client
@@ -91,4 +92,5 @@ class StrictClient(Client):
         """Closes the socket and discards what is not sent: a server that reads nothing would otherwise keep it open."""
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
-            writer.transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2: a TLS transport that was closed twice has no protocol
+                writer.transport.abort()
