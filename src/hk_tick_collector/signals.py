@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection
 
+_LATE: Final = "ignored due to race condition"  # of PyErr_CheckSignals
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -54,11 +56,10 @@ def give_back(numbers: Collection[signal.Signals], action: signal.Handlers) -> N
 
     The signals are blocked meanwhile. Otherwise one could arrive between Python's last look at what has arrived and
     the change: Python then finds no handler for it and prints a traceback. Other threads do not block them, and the
-    system may give a signal to one of these, so `_no_traceback` leaves out what Python would print for it.
+    system may give a signal to one of these, so `_WithoutLateSignals` leaves out what Python would print for it.
     """
-    if sys.unraisablehook is not _no_traceback:
-        _others.append(sys.unraisablehook)
-        sys.unraisablehook = _no_traceback
+    if not isinstance(sys.unraisablehook, _WithoutLateSignals):
+        sys.unraisablehook = _WithoutLateSignals(sys.unraisablehook)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # runs the handlers of those that have arrived
     try:
         for number in numbers:
@@ -67,10 +68,12 @@ def give_back(numbers: Collection[signal.Signals], action: signal.Handlers) -> N
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_others: Final[list[Callable[[sys.UnraisableHookArgs], object]]] = []  # the hook that was in force
+@dataclass(frozen=True, slots=True)
+class _WithoutLateSignals:
+    """A `sys.unraisablehook` that leaves out what CPython says of a signal whose handler was given back meanwhile."""
 
+    before: Callable[[sys.UnraisableHookArgs], object]  # the hook that was in force; it gets everything else
 
-def _no_traceback(found: sys.UnraisableHookArgs) -> None:
-    """Leaves out what PyErr_CheckSignals of CPython reports of a signal whose handler was given back meanwhile."""
-    if not (isinstance(found.exc_value, OSError) and str(found.exc_value).endswith("ignored due to race condition")):
-        _others[-1](found)
+    def __call__(self, found: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(found.exc_value, OSError) and str(found.exc_value).endswith(_LATE)):
+            self.before(found)
