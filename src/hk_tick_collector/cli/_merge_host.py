@@ -14,6 +14,7 @@ from hk_tick_collector.ops.doctor import files
 from hk_tick_collector.ops.doctor.result import Check, failure, ok
 from hk_tick_collector.ops.findings.words import Words, cause_of, hint_of
 from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
+from hk_tick_collector.ops.live.record import is_running
 
 from ._options import today
 from ._patience import demand_writable, in_child
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.config import Loaded, Settings
 
 RESTART_MERGE: Final = "sudo systemctl restart hk-tick-merge"
-_FRESH_MS: Final = 10_000  # a merge that runs writes its live state every second
 
 
 def merges_only(loaded: Loaded) -> bool:
@@ -98,7 +98,7 @@ def version_that_runs(settings: Settings) -> str:
             state = read_merge_state(directory / MERGE_NAME)
         except StoreError:
             continue
-        if state is not None and abs(clock.now_ms() - state.written_ms) < _FRESH_MS and state.state != "stopped":
+        if state is not None and is_running(state, clock.now_ms()):
             newest = max(newest, (state.version, state.written_ms), key=lambda each: each[1])
     return newest[0]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.live.record import is_running
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.foreign import waiting_for
 from hk_tick_collector.store.query import list_days, path_of
@@ -19,8 +20,6 @@ from ._patience import in_child
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_FRESH_MS: Final = 10_000
 
 
 def no_file(data_root: Path, day: str) -> CollectorError:
@@ -64,11 +63,6 @@ def _alive(data_root: Path) -> LiveStatus | None:
     for directory in (RUNTIME_DIRECTORY, data_root):
         with suppress(StoreError):  # a status file that cannot be read says nothing
             live = in_child(partial(read_status, directory / STATUS_NAME), directory)
-            if (
-                live
-                and live.data_root == str(data_root)
-                and live.state != "stopped"
-                and abs(now_ms() - live.written_ms) < _FRESH_MS
-            ):
+            if live and live.data_root == str(data_root) and is_running(live, now_ms()):
                 return live
     return None

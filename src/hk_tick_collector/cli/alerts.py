@@ -16,6 +16,7 @@ from hk_tick_collector import clock
 from hk_tick_collector.errors import BusyFileError, StoreError, UsageError
 from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.words import ENGLISH, Words
+from hk_tick_collector.ops.live.record import is_running
 from hk_tick_collector.store.rights import user_name
 
 from . import _alert_list as alert_list
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})(m|h|d)")
 _UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _FOLLOWS_S: Final = 5.0  # the service reads the file every second
-_FRESH_MS: Final = 10_000
 _NOBODY: Final = 2**32 - 1  # a login uid that was never set
 _ACCEPTED: Final = Words("{to}  accepted in {took_s:.1f} s{answer}", "{to}  已接收，{took_s:.1f} 秒{answer}")
 _REFUSED: Final = Words("{to}  FAILED after {took_s:.1f} s: {answer}", "{to}  失敗，{took_s:.1f} 秒：{answer}")
@@ -202,7 +202,7 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
     except StoreError as error:
         again = " ".join(filter(None, ["sudo hk-tick-collector alerts", command, code]))
         raise StoreError(str(error), hint=error.hint or again) from None
-    runs = live.state != "stopped" and abs(clock.now_ms() - live.written_ms) < _FRESH_MS
+    runs = is_running(live, clock.now_ms())
     until_ms = now_ms + duration_ms if duration_ms else None
     followed = runs and _is_in_force(root, code if until_ms is None else wanted, until_ms, disk)
     if as_json:

@@ -20,6 +20,7 @@ from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, fail
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
 from hk_tick_collector.ops.findings.words import ENGLISH, Words, cause_of, hint_of
+from hk_tick_collector.ops.live.record import is_running
 from hk_tick_collector.ops.live.systemd_unit import SERVICE
 
 from ._merge_host import (
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.config.predecessor import Alerts, Former
     from hk_tick_collector.ops.live.status import LiveStatus
 
-_FRESH_MS: Final = 10_000  # a running service writes its live state every second
 _COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
 _COLOURS_OF_FAILURE: Final = "\33[1;31m"
 
@@ -299,8 +299,7 @@ def _running(settings: Settings) -> LiveStatus | None:
         live = live_status(settings.data_root)
     except StoreError:
         return None
-    fresh = live is not None and abs(clock.now_ms() - live.written_ms) < _FRESH_MS and live.state != "stopped"
-    return live if fresh else None
+    return live if live is not None and is_running(live, clock.now_ms()) else None
 
 
 def _is_local(host: str) -> bool:

@@ -19,6 +19,7 @@ from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsErr
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import ENGLISH
+from hk_tick_collector.ops.live.record import is_running
 from hk_tick_collector.quality.document import day_document
 from hk_tick_collector.quality.facts import Progress, read_day, unreadable
 from hk_tick_collector.quality.figures import figures
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _NAME_COLUMNS: Final = 15
 _BAR: Final = 30
-_FRESH_MS: Final = 10_000
 _Since = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days from this one on")]
 _Until = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days up to this one")]
 
@@ -155,7 +155,7 @@ class _Source:
 
         with suppress(StoreError):
             live = live_status(self._settings.data_root)
-            if live and live.state != "stopped" and abs(self._now_ms - live.written_ms) < _FRESH_MS:
+            if live and is_running(live, self._now_ms):
                 return live.drift_s
         return None
 

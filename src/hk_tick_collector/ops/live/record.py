@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.rights import JOIN_GROUP
@@ -26,7 +26,23 @@ _LONGEST_S: Final = _LATEST_MS // 1000  # no two clocks differ by more
 # Their values are times, as are those of names that end in `_ms`.
 _TIMES: Final = frozenset({"alerts_muted", "alerts_failing", "sources"})
 
+_FRESH_MS: Final = 10_000  # a process that runs replaces its record every second
+
 _Record = TypeVar("_Record")
+
+
+class _Reported(Protocol):
+    """A live state: when it was written, UTC epoch ms, and what its process does."""
+
+    @property
+    def written_ms(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+
+
+def is_running(reported: _Reported, now_ms: int) -> bool:
+    """Whether the process of a live state runs at `now_ms`: it has not stopped, and reported in the last 10 s."""
+    return reported.state != "stopped" and abs(now_ms - reported.written_ms) < _FRESH_MS
 
 
 def text_of(record: Any) -> str:
