@@ -49,6 +49,13 @@ def opened(root: Path, cursors: PublishCursors) -> Days:
     return days
 
 
+def send_next(days: Days, day: str = DAY) -> None:
+    """The next chunk of a day is taken and acknowledged; there is one."""
+    chunk = days.take(day)
+    assert chunk is not None
+    days.acknowledge(chunk, {})
+
+
 def test_what_was_sent_is_noted_once_the_disk_has_room(collector: Collector, tmp_path: Path) -> None:
     """While it is full ticks are sent all the same, days begin anew, symbols are forgotten; afterwards all is right."""
     collector.add(DAY, ticks("HK.00700", range(5)) + ticks("HK.00981", range(3)))
@@ -84,9 +91,7 @@ def test_a_loss_that_could_not_be_noted_is_not_forgotten(collector: Collector, t
     collector.add(DAY, ticks("HK.00700", range(5)))
     cursors = PublishCursors(tmp_path / "cursors")
     days = opened(collector.root, cursors)
-    first = days.take(DAY)
-    assert first is not None
-    days.acknowledge(first, {})
+    send_next(days)
     with full_disk():
         days.lost(0)
     days.note({})
@@ -106,9 +111,7 @@ def test_a_day_that_ends_on_a_full_disk_is_noted_with_all_that_was_sent(collecto
     cursors = PublishCursors(tmp_path / "cursors")
     days = opened(collector.root, cursors)
     with full_disk():
-        chunk = days.take(DAY)
-        assert chunk is not None
-        days.acknowledge(chunk, {})
+        send_next(days)
         days.told(DAY, days.due_sums(DAY, 0))
     assert days.newest_first() == []
     days.note({})
@@ -125,9 +128,7 @@ def test_a_finished_day_that_could_not_be_looked_at_is_told_no_longer(
     collector.add(DAY, ticks("HK.00700", range(5)))
     collector.seal(DAY)
     days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
-    chunk = days.take(DAY)
-    assert chunk is not None
-    days.acknowledge(chunk, {})
+    send_next(days)
     days.told(DAY, "sealed")
 
     def fails(*_: object) -> None:
@@ -150,9 +151,7 @@ def test_finished_days_stay_finished_when_the_disk_has_another_number(collector:
     cursors = PublishCursors(tmp_path / "cursors")
     days = opened(collector.root, cursors)
     for day in (DAY, OTHER):
-        chunk = days.take(day)
-        assert chunk is not None
-        days.acknowledge(chunk, {})
+        send_next(days, day)
     days.told(DAY, "sealed")
     days.close_files()
     cursors.close()
@@ -171,9 +170,7 @@ def test_finished_days_are_told_after_a_loss_whatever_the_clock_says(collector: 
     collector.add(DAY, ticks("HK.00700", range(5)))
     collector.seal(DAY)
     days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
-    chunk = days.take(DAY)
-    assert chunk is not None
-    days.acknowledge(chunk, {})
+    send_next(days)
     days.told(DAY, "sealed")
     assert days.lost(market.day_start_ms(market.parse_day("20990101"))) == [DAY]
 
@@ -228,9 +225,7 @@ def test_what_is_behind_is_counted_day_by_day(collector: Collector, tmp_path: Pa
     collector.add(OTHER, ticks("HK.00700", range(3)))
     cursors = PublishCursors(tmp_path / "cursors")
     days = opened(collector.root, cursors)
-    first = days.take(DAY)
-    assert first is not None
-    days.acknowledge(first, {})
+    send_next(days)
     days.close_files()
     cursors.close()
     (collector.root / f"{DAY}.db").write_bytes(b"nonsense" * 500)  # the same inode
@@ -247,9 +242,7 @@ def test_a_day_is_not_finished_unchecked(collector: Collector, tmp_path: Path, m
     collector.add(DAY, ticks("HK.00700", range(5)))
     collector.seal(DAY)
     days = opened(collector.root, PublishCursors(tmp_path / "cursors"))
-    chunk = days.take(DAY)
-    assert chunk is not None
-    days.acknowledge(chunk, {})
+    send_next(days)
     assert (days.is_sent(DAY), days.due_sums(DAY, 0)) == (True, "sealed")
 
     def fails(_: object) -> None:
