@@ -281,18 +281,14 @@ class MergedDays:
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._abandon(day)
-            aside = set_aside(file.path, self._now_ms())  # what is in its place, or the WAL alone
-            log.error("day_set_aside", day=file.day_name, path=aside, detail="it was removed or replaced")
-            self.renew(day)
+            self._replace(file.path, "it was removed or replaced")  # what is in its place, or the WAL alone
             raise StartOverError(f"{file.path.name} was removed or replaced while it was written", file.day_name)
         if file is None:
             path = self.path(day)
             try:
                 file = DayFile(path, path.stem, self._run_id, self._now_ms(), self._version, self._options)
             except DamagedFileError as error:
-                aside = set_aside(path, self._now_ms())
-                log.error("day_set_aside", day=path.stem, path=aside, detail=error)
-                self.renew(day)
+                aside = self._replace(path, error)
                 raise StartOverError(f"{path.name} is damaged: it was renamed to {aside.name}", path.stem) from error
             with DayReader(path) as reader:
                 self._sources[day] = sources_in(reader.meta())
@@ -302,6 +298,13 @@ class MergedDays:
         self._settled.days.pop(day, None)
         self._files[day], self._used_s[day] = file, time.monotonic()
         return file
+
+    def _replace(self, path: Path, why: object) -> Path:
+        """Renames a file, creates it anew without a position, and returns its new path."""
+        aside = set_aside(path, self._now_ms())
+        log.error("day_set_aside", day=path.stem, path=aside, detail=why)
+        self.renew(market.parse_day(path.stem))
+        return aside
 
     def _abandon(self, day: int) -> None:
         file = self._files.pop(day, None)
