@@ -13,7 +13,7 @@ import pytest
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector.jetstream.connect import Servers, connect
-from hk_tick_collector.jetstream.disk_sync import DiskSync
+from hk_tick_collector.jetstream.disk_sync import DiskSync, acknowledges_early
 from hk_tick_collector.jetstream.streams import ensure_stream
 
 if TYPE_CHECKING:
@@ -33,28 +33,28 @@ async def make_stream(servers: NatsServers) -> None:
     await connection.close()
 
 
-def answer(host: str, port: int) -> bool:
-    """The first answer: the watch asks in its own thread."""
-    watch, end_s = DiskSync(host, port), time.monotonic() + _CAP_S
-    watch.is_unsynced()
-    while watch.answers == 0:
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
-    return watch.is_unsynced()
-
-
 @pytest.mark.parametrize(("sync", "is_told"), [("always", False), ("2m", True)])
 def test_a_server_that_does_not_sync_each_message_is_told(tmp_path: Path, sync: str, is_told: bool) -> None:
     """Only of a server that holds the stream of ticks."""
     with NatsServers(tmp_path, sync=sync) as servers:
-        assert not answer(*address_of(servers))
+        assert not acknowledges_early(*address_of(servers))
         asyncio.run(make_stream(servers))
-        assert answer(*address_of(servers)) is is_told
+        assert acknowledges_early(*address_of(servers)) is is_told
+
+
+def test_the_watch_asks_in_a_thread_of_its_own(tmp_path: Path) -> None:
+    """The first question gets no answer yet, and does not wait for it."""
+    with NatsServers(tmp_path, sync="2m") as servers:
+        asyncio.run(make_stream(servers))
+        watch, end_s = DiskSync(*address_of(servers)), time.monotonic() + _CAP_S
+        while not watch.is_unsynced():
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
 
 
 def test_nothing_is_told_without_a_server_on_this_host() -> None:
     """Neither of a port where nobody listens."""
-    assert not answer("127.0.0.1", 1)
+    assert not acknowledges_early("127.0.0.1", 1)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_nothing_is_told_without_a_server_on_this_host() -> None:
     ids=["no http", "cut off", "too deep", "no list", "no object"],
 )
 def test_another_program_at_the_port_ends_no_watch(said: bytes) -> None:
-    """Whatever it answers: the thread goes on asking."""
+    """Whatever it answers: the thread of the watch would end with an exception."""
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
 
         def speak() -> None:
@@ -79,5 +79,5 @@ def test_another_program_at_the_port_ends_no_watch(said: bytes) -> None:
                 connection.sendall(said)
 
         speaking = pool.submit(speak)
-        assert not answer(*listening.getsockname())
+        assert not acknowledges_early(*listening.getsockname())
         speaking.result()

@@ -45,6 +45,15 @@ def syncs_each_message(jetstream: dict[str, Any]) -> bool:
     return isinstance(config, dict) and config.get("sync_always") is True
 
 
+def acknowledges_early(host: str, port: int) -> bool:
+    """Whether a server holds the stream and does not sync each message. False if there is none, or no answer."""
+    try:
+        found = jetstream_of(host, port, "&accounts=true&streams=true")
+    except (OSError, ValueError, TypeError):
+        return False
+    return _holds_stream(found) and not syncs_each_message(found)
+
+
 class DiskSync:
     """Watches the server of this host. A thread of its own asks, once a minute: no caller waits."""
 
@@ -53,25 +62,16 @@ class DiskSync:
         self._background = Background("disk sync")
         self._due_s = 0.0
         self._is_unsynced = False
-        self.answers = 0  # how often it has asked, also in vain
 
     def is_unsynced(self) -> bool:
-        """Whether the last answer was of a server that holds the stream and does not sync each message.
-
-        False without a server on this host, and while it does not answer: then others tell what is wrong.
-        """
+        """What `acknowledges_early` last said; without a server that answers, others tell what is wrong."""
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + _EVERY_S
             self._background.post(self._ask)
         return self._is_unsynced
 
     def _ask(self) -> None:
-        try:
-            found = jetstream_of(*self._address, "&accounts=true&streams=true")
-        except (OSError, ValueError, TypeError):
-            found = {}
-        self._is_unsynced = _holds_stream(found) and not syncs_each_message(found)
-        self.answers += 1
+        self._is_unsynced = acknowledges_early(*self._address)
 
 
 def _holds_stream(jetstream: dict[str, Any]) -> bool:
