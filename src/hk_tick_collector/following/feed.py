@@ -18,7 +18,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, UnusableFileError, connect
-from hk_tick_collector.jetstream.engine import NO_STREAM, RefusedError, info, last_message, next_message, understood
+from hk_tick_collector.jetstream.engine import info, last_message, next_message, understood
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
 
@@ -113,9 +113,7 @@ class Feed:
                     await self._read_from(connection)
                 finally:
                     await connection.close()
-            except (StreamAwayError, RefusedError, UnusableFileError) as error:
-                if isinstance(error, RefusedError) and error.code != NO_STREAM:
-                    raise
+            except (StreamAwayError, UnusableFileError) as error:
                 if isinstance(error, UnusableFileError) and not self._begun.is_set():
                     raise
                 self.away, self._at_end = str(error), None
