@@ -130,11 +130,12 @@ async def _connections(
             was_connected = was_connected or bool(figures.server)
             if refused and (options.until_sent or not was_connected):
                 raise  # somebody waits for the end
+            reason = error.one_line() if refused else error
             if figures.server:
-                log.warning("publish_disconnected", reason=error.one_line() if refused else error)
+                log.warning("publish_disconnected", reason=reason)
                 repeats = log.Repeated(_AWAY_LINE_S)
             elif (held_back := repeats.allow(time.monotonic())) is not None:
-                log.warning("publish_engine_away", reason=error.one_line() if refused else error, repeats=held_back)
+                log.warning("publish_engine_away", reason=reason, repeats=held_back)
             figures.disconnected(error, refused, clock_ms())
         else:
             return
