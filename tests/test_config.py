@@ -386,6 +386,8 @@ def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
     assert settings.snapshot_dir == settings.data_root
     assert settings.reconnect_max_delay == 5.0
     assert settings.watchdog_queue_threshold_rows == 10
+    waits = [load_settings(None, {"MAX_WAIT_MS": wait}).settings.publish_poll_ms for wait in ("1", "20", "200")]
+    assert waits == [5, 10, 50]  # who wants commits soon wants them sent soon
     assert load_settings(None, {"RECONNECT_MAX_DELAY": "0.1"}).settings.reconnect_min_delay == 0.1
     assert load_settings(None, {"WATCHDOG_QUEUE_THRESHOLD_ROWS": "2000000"}).settings.max_queue_rows == 2_000_000
 
