@@ -227,6 +227,19 @@ def engine_away(directory: Path, seed: int, seconds: float = 60.0) -> Outcome:
         return trial.conclude()
 
 
+def engine_away_for_an_hour(directory: Path, seed: int, seconds: float = 3900.0) -> Outcome:
+    """All servers are away for the first hour of the market, its busiest. Takes 70 minutes."""
+    with Trial("engine-away-hour", directory, seed, Market(at="09:30", seconds=seconds, rate=300)) as trial:
+        trial.begin()
+        for node in trial.cluster.nodes:
+            node.process.kill()
+        trial.faults += 1
+        time.sleep(seconds * 12 / 13)
+        trial.say("; ".join(f"{name} stored {host.rows():,}" for name, host in trial.cluster.sources.items()))
+        trial.cluster.start_nodes()
+        return trial.conclude()
+
+
 def expired_certificates(directory: Path, seed: int, seconds: float = 40.0) -> Outcome:
     """TLS: the certificates of all servers have expired; both programs say so and wait; then there are new ones."""
     layout = Layout(url_scheme="tls")
@@ -410,3 +423,4 @@ MATRIX: Final[dict[str, Scenario]] = {
     "n1": cut_networks,
     "n2": lossy_networks,
 }
+LONG: Final[dict[str, Scenario]] = {"engine-away-hour": engine_away_for_an_hour}  # run only if named

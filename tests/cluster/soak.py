@@ -2,6 +2,7 @@
 
 python -m tests.cluster.soak                     every trial, with a random seed that is printed
 python -m tests.cluster.soak hosts --seed 7      one of them
+python -m tests.cluster.soak engine-away-hour    one that takes 70 minutes and runs only if it is named
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cluster.scenarios import MATRIX, without_anchor
+from tests.cluster.scenarios import LONG, MATRIX, without_anchor
 from tests.cluster.surroundings import NotHereError
 
 if TYPE_CHECKING:
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 if no tick is missing in any union, and the control without the anchor lost some."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trial", nargs="*", help=f"of {', '.join(MATRIX)}, without-anchor; default: all")
+    usual = {**MATRIX, "without-anchor": without_anchor}
+    parser.add_argument(
+        "trial", nargs="*", help=f"of {', '.join(usual)}; default: all of these. Only if named: {', '.join(LONG)}"
+    )
     parser.add_argument("--seed", type=int, help="of the faults and the market; default: at random, printed")
     parser.add_argument("--keep", type=Path, help="run in this directory, and leave all files there")
     options = parser.parse_args(arguments)
-    known = {**MATRIX, "without-anchor": without_anchor}
+    known = {**usual, **LONG}
     if unknown := [name for name in options.trial if name not in known]:
         parser.error(f"there is no trial {unknown[0]!r}: they are {', '.join(known)}")
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
@@ -38,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = options.keep.absolute() if options.keep else Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
         print(f"cluster: seed {seed}, in {directory}", flush=True)
-        for name in options.trial or known:
+        for name in options.trial or usual:
             try:
                 outcome = known[name](directory, seed)
             except NotHereError as missing:
