@@ -31,16 +31,18 @@ quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that ne
 # among those that work. ARGS="--numprocesses 0": one at a time.
 # In a shell without job control background jobs ignore Ctrl-C, and under nohup they ignore SIGHUP; tests send both.
 # Each run has its own directory for temporary files: at each start pytest makes its shared one private to one account.
-# -X dev would check every block of memory, which finds faults of C code only and takes a tenth of the time.
+# Not -X dev: with it asyncio notes where each task and timer was made, and tests of connections take two to four times
+# the CPU time. One test and `make soak` have it. Here are its other checks: warnings, which are errors, stacks at a crash.
 WORKERS ?= $(shell echo $$((4 * $$(nproc))))
 test: $(VENV)/.compiled debian-packages  ## every test (CLOCK="2026-11-28 23:58:00": with a wall clock that starts at that Hong Kong time)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
 	@$(call tests)
 
+CHECKS := -W default -X faulthandler
 define tests
 files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
-	env --default-signal=INT,QUIT,HUP PYTHONMALLOC=pymalloc $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev $(1) -m pytest \
-		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" \
+	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python $(CHECKS) $(1) -m pytest \
+		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python $(CHECKS)" \
 		--basetemp="$$files/tests" $(ARGS)
 endef
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # quick.sh [PYTEST ARGUMENT...]: lint, types, and the quick tests in two processes, all at the same time.
-# The first run finds out which tests are quick: tests/quick.py. Python's development mode would take a quarter more time;
-# make test has it.
+# The first run finds out which tests are quick: tests/quick.py.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin=${BIN:-.venv/bin}

@@ -14,12 +14,12 @@ from hk_tick_collector.simulator.truth.truth import TruthTick
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from hk_tick_collector.model import Tick
 
-    from .conftest import Collector, OpenD, Start
+    from .conftest import Collector, OpenD, Proxy, Start
 
 BALANCE: Final = "SELECT sum(received), sum(stored), sum(duplicate + rejected + dropped + waiting) FROM ledger"
 
@@ -95,6 +95,24 @@ def test_a_stop_under_load_stores_every_tick(start: Start, signals: list[signal.
     assert collector.stored() == parts[0] >= 1000
     assert_prefix(collector, opend)
     assert [path.name for path in collector.data_root.glob("*.db-*")] == []
+
+
+def test_no_thread_uses_the_event_loop_of_another(start: Start, start_proxy: Callable[[int], Proxy]) -> None:
+    """Python's own check of it is on: over a lost connection, its backfill and a stop it reports nothing.
+
+    The check makes all other tests twice as slow, so it is on here and in `make soak` only.
+    """
+    opend = start.simulate("--rate", "500", "--wait")
+    proxy = start_proxy(opend.port)
+    collector = start.run(proxy.port, {"PYTHONASYNCIODEBUG": "1"})
+    collector.wait_stored(500)
+    proxy.cut()
+    collector.wait_for("subscribed", 2)
+    collector.wait_stored(collector.stored() + 500)
+    assert collector.stop() == 0
+    assert collector.shutdown()["left_rows"] == "0"
+    assert "Non-thread-safe" not in collector.output
+    assert_prefix(collector, opend)
 
 
 def test_repeated_signals_still_end_cleanly(start: Start) -> None:
