@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES: Final = 4096
 _WORTH_BYTES: Final = 16 * _PAGE_BYTES  # a smaller file has hardly begun
-_EVERY: Final = 20  # lives, on average
+_FIRST: Final = 4  # lives until the first damage at most: a market of a loaded machine has few
+_EVERY: Final = 20  # lives, on average, afterwards
 
 
 def truncate(path: Path) -> None:
@@ -65,6 +66,7 @@ class Vandal:
         self._trial = trial
         self._day = day
         self._rng = rng
+        self._lives_left = rng.randint(1, _FIRST)
         self._say = say
         self._hurt: dict[str, set[int]] = {}
 
@@ -80,8 +82,12 @@ class Vandal:
     def visit(self, acked: dict[str, list[int]]) -> None:
         """Between a kill and the next start: nearly always nothing; otherwise damage, and `acked` no longer counts."""
         path = path_of(self._trial.data_root, self._day)
-        if self._rng.randrange(_EVERY) or not path.exists() or path.stat().st_size < _WORTH_BYTES:
+        if not path.exists() or path.stat().st_size < _WORTH_BYTES:
             return
+        self._lives_left -= 1
+        if self._lives_left > 0:
+            return
+        self._lives_left = self._rng.randint(1, 2 * _EVERY - 1)
         damage = self._rng.choice(KINDS)
         damage(path)
         self.count += 1
