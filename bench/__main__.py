@@ -92,10 +92,11 @@ class Bench:
         self.figures += throughput.figures(self.cells)
 
     def latency(self) -> None:
-        """Every rate alone, and one with a reader, with snapshots and with archive runs."""
-        beside = [(latency.TARGET_RATE, other) for other in (latency.READER, latency.SNAPSHOT, latency.ARCHIVE)]
+        """Every rate alone, and one beside each of the other programs."""
+        others = (latency.READER, latency.SNAPSHOT, latency.ARCHIVE, latency.PUBLISH)
+        beside = [(latency.TARGET_RATE, other) for other in others]
         for rate, other in [*((rate, "") for rate in _RATES), *beside]:
-            rows = self._ticks(_ROWS_BEFORE) if other else 0
+            rows = self._ticks(_ROWS_BEFORE) if other not in ("", latency.PUBLISH) else 0
             with self._directory() as scratch:
                 paced = latency.measure(scratch, rate, max(1.0, _SEGMENT_S * self._scale), other, rows)
             self.paced.append(paced)
