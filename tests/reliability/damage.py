@@ -55,7 +55,8 @@ def lose_shm(path: Path) -> None:
 
 
 HARMLESS: Final = (lose_shm,)
-KINDS: Final[tuple[Callable[[Path], None], ...]] = (truncate, flip, lose_wal, lose_shm)
+IN_WAL: Final[tuple[Callable[[Path], None], ...]] = (lose_wal, lose_shm)
+KINDS: Final[tuple[Callable[[Path], None], ...]] = (truncate, flip, *IN_WAL)
 
 
 class Vandal:
@@ -82,13 +83,17 @@ class Vandal:
     def visit(self, acked: dict[str, list[int]]) -> None:
         """Between a kill and the next start: nearly always nothing; otherwise damage, and `acked` no longer counts."""
         path = path_of(self._trial.data_root, self._day)
-        if not path.exists() or path.stat().st_size < _WORTH_BYTES:
+        if _bytes(path) >= _WORTH_BYTES:
+            kinds = KINDS
+        elif _bytes(path.with_name(path.name + "-wal")) >= _WORTH_BYTES:  # lives too short to move it into the file
+            kinds = IN_WAL
+        else:
             return
         self._lives_left -= 1
         if self._lives_left > 0:
             return
         self._lives_left = self._rng.randint(1, 2 * _EVERY - 1)
-        damage = self._rng.choice(KINDS)
+        damage = self._rng.choice(kinds)
         damage(path)
         self.count += 1
         self._say(f"damage: {damage.__name__} of {self._trial.data_root.name}/{path.name}")
@@ -114,3 +119,8 @@ class Vandal:
         }
         mains = [path for path in root.glob("*.damaged-*") if not path.name.endswith(("-wal", "-shm"))]
         return len(mains), sorted(told - {str(path) for path in mains})
+
+
+def _bytes(path: Path) -> int:
+    """Its size; 0 if it is not there."""
+    return path.stat().st_size if path.exists() else 0
