@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -17,6 +19,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaC
 from hk_tick_collector.model import Instrument, Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
+from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader
 
@@ -555,6 +558,36 @@ def test_a_file_that_was_moved_away_is_noticed(open_day: OpenDay, path: Path) ->
     assert not day.in_place()
     path.parent.touch()
     assert not day.in_place()
+
+
+_MOVES: Final = """
+import os, sys
+path, aside = sys.argv[1:]
+while True:
+    for act in (lambda: os.rename(path, aside), lambda: os.unlink(path + "-wal"), lambda: os.unlink(path + "-shm")):
+        try:
+            act()
+        except OSError:
+            pass
+"""
+
+
+def test_a_file_that_is_moved_while_it_is_opened_is_an_error_of_the_disk(open_day: OpenDay, path: Path) -> None:
+    """Another process moves it away at every moment: that can be tried again, and is neither a bug nor damage."""
+    damaged = []
+    mover = subprocess.Popen([sys.executable, "-c", _MOVES, str(path), str(path.with_name("aside"))])
+    try:
+        for _ in range(200):
+            try:
+                open_day(path).abandon()
+            except DamagedFileError as error:
+                damaged.append(str(error))
+            except DISK_ERRORS:
+                continue
+    finally:
+        mover.kill()
+        mover.wait()
+    assert [each for each in damaged if "its WAL is there" not in each] == []  # the WAL of the file that was moved
 
 
 def test_changes_by_others_are_reported_with_the_commit_that_corrects_them(

@@ -15,6 +15,7 @@ The states of a file:
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import stat
@@ -151,9 +152,8 @@ class DayFile:
         self._rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
         if not path.exists():
             _build(path, options)
-        self._db = _open(path, options)
+        self._db, self._identity = _open_in_place(path, options)
         refuse_foreign_triggers(self._db, path.name)
-        self._identity = _identity(path)
         self.attempted: Written | None = None
         self._cookie: int | None = None  # of the schema at its last check
         self._undone: list[str] = []  # undone schema changes, not yet returned
@@ -494,8 +494,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _open(path: Path, options: StoreOptions) -> apsw.Connection:
-    return open_for_writing(path, options.busy_timeout_ms, options.vfs)
+def _open_in_place(path: Path, options: StoreOptions) -> tuple[apsw.Connection, tuple[int, int]]:
+    """An existing file, and its identity. Raises FileNotFoundError if it is moved or replaced at this moment."""
+    identity = _identity(path)
+    db = open_for_writing(path, options.busy_timeout_ms, options.vfs, make=False)
+    if identity is None or _identity(path) != identity:
+        db.close(True)
+        raise FileNotFoundError(errno.ENOENT, "moved away while it was opened", str(path))
+    return db, identity
 
 
 def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
@@ -514,7 +520,7 @@ def _build(path: Path, options: StoreOptions) -> None:
     draft = path.with_name(f".{path.name}.new")
     for suffix in ("", "-journal", "-wal", "-shm"):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-    db = _open(draft, options)
+    db = open_for_writing(draft, options.busy_timeout_ms, options.vfs)
     try:
         with with_system_error(db, draft):
             db.pragma("synchronous", options.synchronous)
