@@ -30,6 +30,7 @@ from tests.log_lines import events_in
 from tests.nursery import Nursery
 from tests.reliability.conftest import beginning
 
+from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.simulator.exchange.sequences import COUNTER, MODELS
@@ -50,6 +51,7 @@ RATES: Final = (200.0, 300.0, 450.0)
 WINDOWS: Final = (1000, 1000, 400, 150)  # how many ticks of a symbol OpenD keeps
 CALM_S: Final = 18.0
 SETTLE_S: Final = 25.0  # more, while the market pauses: what the window holds then cannot go
+FALSE_GAPS_S: Final = 90.0  # at most, until false gaps are closed: on a loaded machine that takes longer
 SIDE_BY_SIDE: Final = 3
 SIDE_QUESTIONS: Final = ("GetSubInfo", "GetGlobalState", "RequestTradeDate", "GetSecuritySnapshot", "GetBasicQot")
 RESTARTABLE: Final = frozenset({COUNTER, "steps", "jumps", "restarts", "shared"})
@@ -254,6 +256,9 @@ class _Seed:
         until_s = time.monotonic() + SETTLE_S
         while time.monotonic() < until_s and not (self._is_quiet() and not self._not_stored()):
             self._wait(0.5)
+        until_s += FALSE_GAPS_S
+        while time.monotonic() < until_s and self._has_false_gaps():
+            self._wait(0.5)
 
     def _is_quiet(self) -> bool:
         status = self._trial.status()
@@ -272,6 +277,22 @@ class _Seed:
             if lost := [seq for seq in lost if (symbol, seq) not in rejected]:
                 missing[symbol] = lost
         return missing
+
+    def _has_false_gaps(self) -> bool:
+        """Whether a gap says that ticks are missing where none is. Two answers, ten seconds apart, contradict it."""
+        stored, made = self._stored_keys(), list(read_truth(self._trial.market.truth_path))
+        missing = [tick for tick in made if (tick.symbol, tick.seq, tick.ts_ms) not in stored]
+        with ExitStack() as stack:
+            sized = [
+                gap
+                for day in self._trial.stored.days(stack)
+                for gap in day.gaps
+                if gap.status == GAP_OPEN and gap.missing is not None and gap.cause != CAUSE_REJECTED
+            ]
+        return any(
+            not any(tick.symbol == gap.symbol and covers(gap, tick.seq, tick.ts_ms) for tick in missing)
+            for gap in sized
+        )
 
     def _stored_keys(self) -> set[tuple[str, int, int]]:
         with ExitStack() as stack:
