@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
 from tests.merging.feeds import DAY, ticks
+from tests.merging.test_totals import total_of
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
 from hk_tick_collector import market
+from hk_tick_collector.archive.facts import read_facts
+from hk_tick_collector.archive.proof import COMPLETE
 from hk_tick_collector.jetstream import engine
+from hk_tick_collector.model import BY_GAP
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import path_of
 
@@ -220,6 +224,38 @@ def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsSer
         with MergedReader(path_of(root, DAY_NAME)) as reader:
             assert reader.is_sealed()
             assert reader.integrity() == "ok"
+
+    play(run)
+
+
+def test_a_merged_day_is_proved_by_what_its_collectors_were_told(servers: NatsServers, root: Path) -> None:
+    """Both lack ticks and the union has all: OpenD's totals come with the sums."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    whole = ticks(range(1, 101))
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            for each, rows in ((a, whole[20:]), (b, whole[:60])):
+                await each.send(rows)
+                await each.send_sums(rows, total_of(rows, BY_GAP, whole), sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+            assert status.refused_messages == 0
+        assert read_facts(path_of(root, DAY_NAME)).proof.standing == COMPLETE
+
+    play(run)
+
+
+def test_totals_of_another_day_are_refused(servers: NatsServers, root: Path) -> None:
+    """With the message: no publisher of ours sends them."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            yesterday = total_of(ticks([1]))._replace(at_ms=market.day_start_ms(DAY) - 1)
+            await a.send_sums(ticks([1]), yesterday)
+            await until(lambda: status.refused_messages == 1)
+            assert "totals of another day" in status.refused_message
 
     play(run)
 

@@ -242,10 +242,10 @@ class MergeService:
 
     async def _compare(self, sums: SumsMessage, stream_seq: int = 0) -> None:
         lacking = await self._in_thread(self._committing.compare, sums)
-        if self._requests.note_sums(sums, lacking, stream_seq):
-            if sums.sealed:
-                await self._in_thread(self._committing.note_sealed, sums)
-        else:
+        is_whole = self._requests.note_sums(sums, lacking, stream_seq)
+        if is_whole or stream_seq:
+            await self._in_thread(partial(self._committing.note_sums, sums, is_whole=is_whole))
+        if not is_whole:
             symbols = lacking.symbols
             log.warning("sums_differ", source=sums.source, day=sums.day, symbols=len(symbols), first=symbols[0])
         self._status.sums_differ = self._requests.unequal()

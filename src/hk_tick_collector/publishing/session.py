@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.errors import MessageError
-from hk_tick_collector.jetstream.message import SumsMessage, encode_sums
+from hk_tick_collector.jetstream.message import SumsMessage
 from hk_tick_collector.jetstream.streams import ensure_stream
 from hk_tick_collector.jetstream.subjects import message_id, sums_subject
+from hk_tick_collector.store.day_connection import path_of
 
 from .anchors import Anchors
 from .messages import OutgoingMessage, send, tick_messages
 from .presence import answer_for, demand_name, other_publisher
 from .requests import is_past, read_requests
+from .totals import sums_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,15 +181,16 @@ class Session:
     async def _publish_sums(self, connection: Connection, day: str, *, is_over: bool = False) -> None:
         sums, is_sealed = await self._background.run(lambda: self._days.sums(day))
         is_sealed = is_sealed or is_over
-        payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums))
+        said = SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums)
+        path = path_of(self._options.data_root, day)
+        payload, compared = await self._background.run(lambda: sums_payload(path, said))
         number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
         message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
         await send(connection, [message], lambda *_: None)
         self._anchors.acknowledged(message.anchor)
         await self._background.run(lambda: self._days.note(self._anchors.to_note))
-        log.info(
-            "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
-        )
+        rows = sum(rows for rows, _ in sums.values())
+        log.info("publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=rows, compared=compared)
 
     async def _watch(self, connection: Connection) -> None:
         """Every few seconds: checks the anchors, the name and that the stream exists; answers requests."""
