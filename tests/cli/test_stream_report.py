@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.merging.feeds import NOW_MS as DAY_MS
+from tests.merging.feeds import ticks
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
@@ -18,6 +20,7 @@ from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.live.merge_state import MERGE_NAME, MergeState, write_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_NAME, PublishState, write_publish_state
 from hk_tick_collector.ops.live.record import text_of
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
     import subprocess
@@ -127,6 +130,24 @@ def test_a_host_for_merge_alone_whose_merge_does_not_run(cli: Cli, workdir: Path
         f"CRITICAL: no merge runs for MERGE_ROOT={workdir}/merged (no merge.json) -> sudo systemctl start hk-tick-merge"
     )
     assert "hk-tick-collector" not in done.stdout.splitlines()[0].partition("->")[2]
+
+
+def test_reading_verbs_of_a_host_for_merge_alone_read_the_union(cli: Cli, workdir: Path) -> None:
+    """Nobody has to name the directory. What writes day files of a collector does not take it for one."""
+    path = workdir / "merged" / "20261120.db"
+    path.parent.mkdir()
+    file = DayFile(path, path.stem, "merge-1", DAY_MS, "test", StoreOptions(synchronous="OFF"))
+    file.write(Batch(rows=ticks([1]), meta={"merge_position": "1 a"}), DAY_MS)
+    file.close()
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\n", "utf-8")
+    done = cli("ticks", "--day", "20261120", "--format", "csv")
+    assert (done.returncode, done.stdout.count("HK.00700")) == (0, 1)
+    assert cli("gaps", "--day", "20261120").returncode == 0
+    assert f"DATA_ROOT,{path.parent},default" in ",".join(cli("config").stdout.split())
+    for verb in (("publish", "--once"), ("import", "20261118.db")):
+        refused = cli(*verb)
+        assert (refused.returncode, "is MERGE_ROOT" in refused.stderr) == (2, True), refused.stderr
+    assert cli("ticks", "--day", "20261120", FUTU_SYMBOLS="HK.00700").returncode == 1
 
 
 def test_a_key_that_the_service_may_not_read(tmp_path: Path) -> None:
