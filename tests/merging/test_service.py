@@ -368,6 +368,23 @@ def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServ
     play(run)
 
 
+def test_a_sealed_day_that_lacks_ticks_asks_for_nothing(servers: NatsServers, root: Path) -> None:
+    """A collector says later that it has more: they cannot be added, and that is told."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await a.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+            last = await a.send_sums(ticks(range(1, 151)), sealed=True)
+            await until(lambda: status.position == last and bool(status.sums_differ))
+            assert (status.sums_differ, status.asked_again) == ({f"{DAY_NAME} a": 1}, 0)
+
+    play(run)
+
+
 def names_set_aside(root: Path) -> list[str]:
     """The names of damaged files."""
     return [path.name for path in root.glob("*.damaged-*")]

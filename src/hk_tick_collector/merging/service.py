@@ -248,7 +248,7 @@ class MergeService:
         if not is_whole:
             symbols = lacking.symbols
             log.warning("sums_differ", source=sums.source, day=sums.day, symbols=len(symbols), first=symbols[0])
-        self._status.sums_differ = self._requests.unequal()
+        self._status.sums_differ = self._requests.unequal(time.monotonic())
 
     async def _send_requests(self, connection: Connection) -> None:
         for request in self._requests.take_due(time.monotonic()):
@@ -271,6 +271,7 @@ class MergeService:
         await self._in_thread(self._committing.upkeep, self._position)
         for sums in self._requests.to_compare(time.monotonic()):
             await self._compare(sums)
+        self._status.sums_differ = self._requests.unequal(time.monotonic())
         if self._status.not_sealed:
             await self._ask_open()
 
