@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.log_lines import events_in
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
 from tests.merging.feeds import DAY, ticks
 from tests.merging.test_totals import total_of
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
-from hk_tick_collector import market
+from hk_tick_collector import log, market
 from hk_tick_collector.archive.facts import read_facts
 from hk_tick_collector.archive.proof import COMPLETE
 from hk_tick_collector.jetstream import engine
@@ -433,6 +435,27 @@ def test_a_removed_day_is_read_again_although_a_later_one_is_further(servers: Na
             assert [each.day for each in await a.again()] == [market.day_name(DAY - 1)]
 
     play(run)
+
+
+def test_a_day_that_is_removed_again_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """Each time all of the stream is read and every collector is asked: at once only the first time."""
+    lines = io.StringIO()
+    log.configure("INFO", lines)
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks([1]))
+        async with merging(servers, root):
+            for count in (1, 2):
+                await until(lambda count=count: len(stored(root)) == count)  # type: ignore[misc]
+                remove(path_of(root, DAY_NAME))
+                await a.send(ticks([count + 1]))
+            await until(lambda: len(stored(root)) == 3)
+
+    play(run)
+    log.configure("INFO")
+    waits = [each.fields["wait_s"] for each in events_in(lines.getvalue(), "merge_starts_over")]
+    assert waits == ["0", "1"]
 
 
 def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers, root: Path) -> None:
