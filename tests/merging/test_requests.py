@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hk_tick_collector.jetstream.message import AgainMessage, SumsMessage
 from hk_tick_collector.merging.requests import Requests
 from hk_tick_collector.merging.sums import Lacking
@@ -102,6 +104,16 @@ def test_a_request_that_the_engine_lost_has_no_answer() -> None:
     (request,) = requests.take_due(61.0)
     requests.note_sent(request, 3)
     assert requests.note_sums(sums(), POSSIBLE, 4)
+
+
+def test_the_answer_to_another_merge_is_none() -> None:
+    """Two merges ask within a minute, for other symbols: the sums after both requests follow what the first one got."""
+    requests = Requests()
+    requests.note_sums(sums(), POSSIBLE, 10)
+    (request,) = requests.take_due(0.0)
+    requests.note_sent(request, 12)  # that of the other merge is 11
+    assert not requests.note_sums(replace(sums(), answered_before=12), POSSIBLE, 13)
+    assert requests.note_sums(replace(sums(), answered_before=13), POSSIBLE, 14)
 
 
 def test_ticks_that_are_certainly_missing_count_after_an_answer_too() -> None:

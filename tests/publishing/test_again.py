@@ -84,8 +84,8 @@ class Running:
         await self.until(lambda: self.figures.looks > before + 2)
 
 
-async def ask(connection: Connection, reader: str, *symbols: str) -> None:
-    await store(connection, again_subject("a"), encode_again(AgainMessage("a", DAY, symbols)), reader)
+async def ask(connection: Connection, reader: str, *symbols: str) -> int:
+    return await store(connection, again_subject("a"), encode_again(AgainMessage("a", DAY, symbols)), reader)
 
 
 async def sent(connection: Connection) -> tuple[list[str], list[SumsMessage]]:
@@ -110,10 +110,10 @@ def test_the_second_request_waits_in_the_stream_and_is_answered(tmp_path: Path) 
         reader = await connect(Servers(servers.urls, "reader"))
         async with Running(servers, root, apart_s=1e9) as one:
             await one.until(lambda: one.figures.published_rows == 5)
-            await ask(reader, "merge.1", "HK.00700")
+            first = await ask(reader, "merge.1", "HK.00700")
             await one.until(lambda: one.figures.requests == 1)
             await one.until(lambda: one.figures.published_rows == 8)
-            await ask(reader, "merge.2", "HK.00005")
+            second = await ask(reader, "merge.2", "HK.00005")
             await one.look()
             assert one.figures.requests == 1, "it was answered at once"
         assert (await sent(reader))[0] == ["HK.00005"] * 2 + ["HK.00700"] * 6
@@ -124,6 +124,7 @@ def test_the_second_request_waits_in_the_stream_and_is_answered(tmp_path: Path) 
         symbols, sums = await sent(reader)
         assert symbols[8:] == ["HK.00005"] * 2
         assert [each.sums.keys() for each in sums] == [{"HK.00005", "HK.00700"}] * 2
+        assert [each.answered_before for each in sums] == [first + 1, second + 1], "one is taken for the other's"
         await reader.close()
 
     collector = Collector(tmp_path / "HK")

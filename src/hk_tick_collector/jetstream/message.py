@@ -57,6 +57,7 @@ class SumsMessage:
     sealed: bool  # the day file is sealed: nothing is added any more
     sums: dict[str, tuple[int, int]]
     totals: tuple[Reconciled, ...] = ()  # its comparison with OpenD's totals after the close, by symbol; none: none yet
+    answered_before: int = 0  # earlier requests of the stream are answered; 0: it is not known which
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def encode_sums(message: SumsMessage) -> bytes:
         rows=[rows for rows, _ in message.sums.values()],
         seq_sum=[seq_sum for _, seq_sum in message.sums.values()],
         totals=_totals_message(message.totals) if message.totals else None,
+        answered_before=message.answered_before,
     ).SerializeToString()
 
 
@@ -163,8 +165,15 @@ def decode_sums(data: bytes) -> SumsMessage:
     sums = dict(zip(symbols, zip(found.rows, found.seq_sum, strict=True), strict=True))
     if any(rows not in _INT64 for rows in found.rows):
         raise MessageError("a number of ticks in a message is too large")
-    totals = _totals(found.totals)
-    return SumsMessage(demand_source(found.source), demand_day(found.day), found.at_ms, found.sealed, sums, totals)
+    return SumsMessage(
+        source=demand_source(found.source),
+        day=demand_day(found.day),
+        at_ms=found.at_ms,
+        sealed=found.sealed,
+        sums=sums,
+        totals=_totals(found.totals),
+        answered_before=found.answered_before,
+    )
 
 
 def encode_again(message: AgainMessage) -> bytes:

@@ -45,7 +45,7 @@ class Ticks(_message.Message):
     def __init__(self, source: _Optional[str] = ..., day: _Optional[str] = ..., symbols: _Optional[_Iterable[str]] = ..., words: _Optional[_Iterable[str]] = ..., symbol: _Optional[_Iterable[int]] = ..., seq: _Optional[_Iterable[int]] = ..., ts_ms: _Optional[_Iterable[int]] = ..., price: _Optional[_Iterable[float]] = ..., volume: _Optional[_Iterable[int]] = ..., turnover: _Optional[_Iterable[float]] = ..., direction: _Optional[_Iterable[int]] = ..., tick_type: _Optional[_Iterable[int]] = ..., push_type: _Optional[_Iterable[int]] = ..., recv_ts_ms: _Optional[_Iterable[int]] = ..., opend_recv_ts_ms: _Optional[_Iterable[int]] = ..., type_sign: _Optional[_Iterable[int]] = ..., no_opend_recv: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Sums(_message.Message):
-    __slots__ = ("source", "day", "at_ms", "sealed", "symbols", "rows", "seq_sum", "totals")
+    __slots__ = ("source", "day", "at_ms", "sealed", "symbols", "rows", "seq_sum", "totals", "answered_before")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class Sums(_message.Message):
     ROWS_FIELD_NUMBER: _ClassVar[int]
     SEQ_SUM_FIELD_NUMBER: _ClassVar[int]
     TOTALS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     source: str
     day: str
     at_ms: int
@@ -62,7 +63,8 @@ class Sums(_message.Message):
     rows: _containers.RepeatedScalarFieldContainer[int]
     seq_sum: _containers.RepeatedScalarFieldContainer[int]
     totals: Totals
-    def __init__(self, source: _Optional[str] = ..., day: _Optional[str] = ..., at_ms: _Optional[int] = ..., sealed: _Optional[bool] = ..., symbols: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[int]] = ..., seq_sum: _Optional[_Iterable[int]] = ..., totals: _Optional[_Union[Totals, _Mapping]] = ...) -> None: ...
+    answered_before: int
+    def __init__(self, source: _Optional[str] = ..., day: _Optional[str] = ..., at_ms: _Optional[int] = ..., sealed: _Optional[bool] = ..., symbols: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[int]] = ..., seq_sum: _Optional[_Iterable[int]] = ..., totals: _Optional[_Union[Totals, _Mapping]] = ..., answered_before: _Optional[int] = ...) -> None: ...
 
 class Totals(_message.Message):
     __slots__ = ("symbols", "words", "at_ms", "volume", "turnover", "odd_lot_volume", "odd_lot_turnover", "late_volume", "late_turnover", "official_volume", "official_turnover", "explained", "no_answer")

@@ -3,8 +3,9 @@
 Enters: sums, losses, days. Leaves: requests that are due. A request makes a collector send up to a whole day, so they
 are limited: a collector is asked for a day at most once a minute, and after the same sums at most three times.
 
-A collector answers a request with the ticks and then with its sums. Requests and sums lie in one stream, so sums that
-come after a request show that its answer was read: then the union has all that the collector can give.
+A collector answers a request with the ticks and then with its sums, which say up to where of the stream it has read
+requests: sums after a request may be the answer to that of another merge. Sums of an older collector do not say it; of
+them each that comes after a request counts as its answer. Then the union has all that the collector can give.
 
 For a merged day that is sealed nobody is asked: that it lacks ticks is told for a while, once.
 """
@@ -97,9 +98,7 @@ class Requests:
         key = message.source, message.day
         before = self._unequal.get(key)
         is_same = before is not None and before.message.sums == message.sums
-        is_answered = (
-            before is not None and is_same and before.request_seq is not None and stream_seq > before.request_seq
-        )
+        is_answered = before is not None and is_same and _is_answer(message, stream_seq, before.request_seq)
         if not lacking.symbols or ((is_answered or lacking.is_sealed) and not lacking.missing):
             self._unequal.pop(key, None)
             return True
@@ -135,6 +134,14 @@ class Requests:
             for (source, day), each in self._unequal.items()
             if each.missing and (each.asked >= _TIMES or each.is_sealed) and _is_told(each, now_s)
         }
+
+
+def _is_answer(message: SumsMessage, stream_seq: int, request_seq: int | None) -> bool:
+    """Whether a collector had read a request before it said these sums. `stream_seq` is 0 if they were read earlier."""
+    read_before = message.answered_before or stream_seq
+    if stream_seq:
+        read_before = min(read_before, stream_seq)  # the engine may have lost its log, and counts anew
+    return request_seq is not None and request_seq < read_before
 
 
 def _is_told(unequal: _Unequal, now_s: float) -> bool:
