@@ -86,6 +86,11 @@ def collectors_root(loaded: Loaded) -> Path | None:
     return None if is_default and settings.data_root == settings.merge_root else settings.data_root
 
 
+def merge_of(root: Path, disk: Disk) -> MergeState | None:
+    """The live state of the merge that writes into a directory; None if none has."""
+    return _newest([MERGE_DIRECTORY / MERGE_NAME, root / MERGE_NAME], read_merge_state, [root], disk)
+
+
 def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:
     """Whether this host only merges, or DATA_ROOT is the directory of the merge: then no collector is expected."""
     if merge is None:
