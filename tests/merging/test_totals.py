@@ -105,6 +105,7 @@ def test_the_union_of_two_that_lack_ticks_is_complete(union: Union) -> None:
     union.say("b", b, total_of(b, UNEXPLAINED, WHOLE))
     proof = union.proof()
     assert (proof.standing, proof.doubts, union.words()) == (COMPLETE, {}, {"HK.00700": MATCH})
+    assert read_facts(union.path).without_opend_s is None  # a merge has no OpenD: nothing is said of it
 
 
 def test_the_order_in_which_collectors_speak_changes_nothing(union: Union) -> None:
