@@ -12,9 +12,11 @@ from tests.merging.feeds import ticks
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
+from hk_tick_collector import market
 from hk_tick_collector.cli._patience import Disk
 from hk_tick_collector.cli._stream_checks import check_streams
 from hk_tick_collector.cli._stream_report import is_merge_host, stream_lines, streams_of
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import Settings
 from hk_tick_collector.jetstream.connect import Servers, connect
 from hk_tick_collector.ops.doctor.files import Account
@@ -199,6 +201,16 @@ def test_reading_verbs_of_a_host_for_merge_alone_read_the_union(cli: Cli, workdi
         refused = cli(*verb)
         assert (refused.returncode, "is MERGE_ROOT" in refused.stderr) == (2, True), refused.stderr
     assert cli("ticks", "--day", "20261120", FUTU_SYMBOLS="HK.00700").returncode == 1
+
+
+def test_a_day_that_is_not_merged_yet_needs_no_collector_here(cli: Cli, workdir: Path) -> None:
+    """The answer names merge: there is no collector to start on that host."""
+    merging(workdir)
+    day = market.day_name(market.day_number(now_ms()))
+    done = cli("snapshot", "--day", day, DATA_ROOT=str(workdir))
+    assert done.returncode == 1
+    weekday = market.is_weekday(market.parse_day(day))
+    assert ("merge has received no tick of that day: hk-tick-collector status" in done.stderr) == weekday, done.stderr
 
 
 def test_a_key_that_the_service_may_not_read(tmp_path: Path) -> None:
