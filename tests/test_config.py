@@ -16,6 +16,7 @@ from hk_tick_collector.config import (
     Address,
     as_text,
     environment_without_settings,
+    load_rest,
     load_settings,
     object_store_variables,
     settings_tables,
@@ -390,6 +391,33 @@ def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
     assert waits == [5, 10, 50]  # who wants commits soon wants them sent soon
     assert load_settings(None, {"RECONNECT_MAX_DELAY": "0.1"}).settings.reconnect_min_delay == 0.1
     assert load_settings(None, {"WATCHDOG_QUEUE_THRESHOLD_ROWS": "2000000"}).settings.max_queue_rows == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"MERGE_ROOT": "merged"}, "merged"),
+        ({"MERGE_ROOT": "merged", "FUTU_SYMBOLS": ""}, "merged"),
+        ({"MERGE_ROOT": "merged", "FUTU_SYMBOLS": "HK.00700"}, "/data/sqlite/HK"),
+        ({"MERGE_ROOT": "merged", "DATA_ROOT": "data"}, "data"),
+        ({"MERGE_ROOT": ""}, "/data/sqlite/HK"),
+        ({}, "/data/sqlite/HK"),
+    ],
+)
+def test_a_host_that_only_merges_reads_the_merged_day_files(
+    workdir: Path, given: dict[str, str], expected: str
+) -> None:
+    """With a MERGE_ROOT and without symbols there is nothing else to read. A DATA_ROOT that is set stays."""
+    loaded = load_settings(None, given)
+    root = workdir / expected
+    assert (loaded.settings.data_root, loaded.settings.snapshot_dir) == (root, root)
+    assert loaded.origins["DATA_ROOT"] == ("environment" if "DATA_ROOT" in given else "default")
+
+
+def test_wrong_symbols_are_symbols(workdir: Path) -> None:
+    """A host whose list cannot be read collects: what is told of the other settings does not change."""
+    loaded, errors, _ = load_rest(None, {"MERGE_ROOT": "merged", "FUTU_SYMBOLS": "@none.txt"})
+    assert (len(errors), loaded.settings.data_root) == (1, Path("/data/sqlite/HK"))
 
 
 def test_two_settings_that_exclude_each_other_are_an_error(workdir: Path) -> None:

@@ -167,6 +167,7 @@ def test_an_older_schema_and_an_empty_day(make_day: MakeDay, place: Directory, k
         db.execute("ALTER TABLE symbols DROP COLUMN rule; ALTER TABLE symbols DROP COLUMN run_seq")
     certificate = archived(place, key, older).certificate
     assert (certificate.figures["schema"], certificate.verdict) == ("1", "not_provable")
+    assert certificate.figures["seconds_without_opend"] == "not_recorded"
     empty = archived(place, key, make_day(NEXT, 0)).certificate
     assert (empty.rows, empty.verdict) == (0, "not_provable")
     assert verify_sh(place.root).returncode == 0

@@ -18,6 +18,8 @@ from tests.receiver import PATIENT
 
 from hk_tick_collector.ops.alerts.mutes import MUTES_NAME
 from hk_tick_collector.ops.alerts.rules import Memory, Open
+from hk_tick_collector.ops.live.merge_state import MERGE_ALERTS_NAME, MERGE_NAME, MergeState, write_merge_state
+from hk_tick_collector.ops.live.record import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +166,21 @@ def test_what_is_open_and_when_it_was_sent(alerts: Verb) -> None:
         ("disk", "WARNING", sent_ms),
         ("lag", None, None),
     ]
+
+
+def test_a_merge_is_muted_in_its_own_directory(alerts: Verb) -> None:
+    """It reads that file too. What is open is in its own record."""
+    now_ms = time.time_ns() // 1_000_000
+    state = MergeState(now_ms, now_ms - 1000, 7, "1", "m", "running", str(alerts.root))
+    write_merge_state(alerts.root / MERGE_NAME, text_of(state), 7)
+    memory = Memory({"merge_conflicts": Open(now_ms, now_ms, now_ms)}, [])
+    (alerts.root / MERGE_ALERTS_NAME).write_text(memory.to_json())
+    done = alerts("--mute", "1h", "merge_conflicts")
+    assert (done.returncode, "the running merge follows" in done.stdout) == (0, True), done.stderr
+    assert [each["code"] for each in alerts.mutes] == ["merge_conflicts"]
+    assert "open   merge_conflicts since" in alerts("--list", ALERT_URLS="json://127.0.0.1/x").stdout
+    assert alerts("--unmute").returncode == 0
+    assert alerts.mutes == []
 
 
 def test_nothing_to_mute_without_a_collector(alerts: Verb) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.merging.feeds import NOW_MS as DAY_MS
+from tests.merging.feeds import ticks
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
+from hk_tick_collector import market
 from hk_tick_collector.cli._patience import Disk
 from hk_tick_collector.cli._stream_checks import check_streams
 from hk_tick_collector.cli._stream_report import is_merge_host, stream_lines, streams_of
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import Settings
+from hk_tick_collector.jetstream.connect import Servers, connect
 from hk_tick_collector.ops.doctor.files import Account
-from hk_tick_collector.ops.doctor.result import Outcome
+from hk_tick_collector.ops.doctor.result import Check, Outcome
 from hk_tick_collector.ops.live.merge_state import MERGE_NAME, MergeState, write_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_NAME, PublishState, write_publish_state
 from hk_tick_collector.ops.live.record import text_of
+from hk_tick_collector.publishing.presence import Publisher, answer_for
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
     import subprocess
@@ -109,6 +117,54 @@ def test_doctor_asks_the_servers(tmp_path: Path, sync: str, outcome: Outcome) ->
     assert on_disk.outcome is outcome
 
 
+def named(settings: Settings) -> Check:
+    """The check of INSTANCE_ID."""
+    (found,) = (check for check in check_streams(settings, 1) if check.name == "INSTANCE_ID")
+    return found
+
+
+def test_doctor_checks_the_name_under_which_this_host_publishes(tmp_path: Path) -> None:
+    """Before `publish` refuses it: a name with a dot, and one that another host has. None is needed to merge."""
+    away = settings_of(tmp_path, stream_url="nats://127.0.0.1:1", instance_id="hk.example", symbols="HK.00700")
+    assert (named(away).outcome, "cannot name a source" in named(away).text) == (Outcome.FAILURE, True)
+    assert named(away.model_copy(update={"instance_id": "a"})).outcome is Outcome.NOT_CHECKED
+    with NatsServers(tmp_path) as servers:
+        mine = settings_of(tmp_path, stream_url=servers.url, instance_id="a", symbols="HK.00700")
+        assert [check.name for check in check_streams(mine.model_copy(update={"symbols": ()}), 1)][-1] != "INSTANCE_ID"
+        assert (named(mine).outcome, named(mine).text) == (Outcome.OK, "nobody publishes as a now")
+
+        async def while_published(started_ms: int) -> Check:
+            connection = await connect(Servers((servers.url,), "publish a"))
+            try:
+                await answer_for(
+                    connection, "a", lambda: Publisher("a", "host-2", 7, started_ms, "token", publishes=True)
+                )
+                return await asyncio.to_thread(named, mine)
+            finally:
+                await connection.close()
+
+        state = PublishState(NOW_MS, NOW_MS - 9000, 7, "1", "a", str(tmp_path), "publishing")
+        write_publish_state(tmp_path / PUBLISH_NAME, text_of(state), 7)
+        assert asyncio.run(while_published(NOW_MS - 9000)).outcome is Outcome.OK
+        other = asyncio.run(while_published(NOW_MS - 8000))
+        assert (other.outcome, "host-2, pid 7, since" in other.text) == (Outcome.FAILURE, True)
+
+
+def test_doctor_says_that_the_key_is_of_another_name(tmp_path: Path) -> None:
+    """`publish` would be refused at its start."""
+    key, creds = Key("U"), tmp_path / "stream.nk"
+    creds.write_text(key.seed, "utf-8")
+    creds.chmod(0o600)
+    allowed = '{ publish: ["hk.name.b", "$JS.API.STREAM.INFO.HK_TICKS"], subscribe: ["_INBOX.>"] }'
+    users = f"authorization {{ users: [ {{ nkey: {key.public}, permissions: {allowed} }} ] }}"
+    with NatsServers(tmp_path, more=users) as servers:
+        settings = settings_of(
+            tmp_path, stream_url=servers.url, stream_creds=str(creds), instance_id="a", symbols="HK.00700"
+        )
+        check = named(settings)
+    assert (check.outcome, "hk.name.a" in check.text) == (Outcome.WARNING, True)
+
+
 def test_doctor_names_a_server_that_is_away(tmp_path: Path) -> None:
     """One line, with what to do; without STREAM_URL there is no line."""
     server, on_disk = check_streams(settings_of(tmp_path, stream_url="nats://127.0.0.1:1"), 1)
@@ -127,6 +183,34 @@ def test_a_host_for_merge_alone_whose_merge_does_not_run(cli: Cli, workdir: Path
         f"CRITICAL: no merge runs for MERGE_ROOT={workdir}/merged (no merge.json) -> sudo systemctl start hk-tick-merge"
     )
     assert "hk-tick-collector" not in done.stdout.splitlines()[0].partition("->")[2]
+
+
+def test_reading_verbs_of_a_host_for_merge_alone_read_the_union(cli: Cli, workdir: Path) -> None:
+    """Nobody has to name the directory. What writes day files of a collector does not take it for one."""
+    path = workdir / "merged" / "20261120.db"
+    path.parent.mkdir()
+    file = DayFile(path, path.stem, "merge-1", DAY_MS, "test", StoreOptions(synchronous="OFF"))
+    file.write(Batch(rows=ticks([1]), meta={"merge_position": "1 a"}), DAY_MS)
+    file.close()
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/merged\nSTREAM_URL=nats://127.0.0.1:1\n", "utf-8")
+    done = cli("ticks", "--day", "20261120", "--format", "csv")
+    assert (done.returncode, done.stdout.count("HK.00700")) == (0, 1)
+    assert cli("gaps", "--day", "20261120").returncode == 0
+    assert f"DATA_ROOT,{path.parent},default" in ",".join(cli("config").stdout.split())
+    for verb in (("publish", "--once"), ("import", "20261118.db")):
+        refused = cli(*verb)
+        assert (refused.returncode, "is MERGE_ROOT" in refused.stderr) == (2, True), refused.stderr
+    assert cli("ticks", "--day", "20261120", FUTU_SYMBOLS="HK.00700").returncode == 1
+
+
+def test_a_day_that_is_not_merged_yet_needs_no_collector_here(cli: Cli, workdir: Path) -> None:
+    """The answer names merge: there is no collector to start on that host."""
+    merging(workdir)
+    day = market.day_name(market.day_number(now_ms()))
+    done = cli("snapshot", "--day", day, DATA_ROOT=str(workdir))
+    assert done.returncode == 1
+    weekday = market.is_weekday(market.parse_day(day))
+    assert ("merge has received no tick of that day: hk-tick-collector status" in done.stderr) == weekday, done.stderr
 
 
 def test_a_key_that_the_service_may_not_read(tmp_path: Path) -> None:

@@ -240,6 +240,9 @@ def test_each_part_writes_only_its_own_directory() -> None:
     assert unit("hk-tick-publish.service")["DynamicUser"] == ["yes"]
     assert unit("hk-tick-merge.service")["ReadWritePaths"] == ["-/data/sqlite/HK-merged"]
     assert "ReadWritePaths" not in unit("hk-nats.service")
+    # On a host that only merges these work on the merged day files.
+    for verb in ("archive", "report", "snapshot"):
+        assert "-/data/sqlite/HK-merged" in unit(f"hk-tick-collector-{verb}.service")["ReadWritePaths"][0].split()
     assert unit("hk-nats.service")["User"] == ["hk-nats"]
     for name in STREAM_UNITS:
         assert unit(f"{name}.service")["ProtectSystem"] == ["strict"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,8 +23,11 @@ from hk_tick_collector.jetstream.message import (
     encode_sums,
 )
 from hk_tick_collector.jetstream.subjects import day_and_source, source_of, sums_subject, ticks_subject
+from hk_tick_collector.model import NO_ANSWER, WITHOUT_ODD_LOTS, Reconciled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hk_tick_collector.model import TickRow
 
 TICK: TickRow = (
@@ -39,6 +43,10 @@ TICK: TickRow = (
     1763688600150,
     1763688600149,
     "P",
+)
+TOTALS = (
+    Reconciled("close", "HK.00700", 1763688600123, 1000, 2000.5, 30, 60.0, 200, 400.0, 970, 1940.5, WITHOUT_ODD_LOTS),
+    Reconciled("close", "HK.00981", 1763688600001, 0, 0.0, 0, 0.0, 0, 0.0, None, None, NO_ANSWER),
 )
 INT64 = st.integers(-(2**63), 2**63 - 1)
 WORD = st.text(max_size=64)
@@ -129,6 +137,34 @@ def test_sums_and_requests_come_back_unchanged() -> None:
     """With sums up to 2^64 - 1, and with no symbol at all."""
     sums = SumsMessage("a", "20261120", 1763688600123, True, {"HK.00700": (2**40, 2**64 - 1), "HK.00981": (1, 0)})
     assert decode_sums(encode_sums(sums)) == sums
+    compared = replace(sums, totals=TOTALS, answered_before=7)
+    assert decode_sums(encode_sums(compared)) == compared
+
+
+def test_wrong_totals_are_one_error() -> None:
+    """Columns of different lengths, an infinite turnover, an index beyond the rows, the same symbol twice."""
+    good = ticks_pb2.Sums.FromString(encode_sums(SumsMessage("a", "20261120", 1, True, {}, TOTALS)))
+    changes: tuple[Callable[[Any], object], ...] = (
+        lambda totals: totals.at_ms.append(1),
+        lambda totals: totals.late_turnover.__setitem__(0, float("inf")),
+        lambda totals: totals.no_answer.append(9),
+        lambda totals: totals.explained.__setitem__(0, 9),
+        lambda totals: totals.symbols.__setitem__(0, totals.symbols[1]),
+    )
+    for change in changes:
+        wrong = ticks_pb2.Sums()
+        wrong.CopyFrom(good)
+        change(wrong.totals)
+        with pytest.raises(MessageError):
+            decode_sums(wrong.SerializeToString())
+
+
+def test_a_reader_that_knows_no_totals_reads_the_sums() -> None:
+    """An older merge passes over the field; an older publisher sends none."""
+    sums = SumsMessage("a", "20261120", 1, True, {"HK.00700": (2, 3)}, TOTALS)
+    older = ticks_pb2.Sums.FromString(encode_sums(sums))
+    older.ClearField("totals")
+    assert decode_sums(older.SerializeToString()) == replace(sums, totals=())
     for again in (AgainMessage("a", "20261120", ()), AgainMessage("a", "20261120", ("HK.00700", "HK.00981"))):
         assert decode_again(encode_again(again)) == again
 

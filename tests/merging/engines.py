@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.jetstream.connect import Connection
     from hk_tick_collector.jetstream.message import AgainMessage
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import Reconciled, TickRow
 
 DAY_NAME: Final = market.day_name(DAY)
 _PATIENCE_S: Final = 60.0  # only a fault takes that long
@@ -59,14 +59,16 @@ class Publisher:
         data = encode(source or self.source, day, rows)
         return await engine.store(self.connection, ticks_subject(day, self.source), data, message_id)
 
-    async def send_sums(self, rows: Sequence[TickRow], *, sealed: bool = False, day: str = DAY_NAME) -> int:
-        """What the collector says that it has."""
+    async def send_sums(
+        self, rows: Sequence[TickRow], *compared: Reconciled, sealed: bool = False, day: str = DAY_NAME
+    ) -> int:
+        """What the collector says that it has, and its comparison with OpenD's totals."""
         sums: dict[str, tuple[int, int]] = {}
         for row in rows:
             count, total = sums.get(row[0], (0, 0))
             sums[row[0]] = count + 1, (total + row[1]) % 2**64
         self.sent += 1
-        message = SumsMessage(self.source, day, noon_ms(), sealed, sums)
+        message = SumsMessage(self.source, day, noon_ms(), sealed, sums, compared)
         message_id = f"{self.source}.{day}.{self.generation}.{self.sent}"
         return await engine.store(self.connection, sums_subject(day, self.source), encode_sums(message), message_id)
 

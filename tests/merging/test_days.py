@@ -10,6 +10,7 @@ import pytest
 from tests.merging.feeds import DAY, NOW_MS, at, part, tick, ticks
 
 from hk_tick_collector import cli, market
+from hk_tick_collector.jetstream.message import SumsMessage
 from hk_tick_collector.merging.days import MergedDays
 from hk_tick_collector.merging.parts import CAUSE_NO_SOURCE, Part, StartOverError
 from hk_tick_collector.model import Tick
@@ -209,7 +210,7 @@ def test_a_file_that_was_removed_is_noticed(days: MergedDays) -> None:
 def test_sources_are_remembered(days: MergedDays, root: Path) -> None:
     """Who sent ticks of a day, and whose own file is sealed, is in the file: sealing needs it after a restart."""
     store(days, [part("a", [1]), part("b", [2])], 1)
-    days.note_sealed(DAY, "a", NOW_MS)
+    days.note_sums(DAY, SumsMessage("a", market.day_name(DAY), NOW_MS, True, {"HK.00700": (1, 1)}), is_over=True)
     days.close_all(at(1))
     assert open_days(root).sources(DAY) == {"a": str(NOW_MS), "b": "open"}
 

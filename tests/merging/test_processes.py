@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.merging.engines import DAY_NAME
 from tests.merging.feeds import NOW_MS, ticks
+from tests.merging.test_totals import total_of
 from tests.nats_servers import NatsServers
 
+from hk_tick_collector.archive.facts import read_facts
+from hk_tick_collector.archive.proof import COMPLETE
+from hk_tick_collector.model import BY_GAP
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import DayReader, path_of
@@ -24,17 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import Reconciled, TickRow
 
 _PATIENCE_S: Final = 120.0
 
 
-def collected(root: Path, batches: list[list[TickRow]]) -> None:
-    """A day file as a collector leaves it."""
+def collected(root: Path, batches: list[list[TickRow]], *compared: Reconciled) -> None:
+    """A day file as a collector leaves it, with its comparison with OpenD's totals."""
     root.mkdir()
     file = DayFile(path_of(root, DAY_NAME), DAY_NAME, "run", NOW_MS, "test", StoreOptions(synchronous="OFF"))
     for rows in batches:
         file.write(Batch(rows=rows), NOW_MS)
+    file.write(Batch(reconciled=[*compared]), NOW_MS)
     file.close()
 
 
@@ -83,12 +88,14 @@ def state_of(path: Path) -> dict[str, Any]:
 
 
 def test_the_union_of_two_publishers_survives_sigkill(tmp_path: Path) -> None:
-    """Two collectors with different gaps; merge and one publisher are killed while they work, the engine too."""
+    """Two collectors with different gaps; merge and one publisher are killed while they work, the engine too. The union
+    is complete, and OpenD's totals that the collectors were told prove it.
+    """
     whole = ticks(range(1, 12_001))
     a = [row for row in whole if not 3000 <= row[1] & 0xFFFFFFFF < 5000]
     b = [row for row in whole if not 8000 <= row[1] & 0xFFFFFFFF < 9000]
-    collected(tmp_path / "a", [a])
-    collected(tmp_path / "b", [b])
+    collected(tmp_path / "a", [a], total_of(a, BY_GAP, whole))
+    collected(tmp_path / "b", [b], total_of(b, BY_GAP, whole))
     root, log = tmp_path / "merged", tmp_path / "log"
     with NatsServers(tmp_path / "nats") as servers:
         common = {"STREAM_URL": servers.url}
@@ -107,6 +114,7 @@ def test_the_union_of_two_publishers_survives_sigkill(tmp_path: Path) -> None:
         servers.start_all()
         with running(publish, of_a, log), running(publish, of_b, log), running(merge, merging, log) as merger:
             until(lambda: rows_in(root) == len(whole), log)
+            until(lambda: read_facts(path_of(root, DAY_NAME)).proof.standing == COMPLETE, log)
             until(lambda: state_of(root / "merge.json").get("stored", 0) > 0, log)
             merger.terminate()
             assert merger.wait() == 0

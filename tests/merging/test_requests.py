@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hk_tick_collector.jetstream.message import AgainMessage, SumsMessage
 from hk_tick_collector.merging.requests import Requests
 from hk_tick_collector.merging.sums import Lacking
@@ -51,10 +53,10 @@ def test_sums_that_stay_unequal_are_told_after_three_requests() -> None:
         for each in requests.to_compare(minute * 61.0) or [sums()]:
             assert not requests.note_sums(each, MISSING)
         list(requests.take_due(minute * 61.0))
-    assert requests.unequal() == {f"{DAY} a": 1}
+    assert requests.unequal(10_000.0) == {f"{DAY} a": 1}
     assert list(requests.take_due(10_000.0)) == []
     assert not requests.note_sums(sums(11), MISSING)
-    assert requests.unequal() == {}
+    assert requests.unequal(10_000.0) == {}
     assert requests.note_sums(sums(11), NOTHING)
     assert requests.to_compare(10_000.0) == []
 
@@ -104,6 +106,16 @@ def test_a_request_that_the_engine_lost_has_no_answer() -> None:
     assert requests.note_sums(sums(), POSSIBLE, 4)
 
 
+def test_the_answer_to_another_merge_is_none() -> None:
+    """Two merges ask within a minute, for other symbols: the sums after both requests follow what the first one got."""
+    requests = Requests()
+    requests.note_sums(sums(), POSSIBLE, 10)
+    (request,) = requests.take_due(0.0)
+    requests.note_sent(request, 12)  # that of the other merge is 11
+    assert not requests.note_sums(replace(sums(), answered_before=12), POSSIBLE, 13)
+    assert requests.note_sums(replace(sums(), answered_before=13), POSSIBLE, 14)
+
+
 def test_ticks_that_are_certainly_missing_count_after_an_answer_too() -> None:
     """The engine may have lost the answer as well."""
     requests = Requests()
@@ -119,4 +131,35 @@ def test_a_possible_gap_alone_is_never_told() -> None:
     for minute in range(4):
         requests.note_sums(sums(), POSSIBLE, minute)
         list(requests.take_due(minute * 61.0))
-    assert requests.unequal() == {}
+    assert requests.unequal(10_000.0) == {}
+
+
+def test_that_a_sealed_day_lacks_ticks_is_told_once() -> None:
+    """Nothing can be added to it: nobody is asked, and it is compared no more. Other sums of it are told again."""
+    requests = Requests()
+    sealed = MISSING._replace(is_sealed=True)
+    for seq in (10, 11):
+        assert not requests.note_sums(sums(), sealed, seq)
+        assert requests.unequal(0.0) == {f"{DAY} a": 1}
+    assert (list(requests.take_due(1000.0)), requests.to_compare(1000.0)) == ([], [])
+    assert requests.unequal(899.0) == {f"{DAY} a": 1}
+    assert requests.unequal(901.0) == {}
+    assert not requests.note_sums(sums(), sealed, 12)
+    assert requests.unequal(902.0) == {}
+    assert not requests.note_sums(sums(11), sealed, 13)
+    assert requests.unequal(903.0) == {f"{DAY} a": 1}
+    assert requests.note_sums(sums(11), POSSIBLE._replace(is_sealed=True), 14)
+    assert requests.unequal(904.0) == {}
+
+
+def test_a_day_that_is_sealed_while_its_sums_differ_is_told_no_longer() -> None:
+    """It was sealed a week later, without what the collector cannot send any more."""
+    requests = Requests()
+    for minute in range(3):
+        requests.note_sums(sums(), MISSING)
+        list(requests.take_due(minute * 61.0))
+    assert requests.unequal(1000.0) == {f"{DAY} a": 1}
+    (again,) = requests.to_compare(1000.0)
+    assert not requests.note_sums(again, MISSING._replace(is_sealed=True))
+    assert requests.unequal(1000.0) == {f"{DAY} a": 1}
+    assert (requests.to_compare(10_000.0), requests.unequal(10_000.0)) == ([], {})

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.log_lines import events_in
 from tests.merging.engines import DAY_NAME, merging, play, publisher, stored, until
 from tests.merging.feeds import DAY, ticks
+from tests.merging.test_totals import total_of
 from tests.nats_keys import Key
 from tests.nats_servers import NatsServers
 
-from hk_tick_collector import market
+from hk_tick_collector import log, market
+from hk_tick_collector.archive.facts import read_facts
+from hk_tick_collector.archive.proof import COMPLETE
 from hk_tick_collector.jetstream import engine
+from hk_tick_collector.model import BY_GAP
 from hk_tick_collector.store.merged_rows import MergedReader
 from hk_tick_collector.store.query import path_of
 
@@ -224,6 +230,38 @@ def test_a_day_is_sealed_when_its_collectors_have_sealed_theirs(servers: NatsSer
     play(run)
 
 
+def test_a_merged_day_is_proved_by_what_its_collectors_were_told(servers: NatsServers, root: Path) -> None:
+    """Both lack ticks and the union has all: OpenD's totals come with the sums."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+    whole = ticks(range(1, 101))
+
+    async def run() -> None:
+        a, b = await publisher(servers, "a"), await publisher(servers, "b")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            for each, rows in ((a, whole[20:]), (b, whole[:60])):
+                await each.send(rows)
+                await each.send_sums(rows, total_of(rows, BY_GAP, whole), sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+            assert status.refused_messages == 0
+        assert read_facts(path_of(root, DAY_NAME)).proof.standing == COMPLETE
+
+    play(run)
+
+
+def test_totals_of_another_day_are_refused(servers: NatsServers, root: Path) -> None:
+    """With the message: no publisher of ours sends them."""
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root) as (_, status):
+            yesterday = total_of(ticks([1]))._replace(at_ms=market.day_start_ms(DAY) - 1)
+            await a.send_sums(ticks([1]), yesterday)
+            await until(lambda: status.refused_messages == 1)
+            assert "totals of another day" in status.refused_message
+
+    play(run)
+
+
 def test_a_collector_that_was_cut_off_for_a_day_is_waited_for(servers: NatsServers, root: Path) -> None:
     """The other one has sealed the day, and lacks ticks that this one has. It is asked, and what it has is merged."""
     clock = [market.day_start_ms(DAY + 1) + 6 * 3_600_000]
@@ -332,6 +370,23 @@ def test_collectors_that_do_not_say_that_they_sealed_are_asked(servers: NatsServ
     play(run)
 
 
+def test_a_sealed_day_that_lacks_ticks_asks_for_nothing(servers: NatsServers, root: Path) -> None:
+    """A collector says later that it has more: they cannot be added, and that is told."""
+    morning_ms = market.day_start_ms(DAY + 1) + 6 * 3_600_000
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        async with merging(servers, root, lambda: morning_ms) as (_, status):
+            await a.send(ticks(range(1, 101)))
+            await a.send_sums(ticks(range(1, 101)), sealed=True)
+            await until(lambda: is_sealed(root, DAY_NAME))
+            last = await a.send_sums(ticks(range(1, 151)), sealed=True)
+            await until(lambda: status.position == last and bool(status.sums_differ))
+            assert (status.sums_differ, status.asked_again) == ({f"{DAY_NAME} a": 1}, 0)
+
+    play(run)
+
+
 def names_set_aside(root: Path) -> list[str]:
     """The names of damaged files."""
     return [path.name for path in root.glob("*.damaged-*")]
@@ -380,6 +435,27 @@ def test_a_removed_day_is_read_again_although_a_later_one_is_further(servers: Na
             assert [each.day for each in await a.again()] == [market.day_name(DAY - 1)]
 
     play(run)
+
+
+def test_a_day_that_is_removed_again_is_waited_for(servers: NatsServers, root: Path) -> None:
+    """Each time all of the stream is read and every collector is asked: at once only the first time."""
+    lines = io.StringIO()
+    log.configure("INFO", lines)
+
+    async def run() -> None:
+        a = await publisher(servers, "a")
+        await a.send(ticks([1]))
+        async with merging(servers, root):
+            for count in (1, 2):
+                await until(lambda count=count: len(stored(root)) == count)  # type: ignore[misc]
+                remove(path_of(root, DAY_NAME))
+                await a.send(ticks([count + 1]))
+            await until(lambda: len(stored(root)) == 3)
+
+    play(run)
+    log.configure("INFO")
+    waits = [each.fields["wait_s"] for each in events_in(lines.getvalue(), "merge_starts_over")]
+    assert waits == ["0", "1"]
 
 
 def test_a_day_that_comes_late_is_not_sealed_while_it_comes(servers: NatsServers, root: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.nursery import Forked, Nursery
 
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import Reconciled, TickRow
 
 CAP_S = 120.0
 SOURCE = "host-1"
@@ -79,6 +79,10 @@ class Collector:
             options = StoreOptions(synchronous="NORMAL")
             self._files[day] = DayFile(self.root / f"{day}.db", day, "run", 1000, "test", options)
         self._files[day].write(Batch(rows=list(rows)), 2000)
+
+    def reconcile(self, day: str, rows: list[Reconciled]) -> None:
+        """Commits a comparison with OpenD's totals of a day that has ticks."""
+        self._files[day].write(Batch(reconciled=rows), 2000)
 
     def seal(self, day: str) -> None:
         """Ends a day: as the collector does, again until no reader has the file open."""

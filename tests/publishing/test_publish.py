@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -12,9 +13,13 @@ from tests.descriptors import descriptors, resident_kib
 from tests.nats_servers import NatsServers
 from tests.publishing.conftest import SOURCE, Publishing, day_of, ticks
 
+from hk_tick_collector import market
 from hk_tick_collector.jetstream.engine import ask, store
-from hk_tick_collector.jetstream.message import AgainMessage, encode_again
+from hk_tick_collector.jetstream.message import AgainMessage, SumsMessage, decode_sums, encode_again
 from hk_tick_collector.jetstream.subjects import again_subject
+from hk_tick_collector.model import Reconciled
+from hk_tick_collector.publishing.totals import sums_payload
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -284,6 +289,48 @@ def test_a_replaced_file_is_sent_anew(publishing: Publishing) -> None:
     found = publishing.wait_streamed(running, lambda found: len(found.rows(TODAY)) == 10)
     assert len(set(found.rows(TODAY))) == 5
     assert running.wait_for_event("publish_day_anew").fields["reason"] == "replaced"
+
+
+def test_sums_have_the_comparison_with_opend_after_the_close(publishing: Publishing) -> None:
+    """A merge has no OpenD. A comparison at lunch, or one of another day, proves nothing of the end of the day."""
+    day = day_of(1)
+    at_ms = market.close_ms(market.parse_day(day))
+    rows = [
+        Reconciled(
+            session, symbol, at_ms + ms, 500, 1.5, 7, 2.0, 9, 3.0, official, None if official is None else 4.5, "gap"
+        )
+        for session, symbol, official, ms in (
+            ("lunch", "HK.00700", 400, 0),
+            ("close", "HK.00001", None, 1),
+            ("close", "HK.00005", 600, market.DAY_MS),
+            ("close", "HK.00700", 600, 2),
+        )
+    ]
+    publishing.collector.add(day, ticks("HK.00700", range(1, 11)))
+    publishing.collector.reconcile(day, rows)
+    publishing.collector.seal(day)
+    running = publishing.once("--since", day)
+    (sums,) = publishing.streamed().sums
+    assert (sums.sealed, sums.totals) == (True, (rows[1], rows[3]))
+    assert running.events("publish_sums")[0].fields["compared"] == "2"
+
+
+def test_sums_that_do_not_fit_with_the_comparison_are_sent_without_it(tmp_path: Path) -> None:
+    """More symbols than any account may have: nothing else is lost by it. 2,000 symbols fit."""
+    day = market.day_name(market.parse_day("20261120"))
+    at_ms = market.close_ms(market.parse_day(day))
+    names = [f"HK.{number:05}" for number in range(6000)]
+    sums = SumsMessage("a", day, at_ms, True, dict.fromkeys(names, (40000, 2**63)))
+    for count, compared in ((2000, 2000), (6000, 0)):
+        path = tmp_path / str(count) / f"{day}.db"
+        path.parent.mkdir()
+        file = DayFile(path, day, "run", at_ms, "test", StoreOptions(synchronous="OFF"))
+        amounts = (2**40, 1e12, 2**30, 1e9, 2**30, 1e9, 2**40, 1e12)
+        file.write(Batch(reconciled=[Reconciled("close", name, at_ms, *amounts, "match") for name in names[:count]]), 1)
+        file.close()
+        payload, found = sums_payload(path, replace(sums, sums={name: sums.sums[name] for name in names[:count]}))
+        assert (found, len(payload) < 250_000, len(decode_sums(payload).sums)) == (compared, True, count)
+    assert sums_payload(tmp_path / f"{day}.db", sums)[1] == 0
 
 
 def test_a_sealed_day_ends_with_its_sums(publishing: Publishing) -> None:

@@ -134,7 +134,7 @@ def make(day: str, facts: DayFacts, written: Written, origin: Origin, files: Map
         "ticks_in_other_days": str(facts.gaps.other_day),
         "gaps_sha256": facts.gaps.sha256,
         **{f"ledger_{name}": str(count) for name, count in facts.ledger.items()},
-        "seconds_without_opend": f"{facts.without_opend_s:.1f}",
+        "seconds_without_opend": NOT_RECORDED if facts.without_opend_s is None else f"{facts.without_opend_s:.1f}",
         "reconciled_after": facts.reconciled_after or NONE,
         "reconciliation": " ".join(f"{name}={count}" for name, count in facts.reconciled.items()) or NONE,
         "worst_clock_drift_s": meta.get(META_DRIFT, NOT_RECORDED),

@@ -47,7 +47,7 @@ class DayFacts(NamedTuple):
     missing: int  # in open gaps, as far as it is known
     gaps: Gaps
     ledger: dict[str, int]  # the sums over all runs
-    without_opend_s: float  # between 09:00 and 16:08
+    without_opend_s: float | None  # between 09:00 and 16:08; None if the file records no connections, as a merged one
     reconciled_after: str  # close, lunch, or empty: the session of the last comparison with OpenD's totals
     reconciled: dict[str, int]  # what that comparison found → symbols
     proof: Proof
@@ -114,8 +114,10 @@ def _gaps(reader: DayReader) -> Gaps:
     )
 
 
-def _without_opend_s(day: str, stretches: list[Stretch]) -> float:
+def _without_opend_s(day: str, stretches: list[Stretch]) -> float | None:
     """Seconds from 09:00 to 16:08 in which no connection is recorded. On a half day that is more than trading lost."""
+    if not stretches:
+        return None
     start_ms = market.day_start_ms(market.parse_day(day))
     begin_ms, end_ms = start_ms + _OPEN_MS, market.close_ms(market.parse_day(day))
     at_ms, connected_ms = begin_ms, 0

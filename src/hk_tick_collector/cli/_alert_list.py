@@ -14,11 +14,13 @@ from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.not_reporting import is_silent
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
+from hk_tick_collector.ops.live.merge_state import MERGE_ALERTS_NAME
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME
 from hk_tick_collector.store.rights import JOIN_GROUP
 from hk_tick_collector.store.small_file import read_small
 
 from ._service_report import live_status
+from ._stream_report import merge_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +86,8 @@ def listed(settings: Settings, disk: Disk) -> Listed:
     live = live_status(root, disk)
     path = mutes_path(root, live)
     mutes = disk.read(partial(read_mutes, path), path.parent)
-    memory = disk.read(partial(_memory, root / MEMORY_NAME), root)
+    is_merge = live is None and merge_of(root, disk) is not None
+    memory = disk.read(partial(_memory, root / (MERGE_ALERTS_NAME if is_merge else MEMORY_NAME)), root)
     opened = {code: item for code, item in sorted(memory.open.items()) if not item.closed}
     urls = [url.get_secret_value() for url in settings.alert_urls]
     destinations = [f"{place}:{url.partition('://')[0]}://***" for place, url in enumerate(urls, 1)]

@@ -19,7 +19,7 @@ from hk_tick_collector.ops.live.record import is_running
 from ._options import today
 from ._patience import demand_writable, in_child
 from ._refused_settings import check_made, destinations
-from ._stream_report import collects_nothing
+from ._stream_report import collectors_root, collects_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,8 @@ def merge_refusals(loaded: Loaded, *, leave_out: tuple[str, ...] = ()) -> dict[s
 
 def _check_root(loaded: Loaded) -> None:
     root = root_of(loaded.settings)
-    if root == loaded.settings.data_root.absolute():
+    collected = collectors_root(loaded)
+    if collected is not None and root == collected.absolute():
         raise UsageError(
             f"MERGE_ROOT={root} is DATA_ROOT",
             hint="name another directory: a collector owns that one",

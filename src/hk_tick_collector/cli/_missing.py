@@ -1,4 +1,4 @@
-"""Explains to the user why a day has no file, from the calendar and from the live state of the service."""
+"""Explains to the user why a day has no file, from the calendar and from the live state of the service, or of merge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hk_tick_collector.store.foreign import waiting_for
 from hk_tick_collector.store.query import list_days, path_of
 
 from ._options import today
-from ._patience import in_child
+from ._patience import Disk, in_child
+from ._stream_report import merge_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,8 @@ def no_file(data_root: Path, day: str) -> CollectorError:
         text = "a holiday, or the collector did not run that day, or the file was freed after it was archived"
         return NoDayError(f"{why}: {text}", hint=f"{known}; export and bars read archived days")
     live = _alive(data_root)
+    if live is None and merge_of(data_root, Disk()) is not None:
+        return NoDayError(f"{why}: merge has received no tick of that day", hint="hk-tick-collector status")
     if live is None:
         return NoDayError(f"{why}: no collector runs here", hint=remedies.START)
     if not live.day_expected:

@@ -1,19 +1,23 @@
-"""The checks of `doctor` for the NATS servers of STREAM_URL: reachable, new enough, the stream, and whether they sync
-each message to the disk before they acknowledge it. Nothing is changed, and no stream is created.
+"""The checks of `doctor` for the NATS servers of STREAM_URL: reachable, new enough, the stream, whether they sync each
+message to the disk before they acknowledge it, and whether `publish` may use the name INSTANCE_ID. Nothing is changed,
+and no stream is created.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from hk_tick_collector.errors import CollectorError, StreamError
+from hk_tick_collector.errors import CollectorError, StoreError, StreamAwayError, StreamError, UsageError
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.jetstream.disk_sync import MONITOR_PORT, jetstream_of, syncs_each_message
+from hk_tick_collector.jetstream.subjects import source_of
 from hk_tick_collector.ops.doctor.result import Check, failure, not_checked, ok, warning
 from hk_tick_collector.ops.findings.words import Words
+from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +25,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.jetstream.streams import StreamState
     from hk_tick_collector.ops.doctor.files import Account
+    from hk_tick_collector.publishing.presence import Publisher
 
 _NAME: Final = "stream"
 _SYNC: Final = "stream on disk"
+_NAMED: Final = "INSTANCE_ID"
 
 
 def check_streams(
@@ -37,6 +43,10 @@ def check_streams(
         return
     if account is not None:
         yield from _check_files(settings, account)
+    publishes = bool(settings.symbols)  # the INSTANCE_ID of a host that only merges names no source
+    if publishes and (wrong_name := _wrong_name(settings)):
+        yield wrong_name
+        publishes = False
     try:
         need("nats", "stream")
         need("cryptography", "stream")
@@ -50,6 +60,8 @@ def check_streams(
         yield check
     if state is not None:
         yield _of_stream(state)
+    if publishes:
+        yield asyncio.run(_check_name(settings))
     for host in dict.fromkeys(urlsplit(url).hostname or "" for url in settings.stream_url):
         yield _check_sync(host, monitor_port)
 
@@ -67,6 +79,61 @@ def _check_files(settings: Settings, account: Account) -> Iterator[Check]:
         shown = shlex.quote(str(path.absolute()))
         remedy = f"sudo chgrp {account.name} {shown}; sudo chmod {mode} {shown}"
         yield failure(name, text.filled(account=account.name, name=name, path=path), remedy)
+
+
+def _wrong_name(settings: Settings) -> Check | None:
+    """A failure for an INSTANCE_ID with which `publish` would not start."""
+    try:
+        source_of(settings.instance_id)
+    except UsageError:
+        text = Words("INSTANCE_ID={name} cannot name a source of ticks", "INSTANCE_ID={name} 不能作為 tick 來源的名稱")
+        remedy = Words(
+            "set it to letters, digits, '_' and '-', without '.'", "改為英文字母、數字、「_」與「-」，不可有「.」"
+        )
+        return failure(_NAMED, text.filled(name=settings.instance_id), remedy)
+    return None
+
+
+async def _check_name(settings: Settings) -> Check:
+    """Whether a `publish` of another host has the name of this one: the two would count as one source."""
+    from hk_tick_collector.jetstream.connect import Servers, connect
+    from hk_tick_collector.publishing.presence import publisher_of
+
+    source = settings.instance_id
+    servers = Servers(settings.stream_url, f"doctor {source}", settings.stream_creds, settings.stream_ca)
+    try:
+        connection = await connect(servers)
+        try:
+            found = await publisher_of(connection, source)
+        finally:
+            await connection.close()
+    except StreamAwayError as error:
+        return not_checked(
+            _NAMED, Words(f"whether another host publishes as {source}: {error}", f"能否獨用名稱 {source}：{error}")
+        )
+    except CollectorError as error:  # the key may not use this name
+        return warning(_NAMED, str(error), error.hint)
+    if found is None:
+        return ok(_NAMED, Words(f"nobody publishes as {source} now", f"現時沒有程式以 {source} 發布"))
+    if _is_ours(settings, found):
+        return ok(_NAMED, Words(f"publish of this host sends as {source}", f"本機的 publish 以 {source} 發布"))
+    text = Words(
+        f"{found.words()} publishes as {source} too: two hosts would count as one source",
+        f"{found.words()} 亦以 {source} 發布：兩台主機會視為同一來源",
+    )
+    return failure(
+        _NAMED, text, Words("set another INSTANCE_ID on one of the hosts", "在其中一台主機改用另一個 INSTANCE_ID")
+    )
+
+
+def _is_ours(settings: Settings, found: Publisher) -> bool:
+    """Whether this host's `publish` answered. A copied machine may have the same host name, so its start counts."""
+    for path in (PUBLISH_DIRECTORY / PUBLISH_NAME, settings.data_root / PUBLISH_NAME):
+        with suppress(StoreError):
+            state = read_publish_state(path)
+            if state is not None and (state.pid, state.started_ms) == (found.pid, found.started_ms):
+                return True
+    return False
 
 
 async def _ask(settings: Settings, url: str) -> tuple[Check, StreamState | None]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from hk_tick_collector import market
+from hk_tick_collector.config import DEFAULT
 from hk_tick_collector.errors import DiskHangsError, StoreError
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.merge import check_merge
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from hk_tick_collector.config import Settings
+    from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.ops.findings.finding import Finding
     from hk_tick_collector.ops.live.merge_state import MergeState
     from hk_tick_collector.ops.live.publish_state import PublishState
@@ -76,6 +77,18 @@ def streams_of(settings: Settings, now_ms: int, disk: Disk) -> Streams:
 def collects_nothing(settings: Settings) -> bool:
     """Whether this host is only there for `merge`: it has a MERGE_ROOT and no symbols."""
     return settings.merge_root is not None and not settings.symbols
+
+
+def collectors_root(loaded: Loaded) -> Path | None:
+    """The directory of a collector's day files; None if DATA_ROOT was not set and is therefore MERGE_ROOT."""
+    settings = loaded.settings
+    is_default = loaded.origins["DATA_ROOT"] == DEFAULT
+    return None if is_default and settings.data_root == settings.merge_root else settings.data_root
+
+
+def merge_of(root: Path, disk: Disk) -> MergeState | None:
+    """The live state of the merge that writes into a directory; None if none has."""
+    return _newest([MERGE_DIRECTORY / MERGE_NAME, root / MERGE_NAME], read_merge_state, [root], disk)
 
 
 def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:

@@ -24,6 +24,7 @@ from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import Disk
 from ._service_report import live_status
 from ._show import show, show_json
+from ._stream_report import merge_of
 from ._terminal import language_on
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _NOT_YET: Final = Words(
     "the running service has not read it within {seconds:.0f} s -> hk-tick-collector alerts --list",
     "運行中的服務在 {seconds:.0f} 秒內仍未生效 -> hk-tick-collector alerts --list",
 )
+_MERGE_FOLLOWS: Final = Words("the running merge follows within two seconds", "運行中的 merge 於兩秒內生效")
 _NOT_RUNNING: Final = Words("the service does not run; it will read it at its start", "服務沒有運行；啟動時生效")
 _STILL_SHOWN: Final = Words(
     "status, metrics and the log show muted findings as before", "status、指標與日誌仍照常顯示已靜音的 finding"
@@ -181,7 +183,8 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
 
     root, disk = settings.data_root, Disk()
     live = live_status(root, disk)
-    if live is None:
+    merge = merge_of(root, disk) if live is None else None
+    if live is None and merge is None:
         raise StoreError(
             f"no collector has run for DATA_ROOT={root} (no status.json)", hint="sudo systemctl start hk-tick-collector"
         )
@@ -202,15 +205,18 @@ def _mute(settings: Settings, duration_ms: int, code: str | None, lang: str, *, 
     except StoreError as error:
         again = " ".join(filter(None, ["sudo hk-tick-collector alerts", command, code]))
         raise StoreError(str(error), hint=error.hint or again) from None
-    runs = is_running(live, clock.now_ms())
+    reported = live or merge
+    runs = reported is not None and is_running(reported, clock.now_ms())
     until_ms = now_ms + duration_ms if duration_ms else None
-    followed = runs and _is_in_force(root, code if until_ms is None else wanted, until_ms, disk)
+    followed = runs and live is not None and _is_in_force(root, code if until_ms is None else wanted, until_ms, disk)
     if as_json:
         show_json({"mutes": alert_list.mutes_document(mutes), "service_runs": runs, "in_force": followed})
         return
     for line in alert_list.mute_lines(mutes, now_ms):
         show(line.of(lang))
     line = _IN_FORCE if followed else _NOT_YET.filled(seconds=_FOLLOWS_S) if runs else _NOT_RUNNING
+    if runs and merge is not None:
+        line = _MERGE_FOLLOWS
     show(line.of(lang))
     if mutes:
         show(_STILL_SHOWN.of(lang))

@@ -67,6 +67,11 @@ def import_(
       hk-tick-collector import 20261118.db --to ./data
     """
     settings = settings_in_force(env_file)
+    if to is None and settings.data_root == settings.merge_root:
+        raise UsageError(
+            f"DATA_ROOT={settings.data_root} is MERGE_ROOT: only merge writes there",
+            hint="name another directory with --to",
+        )
     data_root = to.absolute() if to else settings.data_root
     if not data_root.is_dir():
         option = "--to" if to else "DATA_ROOT"

@@ -15,9 +15,10 @@ from hk_tick_collector.frames.extras import need
 from ._options import EnvFile  # noqa: TC001 - typer reads the annotations
 from ._refused_settings import destinations
 from ._service_loop import run_service
+from ._stream_report import collectors_root
 
 if TYPE_CHECKING:
-    from hk_tick_collector.config import Loaded, Settings
+    from hk_tick_collector.config import Loaded
     from hk_tick_collector.merging.serving import MergeOptions
 
 
@@ -31,7 +32,8 @@ def merge(
     """Writes the union of all collectors on STREAM_URL as day files of its own, until SIGTERM or Ctrl-C.
 
     Each tick is stored once, whoever brought it; what one collector missed, another fills. Every reading verb works on
-    the directory: DATA_ROOT=DIRECTORY hk-tick-collector status. Needs the extra `stream`.
+    the directory: DATA_ROOT=DIRECTORY hk-tick-collector gaps; with MERGE_ROOT and without FUTU_SYMBOLS they read it
+    without that. Needs the extra `stream`.
 
     Example: STREAM_URL=nats://127.0.0.1:4222 hk-tick-collector merge --to ./merged
     """
@@ -54,7 +56,7 @@ def _options(loaded: Loaded, to: Path | None) -> MergeOptions:
     from hk_tick_collector.store.dayfile import StoreOptions
 
     settings = loaded.settings
-    root = _root(settings, to)
+    root = _root(loaded, to)
     servers = Servers(settings.stream_url, f"merge {settings.instance_id}", settings.stream_creds, settings.stream_ca)
     servers.check()
     systemd = systemd_environment()
@@ -76,13 +78,14 @@ def _options(loaded: Loaded, to: Path | None) -> MergeOptions:
     )
 
 
-def _root(settings: Settings, to: Path | None) -> Path:
+def _root(loaded: Loaded, to: Path | None) -> Path:
     """The directory of the merged day files, which is made if its parent is there."""
-    root, name = (to, "--to") if to is not None else (settings.merge_root, "MERGE_ROOT")
+    root, name = (to, "--to") if to is not None else (loaded.settings.merge_root, "MERGE_ROOT")
     if root is None:
         raise UsageError("no directory is named for the merged day files", hint="set MERGE_ROOT, or --to DIRECTORY")
     root = root.absolute()
-    if settings.data_root.exists() and root.exists() and root.samefile(settings.data_root):
+    collected = collectors_root(loaded)
+    if collected is not None and collected.exists() and root.exists() and root.samefile(collected):
         raise UsageError(f"{name} {root} is DATA_ROOT", hint="name another directory: a collector owns that one")
     try:
         root.mkdir(mode=0o750, exist_ok=True)

@@ -68,6 +68,11 @@ def _options(loaded: Loaded, since: str | None, *, once: bool) -> PublishOptions
     source = source_of(settings.instance_id)
     servers = Servers(settings.stream_url, f"publish {source}", settings.stream_creds, settings.stream_ca)
     servers.check()
+    if settings.data_root == settings.merge_root:
+        raise UsageError(
+            f"DATA_ROOT={settings.data_root} is MERGE_ROOT: the union is not published",
+            hint="this host collects nothing without FUTU_SYMBOLS; set DATA_ROOT to send the days of a collector",
+        )
     if not settings.data_root.is_dir():
         raise UsageError(f"there is no DATA_ROOT={settings.data_root}", hint="start the collector first")
     systemd = systemd_environment()

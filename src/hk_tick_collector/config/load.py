@@ -262,9 +262,18 @@ def _parsed(
 ) -> tuple[Settings | None, dict[str, UsageError]]:
     """The settings, or all errors by the name of the setting."""
     try:
-        return _in_order(Settings.model_validate(texts, context=notes), origins)
+        return _in_order(Settings.model_validate(_completed(texts, origins), context=notes), origins)
     except ValidationError as error:
         return None, _bad_values(error.errors(), texts, origins)
+
+
+def _completed(texts: Mapping[str, str], origins: Mapping[str, str]) -> Mapping[str, str]:
+    """On a host that only merges the default of DATA_ROOT is MERGE_ROOT: there is nothing else to read."""
+    symbols = texts.get("FUTU_SYMBOLS", "" if origins["FUTU_SYMBOLS"] == DEFAULT else "wrong ones")
+    root = texts.get("MERGE_ROOT", "").strip()
+    if symbols.strip() or not root or origins["DATA_ROOT"] != DEFAULT:
+        return texts
+    return {**texts, "DATA_ROOT": root}
 
 
 def _together(faults: list[UsageError], path: Path | None) -> UsageError:

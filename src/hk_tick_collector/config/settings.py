@@ -291,9 +291,16 @@ class Settings(BaseModel):
     ] = ()
 
     # Where data goes
-    data_root: Annotated[_Directory, About(Words("directory of the day files", "日檔所在目錄"), allowed=_PATH)] = Path(
-        "/data/sqlite/HK"
-    )
+    data_root: Annotated[
+        _Directory,
+        About(
+            Words(
+                "directory of the day files; default without FUTU_SYMBOLS: MERGE_ROOT, if that is set",
+                "日檔所在目錄；沒有 FUTU_SYMBOLS 而設定了 MERGE_ROOT 時，預設為 MERGE_ROOT",
+            ),
+            allowed=_PATH,
+        ),
+    ] = Path("/data/sqlite/HK")
     spool_dir: Annotated[
         _Directory,
         About(

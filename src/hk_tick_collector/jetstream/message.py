@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from google.protobuf.message import DecodeError
 
 from hk_tick_collector.errors import MessageError
+from hk_tick_collector.model import Reconciled
 
 from . import ticks_pb2
 from .subjects import demand_day, demand_source
@@ -30,6 +31,9 @@ MAX_TICKS: Final = 1000  # of one message
 _MAX_SYMBOLS: Final = 20_000  # of sums and requests
 _MAX_TEXT: Final = 64  # characters of a symbol or a word
 _INT64: Final = range(-(2**63), 2**63)
+CLOSE: Final = "close"  # the session of the comparisons that are sent
+_NUMBERS: Final = ("volume", "odd_lot_volume", "late_volume")
+_AMOUNTS: Final = ("turnover", "odd_lot_turnover", "late_turnover")
 
 _AnyMessage = TypeVar("_AnyMessage", bound="Message")
 
@@ -52,6 +56,8 @@ class SumsMessage:
     at_ms: int  # UTC epoch ms
     sealed: bool  # the day file is sealed: nothing is added any more
     sums: dict[str, tuple[int, int]]
+    totals: tuple[Reconciled, ...] = ()  # its comparison with OpenD's totals after the close, by symbol; none: none yet
+    answered_before: int = 0  # earlier requests of the stream are answered; 0: it is not known which
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,8 @@ def encode_sums(message: SumsMessage) -> bytes:
         symbols=message.sums,
         rows=[rows for rows, _ in message.sums.values()],
         seq_sum=[seq_sum for _, seq_sum in message.sums.values()],
+        totals=_totals_message(message.totals) if message.totals else None,
+        answered_before=message.answered_before,
     ).SerializeToString()
 
 
@@ -157,7 +165,15 @@ def decode_sums(data: bytes) -> SumsMessage:
     sums = dict(zip(symbols, zip(found.rows, found.seq_sum, strict=True), strict=True))
     if any(rows not in _INT64 for rows in found.rows):
         raise MessageError("a number of ticks in a message is too large")
-    return SumsMessage(demand_source(found.source), demand_day(found.day), found.at_ms, found.sealed, sums)
+    return SumsMessage(
+        source=demand_source(found.source),
+        day=demand_day(found.day),
+        at_ms=found.at_ms,
+        sealed=found.sealed,
+        sums=sums,
+        totals=_totals(found.totals),
+        answered_before=found.answered_before,
+    )
 
 
 def encode_again(message: AgainMessage) -> bytes:
@@ -169,6 +185,53 @@ def decode_again(data: bytes) -> AgainMessage:
     """The request of a message. Raises MessageError as `decode`."""
     found = _parsed(ticks_pb2.Again(), data)
     return AgainMessage(demand_source(found.source), demand_day(found.day), tuple(_symbols(found.symbols)))
+
+
+def _totals_message(rows: Sequence[Reconciled]) -> ticks_pb2.Totals:
+    words = {word: index for index, word in enumerate(dict.fromkeys(row.explained for row in rows))}
+    message = ticks_pb2.Totals(
+        symbols=_texts(row.symbol for row in rows),
+        words=_texts(words),
+        at_ms=_differences([row.at_ms for row in rows]),
+        official_volume=[row.official_volume or 0 for row in rows],
+        official_turnover=[row.official_turnover or 0.0 for row in rows],
+        explained=[words[row.explained] for row in rows],
+        no_answer=[at for at, row in enumerate(rows) if row.official_volume is None or row.official_turnover is None],
+    )
+    for name in (*_NUMBERS, *_AMOUNTS):
+        getattr(message, name).extend(getattr(row, name) for row in rows)
+    return message
+
+
+def _totals(found: ticks_pb2.Totals) -> tuple[Reconciled, ...]:
+    symbols, count = _symbols(found.symbols), len(found.symbols)
+    amounts = [getattr(found, name) for name in (*_AMOUNTS, "official_turnover")]
+    columns = [getattr(found, name) for name in (*_NUMBERS, "at_ms", "official_volume", "explained")]
+    if any(len(column) != count for column in (*amounts, *columns)):
+        raise MessageError("the columns of a message differ in length")
+    if not all(math.isfinite(value) for column in amounts for value in column):
+        raise MessageError("a turnover of a message is not finite")
+    if any(at >= count for at in found.no_answer):
+        raise MessageError("an index of a message is beyond its rows")
+    silent = set(found.no_answer)
+    words, times = _chosen(_texts(found.words), found.explained), _sums(found.at_ms)
+    return tuple(
+        Reconciled(
+            session=CLOSE,
+            symbol=symbol,
+            at_ms=times[at],
+            volume=found.volume[at],
+            turnover=found.turnover[at],
+            odd_lot_volume=found.odd_lot_volume[at],
+            odd_lot_turnover=found.odd_lot_turnover[at],
+            late_volume=found.late_volume[at],
+            late_turnover=found.late_turnover[at],
+            official_volume=None if at in silent else found.official_volume[at],
+            official_turnover=None if at in silent else found.official_turnover[at],
+            explained=words[at],
+        )
+        for at, symbol in enumerate(symbols)
+    )
 
 
 def _parsed(message: _AnyMessage, data: bytes) -> _AnyMessage:

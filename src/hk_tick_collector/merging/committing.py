@@ -114,14 +114,17 @@ class Committing:
 
         return self._patiently(compared, sums.day)
 
-    def note_sealed(self, sums: SumsMessage) -> None:
-        """Records that a collector's own file of a day is sealed, and that all its ticks are merged."""
-        number = market.parse_day(sums.day)
-        self._seal_s = 0.0
+    def note_sums(self, sums: SumsMessage, *, is_whole: bool) -> None:
+        """Records what a collector says that it has, and what OpenD's totals then show. Raises GaveUpError.
+
+        `is_whole`: the union has all of it.
+        """
+        number, is_over = market.parse_day(sums.day), is_whole and sums.sealed
+        self._seal_s = 0.0 if is_over else self._seal_s
         merger = self._opened()
         for days in dict.fromkeys((merger.union, merger.days_of(sums.source))):
             if days.path(number).exists():
-                self._patiently(partial(days.note_sealed, number, sums.source, sums.at_ms), sums.day)
+                self._patiently(partial(days.note_sums, number, sums, is_over=is_over), sums.day)
 
     def unsealed(self) -> dict[str, dict[str, str]]:
         """The days that are not sealed, with their collectors and whether their own files are. Raises GaveUpError.

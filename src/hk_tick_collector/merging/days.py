@@ -34,17 +34,19 @@ from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED
 from hk_tick_collector.store.dayfile import Batch, DayFile, Written, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Witness
+from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Said, Witness
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .parts import CAUSE_NO_SOURCE, META_POSITION, META_SETTLED, META_SOURCE, SOURCE_OPEN, StartOverError, sources_in
 from .positions import SettledDays, read_positions
+from .totals import compare_totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from hk_tick_collector.jetstream.message import SumsMessage
     from hk_tick_collector.model import Gap, TickRow
     from hk_tick_collector.store.dayfile import StoreOptions
     from hk_tick_collector.store.merged_rows import Chosen
@@ -93,6 +95,7 @@ class MergedDays:
         self._files: dict[int, DayFile] = {}  # in order of last use
         self._used_s: dict[int, float] = {}  # when each was last used, monotonic
         self._sources: dict[int, dict[str, str]] = {}  # day → collectors known to its file, with what META_SOURCE has
+        self._compared: set[int] = set()  # days that were compared in order to be sealed, and are the same since
         self._settled = SettledDays()
         self._positions: dict[int, str] = {}  # of open files: the position in each, as text
         self._tracker = GapTracker(self._load, now_ms)
@@ -119,7 +122,7 @@ class MergedDays:
         """
         self.open(parts)
         for part in parts:
-            self._tracker.see(self._unseen(part.rows))
+            self._tracker.see(_unseen(self._tracker, part.rows))
         gaps: dict[int, list[Gap]] = {}
         for change in self._tracker.take_changes():
             cause = change.gap.cause if change.gap.cause in _KEPT_CAUSES else CAUSE_NO_SOURCE
@@ -139,26 +142,6 @@ class MergedDays:
             prepared.append(Prepared(day, batch, sources))
         return prepared
 
-    def _unseen(self, rows: list[TickRow]) -> list[TickRow]:
-        """The rows that can change what is known of gaps. A second collector's copy of a tick, nearly every second row,
-        cannot: its symbol follows the rule, has no gap, and has had a higher counter.
-        """
-        latest = self._tracker.known.latest
-        found = []
-        for row in rows:
-            track, seq = latest.get(row[0]), row[1]
-            if (
-                track is None
-                or track.gaps
-                or seq & COUNTER_MASK >= track.next
-                or not track.run_seq <= seq <= track.last_seq
-                or not track.from_ms <= row[2] < track.to_ms
-                or track.lost
-                or track.past
-            ):
-                found.append(row)
-        return found
-
     def commit(self, prepared: Prepared) -> Stored:
         """Commits one transaction; again, if it failed before. Raises StartOverError and the errors of DayFile."""
         batch = prepared.batch
@@ -169,6 +152,7 @@ class MergedDays:
                 late, differing = reader.compare(batch.rows)
             duplicate = len(batch.rows) - len(late) - len(differing)
             return Stored(Written(0, duplicate, tuple(differing)), tuple(late))
+        self._compared.discard(prepared.day)
         known = self._sources[prepared.day]
         new = {source: SOURCE_OPEN for source in prepared.sources if source not in known}
         batch.meta.update({META_SOURCE + source: state for source, state in new.items()})
@@ -177,8 +161,9 @@ class MergedDays:
         known.update(new)
         return Stored(written)
 
-    def note_sealed(self, day: int, source: str, at_ms: int) -> None:
-        """Records that the collector's own file of a day is sealed and that all its ticks are here.
+    def note_sums(self, day: int, sums: SumsMessage, *, is_over: bool) -> None:
+        """Records what a collector says that it has, and compares the day with OpenD's totals. `is_over`: its own file
+        of the day is sealed, and all its ticks are here.
 
         Raises StartOverError and the errors of DayFile.
         """
@@ -186,8 +171,17 @@ class MergedDays:
             file = self._file(day)
         except SealedDayError:
             return
-        self._write(day, file, Batch(meta={META_SOURCE + source: str(at_ms)}))
-        self._sources[day][source] = str(at_ms)
+        self._compared.discard(day)
+        batch = Batch(merged=MergedRows(said=Said(sums.source, sums.sums, sums.totals)))
+        if is_over:
+            batch.meta[META_SOURCE + sums.source] = str(sums.at_ms)
+        self._write(day, file, batch)
+        self._sources[day].update({sums.source: str(sums.at_ms)} if is_over else {})
+        self._compare_totals(day)
+
+    def _compare_totals(self, day: int, expected: Collection[str] = ()) -> None:
+        if rows := compare_totals(self.path(day), expected):
+            self._write(day, self._file(day), Batch(reconciled=rows))
 
     def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
         try:
@@ -272,8 +266,11 @@ class MergedDays:
     def seal(self, day: int, position: Position | None) -> bool:
         """Checks and seals the file of a finished day. Returns False while a reader has it open.
 
-        Raises the errors of `store.dayfile.seal`.
+        Raises the errors of `store.dayfile.seal`, and StartOverError.
         """
+        if day not in self._compared:  # ticks may have come after the last sums
+            self._compare_totals(day, symbols_of_silent(self, day))
+            self._compared.add(day)
         self.close(day, position)
         return seal(self.path(day), self._now_ms(), self._options)
 
@@ -344,11 +341,48 @@ def expected_sources(days: MergedDays, day: int) -> dict[str, str]:
     return dict.fromkeys(sorted(known), SOURCE_OPEN) | known_sources(days, day)
 
 
+def symbols_of_silent(days: MergedDays, day: int) -> set[str]:
+    """The symbols of collectors that were expected on a day and have not reported it sealed.
+
+    They are those of the last day of which they said what they have. Raises as `expected_sources`.
+    """
+    silent = {source for source, state in expected_sources(days, day).items() if state == SOURCE_OPEN}
+    found: set[str] = set()
+    for name in reversed(list_days(days.root)) if silent else ():
+        if day - _KNOWN_DAYS <= market.parse_day(name) <= day:
+            with suppress(*FILE_FAULTS), MergedReader(path_of(days.root, name)) as reader:
+                said = [each for each in reader.said() if each.source in silent]
+                silent -= {each.source for each in said}
+                found.update(*(each.sums for each in said), (row.symbol for each in said for row in each.totals))
+    return found
+
+
 def begun_day(path: Path, day: int) -> int:
     """The number of the day on which the file of a day was created. Raises as DayReader."""
     with DayReader(path) as reader:
         created_ms = reader.meta().get("created_ms", "")
     return market.day_number(int(created_ms)) if created_ms.isascii() and created_ms.isdigit() else day
+
+
+def _unseen(tracker: GapTracker, rows: list[TickRow]) -> list[TickRow]:
+    """The rows that can change what is known of gaps. A second collector's copy of a tick, nearly every second row,
+    cannot: its symbol follows the rule, has no gap, and has had a higher counter.
+    """
+    latest = tracker.known.latest
+    found = []
+    for row in rows:
+        track, seq = latest.get(row[0]), row[1]
+        if (
+            track is None
+            or track.gaps
+            or seq & COUNTER_MASK >= track.next
+            or not track.run_seq <= seq <= track.last_seq
+            or not track.from_ms <= row[2] < track.to_ms
+            or track.lost
+            or track.past
+        ):
+            found.append(row)
+    return found
 
 
 class _Origins:

@@ -58,7 +58,12 @@ def read(subject: str, data: bytes, now_ms: int) -> Content:
     try:
         if subject.startswith(_SUMS):
             sums = decode_sums(data)
-            return _other(subject, source, sums.source) or _of_day(subject, source, day, sums.day) or sums
+            return (
+                _other(subject, source, sums.source)
+                or _of_day(subject, source, day, sums.day)
+                or _totals_wrong(subject, source, market.parse_day(day), sums)
+                or sums
+            )
         ticks = decode(data)
         number = market.parse_day(day)
         wrong = (
@@ -79,6 +84,13 @@ def _other(subject: str, source: str, named: str) -> Refused | None:
 
 def _of_day(subject: str, source: str, day: str, named: str) -> Refused | None:
     return None if named == day else Refused(subject, source, f"it names the day {named}")
+
+
+def _totals_wrong(subject: str, source: str, day: int, sums: SumsMessage) -> Refused | None:
+    begin_ms, end_ms = market.day_start_ms(day), market.day_start_ms(day + 1)
+    if all(begin_ms <= row.at_ms < end_ms for row in sums.totals):
+        return None
+    return Refused(subject, source, "it has totals of another day")
 
 
 def _rows_wrong(subject: str, source: str, day: int, rows: Sequence[tuple[object, ...]]) -> Refused | None:

@@ -104,8 +104,8 @@ class Notes:
                 "message_refused", stream_seq=stream_seq, subject=refused.subject, detail=refused.why, repeats=repeats
             )
 
-    def started_over(self, why: StartOverError) -> None:
-        """A day file was damaged or replaced, or collectors disagree: everything is opened again."""
-        log.warning("merge_starts_over", detail=why)
+    def started_over(self, why: StartOverError, wait_s: float) -> None:
+        """A day file was damaged or replaced, or collectors disagree: everything is opened again, after a pause."""
+        log.warning("merge_starts_over", detail=why, wait_s=wait_s)
         if why.is_damage:
             self.state.damaged_files = [*self.state.damaged_files, str(why)][-_KEPT_FILES:]

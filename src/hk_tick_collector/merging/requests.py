@@ -3,8 +3,11 @@
 Enters: sums, losses, days. Leaves: requests that are due. A request makes a collector send up to a whole day, so they
 are limited: a collector is asked for a day at most once a minute, and after the same sums at most three times.
 
-A collector answers a request with the ticks and then with its sums. Requests and sums lie in one stream, so sums that
-come after a request show that its answer was read: then the union has all that the collector can give.
+A collector answers a request with the ticks and then with its sums, which say up to where of the stream it has read
+requests: sums after a request may be the answer to that of another merge. Sums of an older collector do not say it; of
+them each that comes after a request counts as its answer. Then the union has all that the collector can give.
+
+For a merged day that is sealed nobody is asked: that it lacks ticks is told for a while, once.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _APART_S: Final = 60.0
 _TIMES: Final = 3
+_TOLD_S: Final = 900.0  # how long it is told that a sealed day lacks ticks
 _SYMBOLS_MOST: Final = 5_000  # of one request; above that the whole day is asked for
 
 
@@ -35,6 +39,8 @@ class _Unequal:
     missing: int = 0  # symbols that certainly lack ticks
     request_seq: int | None = None  # of the stream: the first request because of these sums
     compared_s: float = float("-inf")  # when they were taken for another comparison
+    is_sealed: bool = False  # the merged day is, so it stays as it is
+    told_until_s: float | None = None  # of a sealed day, from when it is told first
 
 
 class Requests:
@@ -92,16 +98,14 @@ class Requests:
         key = message.source, message.day
         before = self._unequal.get(key)
         is_same = before is not None and before.message.sums == message.sums
-        is_answered = (
-            before is not None and is_same and before.request_seq is not None and stream_seq > before.request_seq
-        )
-        if not lacking.symbols or (is_answered and not lacking.missing):
+        is_answered = before is not None and is_same and _is_answer(message, stream_seq, before.request_seq)
+        if not lacking.symbols or ((is_answered or lacking.is_sealed) and not lacking.missing):
             self._unequal.pop(key, None)
             return True
         if before is None or not is_same:
             before = self._unequal[key] = _Unequal(message)
-        before.message, before.missing = message, len(lacking.missing)
-        if before.asked < _TIMES and key not in self._due:
+        before.message, before.missing, before.is_sealed = message, len(lacking.missing), lacking.is_sealed
+        if not before.is_sealed and before.asked < _TIMES and key not in self._due:
             before.asked += 1
             self.want(*key, lacking.symbols)
         return False
@@ -111,7 +115,8 @@ class Requests:
         due = [
             each
             for key, each in self._unequal.items()
-            if key not in self._due
+            if not each.is_sealed
+            and key not in self._due
             and now_s - self._asked_s.get(key, now_s) >= _APART_S
             and now_s - each.compared_s >= _APART_S
         ]
@@ -119,10 +124,29 @@ class Requests:
             each.compared_s = now_s
         return [each.message for each in due]
 
-    def unequal(self) -> dict[str, int]:
-        """`DAY COLLECTOR` → the number of symbols that lack ticks although the collector was asked often enough."""
+    def unequal(self, now_s: float) -> dict[str, int]:
+        """`DAY COLLECTOR` → the number of symbols that lack ticks although the collector was asked often enough.
+
+        A sealed day is told for 15 minutes.
+        """
         return {
             f"{day} {source}": each.missing
             for (source, day), each in self._unequal.items()
-            if each.asked >= _TIMES and each.missing
+            if each.missing and (each.asked >= _TIMES or each.is_sealed) and _is_told(each, now_s)
         }
+
+
+def _is_answer(message: SumsMessage, stream_seq: int, request_seq: int | None) -> bool:
+    """Whether a collector had read a request before it said these sums. `stream_seq` is 0 if they were read earlier."""
+    read_before = message.answered_before or stream_seq
+    if stream_seq:
+        read_before = min(read_before, stream_seq)  # the engine may have lost its log, and counts anew
+    return request_seq is not None and request_seq < read_before
+
+
+def _is_told(unequal: _Unequal, now_s: float) -> bool:
+    if not unequal.is_sealed:
+        return True
+    if unequal.told_until_s is None:
+        unequal.told_until_s = now_s + _TOLD_S
+    return now_s < unequal.told_until_s

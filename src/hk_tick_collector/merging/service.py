@@ -34,6 +34,7 @@ from .committing import Committing, GaveUpError
 from .incoming import Refused, read
 from .notes import Notes
 from .parts import SOURCE_OPEN, Part, Position, StartOverError
+from .pauses import Pauses
 from .requests import Requests
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _ASK_OPEN_EVERY_S: Final = 6 * 3600.0
 _LOOK_OPEN_EVERY_S: Final = 600.0
 _RECONNECT_S: Final = (0.2, 0.5, 1.0, 2.0)
 _REFUSED_S: Final = 5.0
+_REST_S: Final = 0.1  # of a pause, until it is asked whether to stop
 _STEADY_S: Final = 10.0  # a connection that lasted longer was a good one
 
 _T = TypeVar("_T")
@@ -75,6 +77,7 @@ class MergeService:
         self._upkeep_s = self._anchor_s = self._ask_open_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
         self._notes = Notes(status, now_ms)
+        self._pauses = Pauses()
 
     def stop(self) -> None:
         """Ends `run` soon: what is not committed stays in the stream."""
@@ -88,9 +91,11 @@ class MergeService:
                 try:
                     await self._follow()
                 except StartOverError as why:
-                    self._notes.started_over(why)
+                    wait_s = self._pauses.after_damage(time.monotonic()) if why.is_damage else 0.0
+                    self._notes.started_over(why, wait_s)
                     await self._in_thread(self._committing.begin)
                     self._position = None
+                    await self._rest(wait_s)
                     if why.day:
                         _, sources = await self._in_thread(self._committing.unread)
                         self._requests.want_all(sources | self._status.sources.keys(), [why.day])
@@ -98,6 +103,13 @@ class MergeService:
             pass
         # Not after an error or a cancellation: the disk may hang. The files then keep their WAL, and nothing is lost.
         await self._in_thread(self._committing.close, self._position)
+
+    async def _rest(self, wait_s: float) -> None:
+        """Waits, and touches no file meanwhile."""
+        for _ in range(round(wait_s / _REST_S)):
+            if self._stopping.is_set():
+                return
+            await asyncio.sleep(_REST_S)
 
     async def _in_thread(self, act: Callable[..., _T], *args: Any) -> _T:
         self._status.files_since_ms = self._now_ms()
@@ -242,13 +254,13 @@ class MergeService:
 
     async def _compare(self, sums: SumsMessage, stream_seq: int = 0) -> None:
         lacking = await self._in_thread(self._committing.compare, sums)
-        if self._requests.note_sums(sums, lacking, stream_seq):
-            if sums.sealed:
-                await self._in_thread(self._committing.note_sealed, sums)
-        else:
+        is_whole = self._requests.note_sums(sums, lacking, stream_seq)
+        if is_whole or stream_seq:
+            await self._in_thread(partial(self._committing.note_sums, sums, is_whole=is_whole))
+        if not is_whole:
             symbols = lacking.symbols
             log.warning("sums_differ", source=sums.source, day=sums.day, symbols=len(symbols), first=symbols[0])
-        self._status.sums_differ = self._requests.unequal()
+        self._status.sums_differ = self._requests.unequal(time.monotonic())
 
     async def _send_requests(self, connection: Connection) -> None:
         for request in self._requests.take_due(time.monotonic()):
@@ -271,6 +283,7 @@ class MergeService:
         await self._in_thread(self._committing.upkeep, self._position)
         for sums in self._requests.to_compare(time.monotonic()):
             await self._compare(sums)
+        self._status.sums_differ = self._requests.unequal(time.monotonic())
         if self._status.not_sealed:
             await self._ask_open()
 

@@ -18,7 +18,7 @@ from hk_tick_collector.ops.alerts.process_alerts import ProcessAlerts
 from hk_tick_collector.ops.findings.merge import check_merge
 from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.ops.live.every_second import every_second
-from hk_tick_collector.ops.live.merge_state import MergeState, write_merge_state
+from hk_tick_collector.ops.live.merge_state import MERGE_ALERTS_NAME, MergeState, write_merge_state
 from hk_tick_collector.ops.live.record import text_of
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.ops.metrics.server import process_metrics
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.finding import Finding
     from hk_tick_collector.store.dayfile import StoreOptions
 
-ALERTS_NAME: Final = ".alerts-merge.json"
 _UMASK: Final = 0o027
 _ALERTS_S: Final = 1.0  # how long a stop waits for messages
 _STOP_S: Final = 20.0  # for the transaction that is being committed, and for closing the files
@@ -96,7 +95,9 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
         notifier.ready()
         working = asyncio.create_task(service.run())
         stopping = asyncio.create_task(stop.wait())
-        alerts = ProcessAlerts(options.destinations, options.root / ALERTS_NAME, options.root, options.lang, now_ms)
+        alerts = ProcessAlerts(
+            options.destinations, options.root / MERGE_ALERTS_NAME, options.root, options.lang, now_ms
+        )
         alerts.start(f"{options.instance} merge")
         metrics = process_metrics(
             options.metrics_addr,

@@ -25,6 +25,7 @@ class Lacking(NamedTuple):
 
     missing: list[str]  # it has ticks of them that the union lacks
     possible: list[str]  # the union has more ticks than it, and may lack some that it has
+    is_sealed: bool = False  # the merged day is: nothing that a collector sends can be added any more
 
     @property
     def symbols(self) -> list[str]:
@@ -40,7 +41,7 @@ def lacking(path: Path, sums: Mapping[str, tuple[int, int]]) -> Lacking:
     with MergedReader(path) as reader, reader.snapshot():
         has = {count.symbol: count for count in reader.symbols()}
         gapped = reader.symbols_with_gaps()
-        found = Lacking([], [])
+        found = Lacking([], [], reader.is_sealed())
         for symbol, (rows, seq_sum) in sums.items():
             count = has.get(symbol)
             if count is None or count.rows < rows:

@@ -73,15 +73,29 @@ async def answer_for(connection: Connection, source: str, ours: Callable[[], Pub
 async def other_publisher(connection: Connection, ours: Publisher) -> Publisher | None:
     """Another publisher with our name; None if nobody else answers. StreamAwayError if the connection is lost."""
     try:
-        message = await connection.request(name_subject(ours.source), timeout_s=_ANSWER_S)
-        found = _publisher(json.loads(message.data[:_MOST_BYTES]))
+        found = await publisher_of(connection, ours.source)
+    except StreamAwayError:
+        raise
+    except StreamError:
+        return None  # forbidden
+    return None if found is None or found.token == ours.token else found
+
+
+async def publisher_of(connection: Connection, source: str) -> Publisher | None:
+    """The publisher that answers for a source; None if nobody does.
+
+    StreamAwayError if the connection is lost, StreamError if the server forbids to ask.
+    """
+    try:
+        message = await connection.request(name_subject(source), timeout_s=_ANSWER_S)
     except StreamAwayError:
         if connection.lost.is_set():
             raise
         return None
-    except (StreamError, ValueError, TypeError, OverflowError, OSError, RecursionError):
-        return None  # forbidden, or an answer that is not ours
-    return None if found.token == ours.token else found
+    try:
+        return _publisher(json.loads(message.data[:_MOST_BYTES]))
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        return None  # an answer that is not ours
 
 
 def _publisher(answer: dict[str, Any]) -> Publisher:

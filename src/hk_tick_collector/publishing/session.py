@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.errors import MessageError
-from hk_tick_collector.jetstream.message import SumsMessage, encode_sums
+from hk_tick_collector.jetstream.message import SumsMessage
 from hk_tick_collector.jetstream.streams import ensure_stream
 from hk_tick_collector.jetstream.subjects import message_id, sums_subject
+from hk_tick_collector.store.day_connection import path_of
 
 from .anchors import Anchors
 from .messages import OutgoingMessage, send, tick_messages
 from .presence import answer_for, demand_name, other_publisher
 from .requests import is_past, read_requests
+from .totals import sums_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,18 +178,23 @@ class Session:
         if due:
             await self._background.run(lambda: self._days.told(day, due))
 
-    async def _publish_sums(self, connection: Connection, day: str, *, is_over: bool = False) -> None:
+    async def _publish_sums(
+        self, connection: Connection, day: str, *, is_over: bool = False, read_seq: int | None = None
+    ) -> None:
+        """`is_over`: no more follows, whatever is stored. `read_seq`: up to which requests were read, if not noted."""
         sums, is_sealed = await self._background.run(lambda: self._days.sums(day))
         is_sealed = is_sealed or is_over
-        payload = encode_sums(SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums))
+        answered = self._read_seq() + 1 if read_seq is None else read_seq + 1
+        said = SumsMessage(self._options.source, day, self._clock_ms(), is_sealed, sums, answered_before=answered)
+        path = path_of(self._options.data_root, day)
+        payload, compared = await self._background.run(lambda: sums_payload(path, said))
         number = message_id(self._options.source, day, self._ours.token, next(self._numbers))
         message = OutgoingMessage(sums_subject(day, self._options.source), payload, number, 0)
         await send(connection, [message], lambda *_: None)
         self._anchors.acknowledged(message.anchor)
         await self._background.run(lambda: self._days.note(self._anchors.to_note))
-        log.info(
-            "publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=sum(rows for rows, _ in sums.values())
-        )
+        rows = sum(rows for rows, _ in sums.values())
+        log.info("publish_sums", day=day, sealed=is_sealed, symbols=len(sums), rows=rows, compared=compared)
 
     async def _watch(self, connection: Connection) -> None:
         """Every few seconds: checks the anchors, the name and that the stream exists; answers requests."""
@@ -240,10 +247,14 @@ class Session:
             await self._publish_sums(connection, due[0])
             await self._background.run(lambda due=due: self._days.note({_SUMS_DUE: " ".join(due[1:])}))  # type: ignore[misc]
 
+    def _read_seq(self) -> int:
+        """Up to which sequence of the stream the requests of readers were read."""
+        noted = self._days.noted("again_seq")
+        return int(noted) if noted.isascii() and noted.isdigit() and len(noted) < _DIGITS else 0
+
     async def _answer_requests(self, connection: Connection) -> None:
         """Ticks that readers want again count as not sent, so they are sent; a day at most once a minute."""
-        noted = self._days.noted("again_seq")
-        seq = int(noted) if noted.isascii() and noted.isdigit() and len(noted) < _DIGITS else 0
+        seq = self._read_seq()
         found = await read_requests(connection, self._options.source, seq)
         if found.seq == seq:
             return
@@ -266,7 +277,7 @@ class Session:
         for day in missing:
             if await self._background.run(lambda day=day: is_past(self._options.data_root, day, self._clock_ms())):  # type: ignore[misc]
                 # Nothing more will come: a merge that has this, perhaps nothing, need not wait.
-                await self._publish_sums(connection, day, is_over=True)
+                await self._publish_sums(connection, day, is_over=True, read_seq=found.seq)
         if found.unreadable:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count

@@ -1,8 +1,10 @@
 """What a merged day file has beside the tables of every day file, created for its first such row.
 
-`conflicts`   ticks of a source for whose key another tick is stored: the first is kept, this one is here, whole
-`witnesses`   the source that brought the last missing tick of a healed row of `gaps`
-`chosen`      the source of each symbol's ticks, where the sources number their ticks differently
+`conflicts`     ticks of a source for whose key another tick is stored: the first is kept, this one is here, whole
+`witnesses`     the source that brought the last missing tick of a healed row of `gaps`
+`chosen`        the source of each symbol's ticks, where the sources number their ticks differently
+`source_sums`   what each source says that it has of the day
+`source_totals` the comparison of each source's own day file with its OpenD's totals after the close
 
 A day file of a single collector has none of these tables.
 """
@@ -12,13 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import Reconciled, Tick
 
 from .query import DayReader
 from .schema import TICK_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import apsw
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 TABLE_CONFLICTS: Final = "conflicts"
 TABLE_WITNESSES: Final = "witnesses"
 TABLE_CHOSEN: Final = "chosen"
+TABLE_SUMS: Final = "source_sums"
+TABLE_TOTALS: Final = "source_totals"
 _LOW: Final = 0xFFFF_FFFF
 
 
@@ -51,13 +55,29 @@ class SeqSum(NamedTuple):
     seq_sum: int  # the sum of all sequences, modulo 2^64
 
 
+class Said(NamedTuple):
+    """What a source says that it has of a day."""
+
+    source: str
+    sums: Mapping[str, tuple[int, int]]  # symbol → ticks, sum of their sequences modulo 2^64
+    totals: Sequence[Reconciled]  # its own comparison with OpenD's totals after the close
+
+
+def _no_source(_row: TickRow) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class MergedRows:
-    """The part of a transaction that only a merged day file has. `source_of` names the source of a row of the batch."""
+    """The part of a transaction that only a merged day file has. `source_of` names the source of a row of the batch.
 
-    source_of: Callable[[TickRow], str]
+    `said` replaces the sums of that source; its totals replace those of the same symbols.
+    """
+
+    source_of: Callable[[TickRow], str] = _no_source
     witnesses: Sequence[Witness] = ()
     chosen: Sequence[Chosen] = ()
+    said: Said | None = None
 
     def write(self, db: apsw.Connection, conflicts: Sequence[TickRow], now_ms: int) -> None:
         """Adds the rows, within the caller's transaction; a row that is there stays. Raises apsw.Error."""
@@ -70,6 +90,18 @@ class MergedRows:
         if self.chosen:
             db.execute(_CHOSEN)
             db.executemany(_ADD_CHOSEN, self.chosen)
+        if self.said:
+            self._write_said(db, self.said)
+
+    @staticmethod
+    def _write_said(db: apsw.Connection, said: Said) -> None:
+        db.execute(_SUMS)
+        db.execute(f"DELETE FROM {TABLE_SUMS} WHERE source = ?", (said.source,))  # noqa: S608 - our own names
+        rows = ((said.source, symbol, count, _signed(total)) for symbol, (count, total) in said.sums.items())
+        db.executemany(_ADD_SUMS, rows)
+        if said.totals:
+            db.execute(_TOTALS)
+            db.executemany(_ADD_TOTALS, ((said.source, *row) for row in said.totals))
 
 
 class MergedReader(DayReader):
@@ -95,6 +127,25 @@ class MergedReader(DayReader):
             return {}
         return dict(self._rows(f"SELECT symbol, source FROM {TABLE_CHOSEN}"))  # noqa: S608
 
+    def said(self) -> list[Said]:
+        """What each source says that it has of the day, by source."""
+        sums: dict[str, dict[str, tuple[int, int]]] = {}
+        totals: dict[str, list[Reconciled]] = {}
+        if self._db.table_exists("main", TABLE_SUMS):
+            for source, symbol, count, total in self._rows(f"SELECT source, symbol, rows, seq_sum FROM {TABLE_SUMS}"):  # noqa: S608
+                sums.setdefault(source, {})[symbol] = count, total % 2**64
+        if self._db.table_exists("main", TABLE_TOTALS):
+            columns = ", ".join(Reconciled._fields)
+            for source, *row in self._rows(f"SELECT source, {columns} FROM {TABLE_TOTALS}"):  # noqa: S608
+                totals.setdefault(source, []).append(Reconciled._make(row))
+        return [Said(name, sums.get(name, {}), totals.get(name, ())) for name in sorted({*sums, *totals})]
+
+    def with_conflicts(self) -> set[str]:
+        """The symbols of which a source has sent another tick for a stored key."""
+        if not self._db.table_exists("main", TABLE_CONFLICTS):
+            return set()
+        return {symbol for (symbol,) in self._rows(f"SELECT DISTINCT symbol FROM {TABLE_CONFLICTS}")}  # noqa: S608
+
     def seq_sum(self, symbol: str) -> SeqSum:
         """Number and sum of the sequences of a symbol. Reads all keys of the symbol.
 
@@ -111,6 +162,11 @@ class MergedReader(DayReader):
     def patterned_surplus(self) -> dict[str, int]:
         """Symbols with more ticks than their sequence shows, and by how many. Reads only counters."""
         return dict(self._rows("SELECT symbol, rows - expected FROM symbols WHERE rows > expected"))
+
+
+def _signed(value: int) -> int:
+    """A number modulo 2^64 as SQLite stores it."""
+    return (value + 2**63) % 2**64 - 2**63
 
 
 _CONFLICTS: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE_CONFLICTS} (
@@ -144,3 +200,31 @@ _CHOSEN: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE_CHOSEN} (
     source TEXT NOT NULL           -- the collector whose ticks of the symbol are in this file
 ) STRICT, WITHOUT ROWID"""
 _ADD_CHOSEN: Final = f"INSERT INTO {TABLE_CHOSEN} (symbol, source) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
+_SUMS: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE_SUMS} (
+    source  TEXT    NOT NULL,
+    symbol  TEXT    NOT NULL,
+    rows    INTEGER NOT NULL,      -- the ticks that this collector says it has
+    seq_sum INTEGER NOT NULL,      -- the sum of their sequences modulo 2^64, as a signed number
+    PRIMARY KEY (source, symbol)
+) STRICT, WITHOUT ROWID"""
+_ADD_SUMS: Final = f"INSERT OR REPLACE INTO {TABLE_SUMS} (source, symbol, rows, seq_sum) VALUES (?, ?, ?, ?)"  # noqa: S608
+_TOTALS: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE_TOTALS} (
+    source            TEXT    NOT NULL,  -- the collector whose comparison this is; all else as in reconciliation
+    session           TEXT    NOT NULL,
+    symbol            TEXT    NOT NULL,
+    at_ms             INTEGER NOT NULL,
+    volume            INTEGER NOT NULL,
+    turnover          REAL    NOT NULL,
+    odd_lot_volume    INTEGER NOT NULL,
+    odd_lot_turnover  REAL    NOT NULL,
+    late_volume       INTEGER NOT NULL,
+    late_turnover     REAL    NOT NULL,
+    official_volume   INTEGER,
+    official_turnover REAL,
+    explained         TEXT    NOT NULL,
+    PRIMARY KEY (source, symbol)
+) STRICT, WITHOUT ROWID"""
+_ADD_TOTALS: Final = (
+    f"INSERT OR REPLACE INTO {TABLE_TOTALS} (source, {', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * (len(Reconciled._fields) + 1))})"
+)

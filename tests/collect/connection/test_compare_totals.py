@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector import market, model
-from hk_tick_collector.collect.connection.compare_totals import DaySums, Reconciler, ask_totals, compare
+from hk_tick_collector.collect.connection.compare_totals import Reconciler, ask_totals, compare
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.storing_state import StoringState
 from hk_tick_collector.errors import OpenDError
@@ -16,6 +16,7 @@ from hk_tick_collector.model import Gap, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.messages import DayTotals
+from hk_tick_collector.store.day_sums import DaySums
 from hk_tick_collector.store.query import SymbolCount
 
 if TYPE_CHECKING:

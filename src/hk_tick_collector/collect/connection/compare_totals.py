@@ -3,35 +3,19 @@
 Enters: the market's state, OpenD's snapshot of every symbol, the sums of the day file. Leaves: rows of the table
 `reconciliation`, a log line. It only reports: no tick, gap or backfill depends on it.
 
-OpenD does not document which trades it counts in volume and turnover (docs/data-quality.md says what is known). So
-our sums are compared with and without the trade types in question. The column `explained` says which comparison fits.
+How they are compared, and what the column `explained` says, is in store/day_sums.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, NoDayError
-from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
-from hk_tick_collector.model import (
-    BY_GAP,
-    BY_REJECTED,
-    GAP_OPEN,
-    MATCH,
-    MATCHING,
-    NO_ANSWER,
-    NOT_TRADED,
-    TURNOVER,
-    UNEXPLAINED,
-    WITHOUT_BOTH,
-    WITHOUT_LATE,
-    WITHOUT_ODD_LOTS,
-    Reconciled,
-)
+from hk_tick_collector.model import BY_REJECTED, MATCHING, TURNOVER, UNEXPLAINED
 from hk_tick_collector.opend import messages
+from hk_tick_collector.store.day_sums import DaySums
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -43,8 +27,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.storing_state import StoringState
+    from hk_tick_collector.model import Reconciled
     from hk_tick_collector.opend.messages import DayTotals
-    from hk_tick_collector.store.query import SymbolCount
 
     from .ask_in_halves import Request
     from .transport import Transport
@@ -61,43 +45,12 @@ _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt
 _ATTEMPTS: Final = 3  # a difference is final after this many attempts; failed attempts go on to the end of _AGAIN_MS
 _POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
-_TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
-_TURNOVER_SHARE: Final = 1e-6  # by this share
 _SNAPSHOT: Final = Question(
     messages.GET_SECURITY_SNAPSHOT,
     messages.SNAPSHOT_MAX,
     messages.get_security_snapshot,
     messages.read_security_snapshot,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DaySums:
-    """The sums of a day file, read in one transaction: volume (shares) and turnover (HKD), by symbol."""
-
-    counts: Mapping[str, SymbolCount]
-    odd_lots: Mapping[str, tuple[int, float]]
-    late: Mapping[str, tuple[int, float]]
-    with_gaps: frozenset[str]  # symbols with an open gap
-    with_rejected: frozenset[str]
-
-    @classmethod
-    def read(cls, path: Path) -> DaySums:
-        """Reads a day file, which can take seconds. Raises StoreError, or its subclass NoDayError."""
-        with DayReader(path) as reader, reader.snapshot():
-            with_gaps, with_rejected = set(), set()
-            for gap in reader.each_gap():  # there may be a million
-                if gap.status == GAP_OPEN:
-                    with_gaps.add(gap.symbol)
-                if gap.cause == CAUSE_REJECTED:
-                    with_rejected.add(gap.symbol)
-            return cls(
-                counts={count.symbol: count for count in reader.symbols()},
-                odd_lots=reader.sums_of_type("ODD_LOT"),
-                late=reader.sums_of_type("LATE"),
-                with_gaps=frozenset(with_gaps),
-                with_rejected=frozenset(with_rejected),
-            )
 
 
 def worth_it(path: Path, session: str) -> bool:
@@ -114,48 +67,13 @@ def compare(
     """One row for each symbol. `day` is the date of the comparison, like `2026-11-20`."""
     rows = []
     for symbol in symbols:
-        count, theirs = ours.counts.get(symbol), official.get(symbol)
-        odd, late = ours.odd_lots.get(symbol, (0, 0.0)), ours.late.get(symbol, (0, 0.0))
-        row = Reconciled(
-            session=session,
-            symbol=symbol,
-            at_ms=at_ms,
-            volume=count.volume if count else 0,
-            turnover=count.turnover if count else 0.0,
-            odd_lot_volume=odd[0],
-            odd_lot_turnover=odd[1],
-            late_volume=late[0],
-            late_turnover=late[1],
-            official_volume=theirs.volume if theirs else None,
-            official_turnover=theirs.turnover if theirs else None,
-            explained=NO_ANSWER,
-        )
-        rows.append(row._replace(explained=_explain(row, theirs, ours, day)) if theirs else row)
+        row, theirs = ours.row(session, symbol, at_ms), official.get(symbol)
+        if theirs is not None:
+            is_earlier = theirs.suspended or bool(theirs.updated and theirs.updated != day)
+            row = row._replace(official_volume=theirs.volume, official_turnover=theirs.turnover)
+            row = row._replace(explained=ours.explain(row, of_earlier_day=is_earlier))
+        rows.append(row)
     return rows
-
-
-def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str:
-    odd, late = (row.odd_lot_volume, row.odd_lot_turnover), (row.late_volume, row.late_turnover)
-    ways = (
-        (MATCH, 0, 0.0),
-        (WITHOUT_ODD_LOTS, *odd),
-        (WITHOUT_LATE, *late),
-        (WITHOUT_BOTH, odd[0] + late[0], odd[1] + late[1]),
-    )
-    same = [(word, row.turnover - turnover) for word, volume, turnover in ways if row.volume - volume == theirs.volume]
-    for word, turnover in same:
-        if abs(turnover - theirs.turnover) <= max(_TURNOVER_HKD, _TURNOVER_SHARE * theirs.turnover):
-            return word
-    if same:
-        return TURNOVER
-    if not row.volume and (theirs.suspended or (theirs.updated and theirs.updated != day)):
-        return NOT_TRADED
-    if theirs.volume > row.volume - odd[0] - late[0]:  # OpenD has more: a tick of ours is missing
-        if row.symbol in ours.with_gaps:
-            return BY_GAP
-        if row.symbol in ours.with_rejected:
-            return BY_REJECTED
-    return UNEXPLAINED
 
 
 async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayTotals]:

@@ -10,6 +10,7 @@ from .atomic_file import replace_file
 from .record import read_record
 
 MERGE_NAME: Final = "merge.json"
+MERGE_ALERTS_NAME: Final = ".alerts-merge.json"  # in its directory: which findings are open, and what was sent
 MERGE_DIRECTORY: Final = Path("/run/hk-tick-merge")  # set by systemd, see the unit hk-tick-merge
 
 
