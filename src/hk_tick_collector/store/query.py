@@ -32,6 +32,7 @@ __all__ = [
     "SymbolCount",
     "Totals",
     "demand_day",
+    "demand_own_day",
     "is_date",
     "list_days",
     "path_of",
@@ -54,6 +55,14 @@ def demand_day(path: Path, day: str, meta: Mapping[str, str]) -> None:
     if (own := meta.get("trading_day", day)) != day:
         hint = f"give it its own name again if there is none of {own}, otherwise move it away"
         raise StoreError(f"{path} is the file of {own}, not of {day}", hint=hint)
+
+
+def demand_own_day(reader: DayConnection) -> None:
+    """Raises StoreError if a file whose name is a day, like `20261120.db`, is of another one; see `demand_day`."""
+    path = reader.path
+    if is_date(path.stem):
+        own = reader.trading_day()
+        demand_day(path, path.stem, {} if own is None else {"trading_day": own})
 
 
 class DayReader(DayConnection):
