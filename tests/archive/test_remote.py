@@ -237,6 +237,18 @@ def test_a_refusal_is_one_line_without_the_key(hostile: HostileS3, s3_server: S3
     assert not any(KEYS["AWS_SECRET_ACCESS_KEY"] in line or "\n" in line for line in lines)
 
 
+def test_a_server_that_hangs_is_not_waited_for(hostile: HostileS3) -> None:
+    """Neither while days are listed nor in the middle of a Parquet file."""
+    remote = Remote("s3://bucket/archive", hostile.variables, timeout_s=0.5)
+    hostile.objects["archive/day"] = bytes(100_000)
+    file = RemoteFile(remote, "day").open()
+    hostile.trick = lambda _: hostile.released.wait()
+    with pytest.raises(ArchiveError, match="cannot list s3://bucket/archive/ticks: no answer in time"):
+        Store(None, remote).days()
+    with pytest.raises(ArchiveError, match="cannot read s3://bucket/archive/day: no answer in time"):
+        list(read_ticks(file, remote="day"))
+
+
 def cut(request: Any) -> bool:
     """Says more bytes than it sends, and ends."""
     request.send_response(206)

@@ -21,7 +21,7 @@ from hk_tick_collector.errors import ArchiveError
 
 from . import layout
 from .certificate import parse
-from .s3 import PART_BYTES, SCHEME, S3Place
+from .s3 import PART_BYTES, SCHEME, TIMEOUT_S, S3Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,8 +46,9 @@ class Remote:
     Raises UsageError for a bad address, CollectorError without the extra `lake`. Every method raises ArchiveError.
     """
 
-    def __init__(self, where: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, where: str, variables: Mapping[str, str], *, timeout_s: float = TIMEOUT_S) -> None:
         self._variables = dict(variables)
+        self._timeout_s = timeout_s  # of one request
         self._connected: S3Place | None = None
         self._certificates: dict[tuple[str, str], Certificate] = {}
         self._directory = ""  # for books; that of the process that made it
@@ -88,7 +89,7 @@ class Remote:
             )
         _used_by.add(os.getpid())
         if self._connected is None:
-            self._connected = S3Place(self.where, self._variables)
+            self._connected = S3Place(self.where, self._variables, timeout_s=self._timeout_s)
         return self._connected
 
     def names(self, prefix: str) -> dict[str, str]:
