@@ -155,10 +155,11 @@ def test_a_file_under_the_name_of_another_day_is_not_read(
     assert "HK." not in done.stdout  # `tail` has printed its header
 
 
-def test_a_copy_under_a_name_that_is_no_day_is_read(stored: list[TickRow], workdir: Path) -> None:
-    """Names that are no day say nothing of the day."""
-    copied(workdir / "20261120.db", workdir / "copy.db")
-    assert len(Follower(workdir / "copy.db").begin(100)) == len(stored)
+@pytest.mark.parametrize("name", ["copy.db", "2026-11-20.db"])
+def test_a_copy_under_another_name_is_read(stored: list[TickRow], workdir: Path, name: str) -> None:
+    """A name that is no day says nothing of the day; the day may also be written with hyphens."""
+    copied(workdir / "20261120.db", workdir / name)
+    assert len(Follower(workdir / name).begin(100)) == len(stored)
 
 
 def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:

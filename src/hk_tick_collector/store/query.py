@@ -7,6 +7,7 @@ from itertools import starmap
 from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Instrument, Reconciled, Tick
 
@@ -61,8 +62,8 @@ def demand_own_day(reader: DayConnection) -> None:
     """Raises StoreError if a file whose name is a day, like `20261120.db`, is of another one; see `demand_day`."""
     path = reader.path
     if is_date(path.stem):
-        own = reader.trading_day()
-        demand_day(path, path.stem, {} if own is None else {"trading_day": own})
+        own, day = reader.trading_day(), market.day_name(market.parse_day(path.stem))
+        demand_day(path, day, {} if own is None else {"trading_day": own})
 
 
 class DayReader(DayConnection):
