@@ -205,6 +205,10 @@ def test_only_what_is_needed_is_read(hostile: HostileS3, place: Directory, make_
         assert rows == (20_000 if symbols else 40_000)
         assert sum(asked) < share * len(content), (symbols, columns)
         assert len(asked) < 30
+    asked.clear()
+    with file.open() as source:
+        assert next(read_ticks(source, remote=str(file))).num_rows == 2_000
+    assert sum(asked) < 0.8 * len(content)  # the rest is requested when it is needed, so memory holds a part of a day
 
 
 def test_a_refusal_is_one_line_without_the_key(hostile: HostileS3, s3_server: S3Server) -> None:

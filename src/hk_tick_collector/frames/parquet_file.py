@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.disk import open_regular
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+_GROUPS_AT_ONCE: Final = 8  # of a remote file: some 9 MB with all columns
 
 
 def read_ticks(
@@ -64,7 +66,7 @@ def read_ticks(
                 raise StoreError(f"{named} is not an archived day: it has no column {min(missing)}")
             groups = [group for group in range(file.num_row_groups) if _may_match(file, group, symbols, from_ms, to_ms)]
             asked = [name for name in dict.fromkeys((*names, "symbol", "ts")) if name in there]
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=asked):
+            for batch in _batches(file, groups, asked, at_once=_GROUPS_AT_ONCE if remote else len(groups)):
                 kept = _kept(batch, symbols, from_ms, to_ms)
                 if kept.num_rows:
                     arrays = [
@@ -77,6 +79,12 @@ def read_ticks(
     except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # also a name that is not UTF-8
         words = " ".join(str(error).split())[:300]
         raise StoreError(f"cannot read {named} ({words})", hint="hk-tick-collector certificate --check") from error
+
+
+def _batches(file: pq.ParquetFile, groups: list[int], columns: list[str], *, at_once: int) -> Iterator[pa.RecordBatch]:
+    """The batches of these row groups. Where reads are joined, `at_once` groups are read before their first batch."""
+    for start in range(0, len(groups), max(1, at_once)):
+        yield from file.iter_batches(BATCH_ROWS, row_groups=groups[start : start + at_once], columns=columns)
 
 
 def _day_of(about: pq.FileMetaData) -> str:
