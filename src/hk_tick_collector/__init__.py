@@ -42,27 +42,34 @@ def open(  # noqa: A001 - as `gzip.open`: the module says what is opened
 ) -> Store:
     """The ticks of a collector, for reading: `hk_tick_collector.open().ticks("HK.00700").polars()`.
 
-    `data_root` is the directory of the day files, `archive` that of the archive. If one of them is given, only that one
-    is read; without either both are read, as DATA_ROOT and ARCHIVE_DIR of the settings in force name them
+    `data_root` is the directory of the day files, `archive` that of the archive, or its address `s3://BUCKET/PREFIX`
+    (extra `lake`; the usual AWS_ variables, of the environment or .env). If one of them is given, only that one is
+    read; without either both are read, as DATA_ROOT and ARCHIVE_DIR of the settings in force name them
     (/docs/configuration.md). `verify`: check the signature and the SHA-256 of an archived day before its first use.
 
     Nothing is read yet, and nothing is ever written. Raises UsageError for wrong settings; the methods of the store
     need the extra `data`.
     """
+    import warnings
+    from functools import partial
     from pathlib import Path
 
-    from .data.days import demand_local, local_archive
+    from .data.days import archive_at, configured_archive
     from .data.store import Store
+
+    def variables() -> dict[str, str]:
+        from .config import object_store_variables
+
+        return object_store_variables()
 
     if data_root is None and archive is None:
         from .config import load_settings
 
         settings = load_settings().settings
-        return Store(settings.data_root, local_archive(settings.archive_dir), verify=verify)
-    if archive is not None:
-        demand_local(archive)
-    places = [None if place is None else Path(place) for place in (data_root, archive)]
-    return Store(*places, verify=verify)
+        found = configured_archive(settings.archive_dir, variables, partial(warnings.warn, stacklevel=3))
+        return Store(settings.data_root, found, verify=verify)
+    root = None if data_root is None else Path(data_root)
+    return Store(root, None if archive is None else archive_at(archive, variables), verify=verify)
 
 
 def stream(

@@ -212,7 +212,7 @@ def test_without_the_extra_it_says_so(stored: Path) -> None:
         (("--day", "20261120", "--since", "20261119"), "--day and --since both name a day"),
         (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119"),
         (("--since", "12:00", "--until", "10:00"), "--since 12:00 is not earlier than --until 10:00"),
-        (("--archive", "s3://bucket/x"), "an archive at s3://bucket/x cannot be read in place"),
+        (("--archive", "gs://bucket/x"), "an archive at gs://bucket/x cannot be read: name a directory, or s3://BUCKET"),
         (("--since", "yesterday"), "--since yesterday is neither a day nor a time"),
         (("--day", "20261118"), "there is no "),
         (("00700",), "did you mean HK.00700?"),

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.data.conftest import Days
+from tests.s3_server import KEYS
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
@@ -198,16 +199,17 @@ def test_a_wrong_request_writes_nothing(export: Cli, workdir: Path, args: list[s
     assert sorted(workdir.iterdir()) == before
 
 
-def test_an_archive_in_an_object_store(export: Cli) -> None:
-    """It is not read in place: that of the settings is left out with one line, a named one is refused."""
-    done = export("--day", "20261120", "--out", "a.csv", ARCHIVE_DIR="s3://bucket/ticks")
-    assert done.returncode == 0
-    assert done.stderr.startswith("warning: archived days are left out: s3://bucket/ticks cannot be read in")
-    assert "UserWarning" not in done.stderr
-    done = export("--day", "20261120", "--out", "b.csv", "--archive", "s3://bucket/ticks")
-    assert done.returncode == 2
-    assert "an archive at s3://bucket/ticks cannot be read in place: copy it to a directory, or make" in done.stderr
-    assert "hk-tick-collector restore 20261120 --archive s3://bucket/ticks --to DIR, and read DIR" in done.stderr
+def test_an_archive_in_an_object_store_that_is_away(export: Cli) -> None:
+    """Days with a day file need it not; for others, one line names the store, and no file is written."""
+    away = {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "ARCHIVE_DIR": "s3://bucket/ticks"}
+    done = export("--day", "20261120", "--out", "a.csv", **away)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = export("--day", "20261118", "--out", "b.csv", **away)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("hk-tick-collector: cannot list s3://bucket/ticks")
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in done.stderr
+    done = export("--day", "20261120", "--out", "b.csv", "--archive", "gs://bucket/ticks")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_a_file_under_the_name_of_another_day(export: Cli, days: Days, workdir: Path) -> None:

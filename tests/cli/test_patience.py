@@ -47,6 +47,12 @@ def test_a_child_that_only_waits_is_locked(tmp_path: Path, monkeypatch: pytest.M
         in_child(threading.Event().wait, tmp_path)
 
 
+def test_a_child_that_waits_for_a_server_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests over the network have limits of their own."""
+    monkeypatch.setattr(_patience, "_ALL_WAITS_S", 0.2)
+    assert in_child(lambda: threading.Event().wait(2.0), tmp_path, network=True) is False
+
+
 @pytest.mark.parametrize(
     ("number", "says"),
     [

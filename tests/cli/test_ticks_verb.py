@@ -17,6 +17,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Tick
+from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
@@ -120,6 +121,45 @@ def test_nothing_to_print_has_a_reason(
     done = cli("ticks", *args, *form)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert says in done.stderr
+
+
+def copied(source: Path, target: Path) -> None:
+    """Copies a day file of 20261120 as a collector writes it, with what is in its WAL."""
+    with closing(sqlite3.connect(source)) as db:
+        with db:
+            db.execute("INSERT INTO meta VALUES ('trading_day', '20261120')")
+        db.execute("VACUUM INTO ?", (str(target),))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("ticks", "--day", "20261123"),
+        ("ticks", "--day", "20261123", "--format", "csv"),
+        ("ticks", "--day", "20261123", "--json"),
+        ("ticks", "--since", "20261122", "--until", "20261123"),
+        ("ticks", "--day", "20261123", "--follow"),
+        ("gaps", "--day", "20261123"),
+        ("gaps", "--day", "20261123", "--json"),
+        ("tail", "--day", "20261123"),
+    ],
+)
+def test_a_file_under_the_name_of_another_day_is_not_read(
+    cli: Cli, stored: list[TickRow], workdir: Path, args: tuple[str, ...]
+) -> None:
+    """A copy made by hand, like `cp 20261120.db 20261123.db`: one line, and no tick is shown as of another day."""
+    copied(workdir / "20261120.db", workdir / "20261123.db")
+    done = cli(*args)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{workdir}/20261123.db is the file of 20261120, not of 20261123: give it its own name" in done.stderr
+    assert "HK." not in done.stdout  # `tail` has printed its header
+
+
+@pytest.mark.parametrize("name", ["copy.db", "2026-11-20.db"])
+def test_a_copy_under_another_name_is_read(stored: list[TickRow], workdir: Path, name: str) -> None:
+    """A name that is no day says nothing of the day; the day may also be written with hyphens."""
+    copied(workdir / "20261120.db", workdir / name)
+    assert len(Follower(workdir / name).begin(100)) == len(stored)
 
 
 def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:

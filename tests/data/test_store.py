@@ -18,7 +18,7 @@ import pytest
 import hk_tick_collector
 from hk_tick_collector.data.gap_count import GapWarning
 from hk_tick_collector.data.store import Store
-from hk_tick_collector.errors import ForeignFileError, GapsError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import CollectorError, ForeignFileError, GapsError, NoDayError, StoreError, UsageError
 from hk_tick_collector.store.dayfile import Batch
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
 
@@ -308,10 +308,19 @@ assert 'pydantic' not in names and 'apsw' not in names, names
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_archive_elsewhere_is_refused() -> None:
-    """An object store is not read in place: the line says what to do instead."""
-    with pytest.raises(UsageError, match="cannot be read in place"):
-        hk_tick_collector.open(archive="s3://bucket/ticks")
+def test_an_archive_elsewhere_is_refused(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another kind of address, or one that is none. Without the extra that of the settings is left out, and said so."""
+    with pytest.raises(UsageError, match="gs://bucket cannot be read\nname a directory, or s3://BUCKET/PREFIX"):
+        hk_tick_collector.open(archive="gs://bucket")
+    with pytest.raises(UsageError, match="s3://b is not the address of a bucket"):
+        hk_tick_collector.open(archive="s3://b")
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nARCHIVE_DIR=s3://bucket\n")
+    with pytest.warns(UserWarning, match="archived days are left out: obstore is not installed: pip install"):
+        store = hk_tick_collector.open()
+    assert store.days() == []
+    with pytest.raises(CollectorError, match="obstore is not installed"):
+        hk_tick_collector.open(archive="s3://bucket")
 
 
 def test_certificates_need_an_archive(store: Store, week: Days) -> None:

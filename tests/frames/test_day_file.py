@@ -47,6 +47,17 @@ def path(tmp_path: Path, tick: Callable[..., TickRow]) -> Path:
     return path
 
 
+def test_a_copy_may_have_any_name_that_is_no_other_day(path: Path) -> None:
+    """Its day is written in it. A name that is its day, with hyphens too, is right; another day is an error."""
+    with closing(sqlite3.connect(path)) as db:
+        for name in ("copy", "2026-11-20", "20261123"):
+            db.execute("VACUUM INTO ?", (str(path.with_name(f"{name}.db")),))
+    for name in ("copy", "2026-11-20"):
+        assert sum(batch.num_rows for batch in read_ticks(path.with_name(f"{name}.db"))) == 200
+    with pytest.raises(StoreError, match="is the file of 20261120, not of 20261123"):
+        list(read_ticks(path.with_name("20261123.db")))
+
+
 def test_every_column_is_as_stored(path: Path) -> None:
     """Types as declared; sequences above 2^53 to the last digit; the order is that of (symbol, seq)."""
     table = pa.Table.from_batches(read_ticks(path))

@@ -350,6 +350,15 @@ def test_an_archived_day(day: Collected, clock: Clock, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "archive")
 
 
+def test_a_file_under_the_name_of_another_day_is_named(day: Collected) -> None:
+    """A copy made by hand is not shown as of that day."""
+    copy = day.path.with_name("20261123.db")
+    day.db.execute("INSERT OR REPLACE INTO meta VALUES ('trading_day', ?)", (DAY,))
+    day.db.execute("VACUUM INTO ?", (str(copy),))
+    with pytest.raises(StoreError, match=f"20261123.db is the file of {DAY}, not of 20261123"):
+        list_symbols(Place("20261123", copy, None))
+
+
 def test_the_symbols_of_a_day(day: Collected) -> None:
     """The list has each symbol with a tick, the busiest first, with its name as OpenD sent it."""
     day.add(ticks_of(day, 1, 3, BANK) + ticks_of(day, 1, 5, TENCENT))

@@ -2,5 +2,6 @@
 
 Start reading at layout.py, which names the files. day.py archives one day, in this order: ticks.py writes the Parquet
 file, `store.book` the book, certificate.py says what was archived, sshsig.py signs it, chain.py links the certificates.
-places.py is where the files lie. Nothing here waits, retries or logs.
+places.py is where the files lie; remote.py reads those of an object store in place. Nothing here waits, retries or
+logs.
 """

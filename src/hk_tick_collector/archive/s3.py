@@ -122,7 +122,7 @@ class S3Place:
     def put_new(self, name: str, source: Path) -> bool:
         """As `Place.put_new`. The stored object is read back before this returns."""
         wanted = stored_in(source)
-        if self._size(name) is None and self._send(name, source, wanted.size_bytes):
+        if self.size(name) is None and self._send(name, source, wanted.size_bytes):
             self._prove(name, wanted)
             return True
         if self.stored(name) != wanted:
@@ -131,7 +131,7 @@ class S3Place:
 
     def exists(self, name: str) -> bool:
         """As `Place.exists`."""
-        return self._size(name) is not None
+        return self.size(name) is not None
 
     def identity(self, name: str) -> object:
         """As `Place.identity`: its address."""
@@ -139,7 +139,7 @@ class S3Place:
 
     def open(self, name: str) -> BinaryIO:
         """As `Place.open`: it reads the ranges that are asked for."""
-        size = self._size(name)
+        size = self.size(name)
         if size is None:
             raise ArchiveError(f"there is no {self.where}/{name}", hint="sh verify.sh lists what is missing")
         return cast("BinaryIO", io.BufferedReader(_Ranges(self, name, size), _BUFFER_BYTES))
@@ -151,7 +151,7 @@ class S3Place:
 
     def stored(self, name: str) -> Stored | None:
         """As `Place.stored`: all of it is read from the server, whose own checksums are not used."""
-        size = self._size(name)
+        size = self.size(name)
         if size is None:
             return None
         digest = hashlib.sha256()
@@ -161,11 +161,16 @@ class S3Place:
 
     def list(self, prefix: str = "") -> list[str]:
         """As `Place.list`."""
+        return list(self.versions(prefix))
+
+    def versions(self, prefix: str) -> dict[str, str]:
+        """The same names, each with the tag of its content as the server tells it; empty if it tells none."""
         folder = prefix.rpartition("/")[0]
         with self._named("list", folder):
-            found = [str(entry["path"]) for batch in self._lib.list(self._store, folder or None) for entry in batch]
-        shown = [name for name in found if not any(part.startswith(".") for part in name.split("/"))]
-        return sorted((name for name in shown if name.startswith(prefix)), key=str.encode)
+            entries = [entry for batch in self._lib.list(self._store, folder or None) for entry in batch]
+        tags = {str(entry["path"]): entry.get("e_tag") or "" for entry in entries}
+        shown = [name for name in tags if not any(part.startswith(".") for part in name.split("/"))]
+        return {name: tags[name] for name in sorted(shown, key=str.encode) if name.startswith(prefix)}
 
     def move(self, name: str, to: str) -> None:
         """As `Place.move`: a copy inside the store if the new name is free, then a removal of the old name."""
@@ -193,7 +198,7 @@ class S3Place:
             )
         return piece
 
-    def _size(self, name: str) -> int | None:
+    def size(self, name: str) -> int | None:
         """The size of an object in bytes, as the server says; None if there is none."""
         try:
             with self._named("look up", name):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.archive.places import Place
     from hk_tick_collector.archive.sshsig import PublicKey
     from hk_tick_collector.config import Settings
+    from hk_tick_collector.data.days import Archive
 
 Since: TypeAlias = Annotated[
     str | None, typer.Option("--since", metavar="YYYYMMDD", help="the first day; default: the oldest there is")
@@ -39,26 +40,26 @@ def place_named(named: str | None, settings: Settings, option: str, env_file: Pa
     return place_at(where, object_store_variables(env_file))
 
 
-def readable_archive(named: str | None, settings: Settings) -> Path | None:
-    """The directory of an archive whose days are read in place: of an option, else of ARCHIVE_DIR; None if neither.
+def readable_archive(named: str | None, settings: Settings, env_file: Path | None) -> Archive | None:
+    """The archive whose days are read in place: of an option, else of ARCHIVE_DIR; None if neither.
 
-    UsageError if the option names an object store. If ARCHIVE_DIR does, its days are left out with a warning.
+    UsageError if the option names none that can be read, CollectorError without the extra that it needs. If ARCHIVE_DIR
+    does, its days are left out with a warning. It is for child processes: this one never connects to an object store,
+    whose library does not survive a fork.
     """
-    from pathlib import Path
+    from hk_tick_collector.archive.remote import Remote
+    from hk_tick_collector.data.days import archive_at, configured_archive
 
-    from hk_tick_collector.data.days import demand_local
+    def variables() -> dict[str, str]:
+        return object_store_variables(env_file)
 
     if named is not None:
-        demand_local(named)
-        return Path(named)
-    where = settings.archive_dir or ""
-    if "://" in where:
-        warn(
-            f"archived days are left out: {where} cannot be read in place; name a copy on this host with --archive, or"
-            f" use hk-tick-collector restore"
-        )
-        return None
-    return Path(where) if where else None
+        found: Archive | None = archive_at(named, variables)
+    else:
+        found = configured_archive(settings.archive_dir, variables, warn)
+    if isinstance(found, Remote):
+        found.make_space()
+    return found
 
 
 def days_between(there: Iterable[str], since: str | None, until: str | None) -> list[str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from hk_tick_collector.data.days import Archive
+
     from ._ranges import Range
 
 
@@ -45,7 +47,7 @@ class _Unknown(NamedTuple):
     line: str
 
 
-def make_plan(places: tuple[Path, Path | None], wanted: tuple[str, ...], chosen: Range, *, one_symbol: bool) -> Plan:
+def make_plan(places: tuple[Path, Archive | None], wanted: tuple[str, ...], chosen: Range, *, one_symbol: bool) -> Plan:
     """Finds the days (today if none is named), the open gaps in them and the number of their ticks.
 
     `one_symbol`: if none is named, the one with the most ticks on the last day.
@@ -119,7 +121,8 @@ class Reading:
         self.unknown: Counter[str] = Counter()
         self._unknown_line = ""
         self._symbols: set[str] = set()
-        self._messages = each_in_child(lambda: _read(plan, spec), data_root, at_once=1)
+        network = any(source.is_remote for source in plan.sources)
+        self._messages = each_in_child(lambda: _read(plan, spec), data_root, at_once=1, network=network)
 
     def close(self) -> None:
         """Ends the child."""

@@ -41,22 +41,25 @@ _SIZE_BYTES: Final = 8
 _BATCH: Final = 500
 
 
-def in_child(work: Callable[[], _T], path: Path) -> _T:
+def in_child(work: Callable[[], _T], path: Path, *, network: bool = False) -> _T:
     """Returns what `work` returns, or raises its CollectorError. `work` must not print; its result must be picklable.
 
     `path` is the day file or directory that `work` reads. Raises DiskHangsError if the disk does not answer within
-    seconds, BusyFileError if a lock keeps the file closed for as long.
+    seconds, BusyFileError if a lock keeps the file closed for as long. With `network` it may also wait for a server,
+    whose requests have limits of their own.
     """
-    (result,) = each_in_child(lambda: [work()], path)
+    (result,) = each_in_child(lambda: [work()], path, network=network)
     return result
 
 
-def each_in_child(work: Callable[[], Iterable[_T]], path: Path, *, at_once: int = _BATCH) -> Generator[_T, None, None]:
+def each_in_child(
+    work: Callable[[], Iterable[_T]], path: Path, *, at_once: int = _BATCH, network: bool = False
+) -> Generator[_T, None, None]:
     """Yields what `work` yields, while it is read: like `in_child`, for more than fits into memory.
 
     The wait for each part is limited; a part is at most `at_once` items. The child ends when the iterator is closed.
     """
-    child = _Child(work, path, at_once)
+    child = _Child(work, path, at_once, network=network)
     try:
         while batch := child.receive():
             yield from batch
@@ -121,8 +124,9 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
 class _Child:
     """A child process that sends what `work` yields, in batches; the last batch is empty."""
 
-    def __init__(self, work: Callable[[], Iterable[object]], path: Path, at_once: int) -> None:
+    def __init__(self, work: Callable[[], Iterable[object]], path: Path, at_once: int, *, network: bool) -> None:
         self._path = path
+        self._network = network
         reading, writing = os.pipe()
         # A signal during the fork would be lost: an exception in the code that Python runs after it is ignored.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -175,19 +179,22 @@ class _Child:
         os.waitpid(self._pid, os.WNOHANG if self._works else 0)
 
     def _await_end(self) -> None:
-        watch = _Watch(self._pid, self._path)
+        watch = self._watch()
         while not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
             watch.check()
         self._works = False
 
+    def _watch(self) -> _Watch:
+        return _Watch(self._pid, self._path, network=self._network)
+
     def _read(self, size: int) -> bytes:
-        said, watch = bytearray(), _Watch(self._pid, self._path)
+        said, watch = bytearray(), self._watch()
         while len(said) < size:
             if not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
                 watch.check()
             elif part := os.read(self._reading, min(size - len(said), _READ_BYTES)):
                 said += part
-                watch = _Watch(self._pid, self._path)
+                watch = self._watch()
             else:
                 raise self._ended()
         return bytes(said)
@@ -221,9 +228,10 @@ def _send(writing: int, *, ok: bool, said: object) -> None:
 class _Watch:
     """How long a child has been waiting since its last answer, as the kernel reports it."""
 
-    def __init__(self, child: int, path: Path) -> None:
+    def __init__(self, child: int, path: Path, *, network: bool) -> None:
         self._child = child
         self._path = path
+        self._network = network
         self._last_s = time.monotonic()
         self._disk = kernel_wait.OneWait()
         self._slept_s = 0.0  # in all, outside the disk: for a lock
@@ -237,7 +245,7 @@ class _Watch:
         self._slept_s += passed_s if threads and all(state == "S" for state, _ in threads.values()) else 0.0
         if self._disk.seconds >= kernel_wait.ONE_WAIT_S:
             raise disk_error(self._path, kernel_wait.waits_for_disk(self._child))
-        if self._slept_s >= _ALL_WAITS_S:
+        if self._slept_s >= _ALL_WAITS_S and not self._network:
             raise _locked(self._path)
 
 

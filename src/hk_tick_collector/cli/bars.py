@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hk_tick_collector import __version__
+from hk_tick_collector.archive.remote import Remote
 from hk_tick_collector.bars import BarSpec
 from hk_tick_collector.data.complete import demand_free, write_file
 from hk_tick_collector.data.formats import Format as FileFormat
@@ -85,7 +86,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace FILE, once the new one is complete")] = False,
     archive: Annotated[
-        str | None, typer.Option("--archive", metavar="DIR", help="the archive; default: ARCHIVE_DIR")
+        str | None, typer.Option("--archive", metavar="DIR|s3://…", help="the archive; default: ARCHIVE_DIR")
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
@@ -119,8 +120,12 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     for module in ("pyarrow", "numpy", "adbc_driver_sqlite.dbapi"):
         need(module, "data")
     settings = settings_in_force(env_file)
-    places = (settings.data_root, readable_archive(archive, settings))
-    plan = in_child(lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE), settings.data_root)
+    places = (settings.data_root, readable_archive(archive, settings, env_file))
+    plan = in_child(
+        lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE),
+        settings.data_root,
+        network=isinstance(places[1], Remote),
+    )
     if plan.gaps:
         warn(plan.gaps)
     with closing(Reading(plan, spec, settings.data_root)) as reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from contextlib import closing
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from hk_tick_collector import __version__
+from hk_tick_collector.archive.remote import Remote, RemoteFile
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data.complete import demand_free, write_file
 from hk_tick_collector.data.export import (
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     import pyarrow as pa
+
+    from hk_tick_collector.data.days import Source
 
 
 class Split(StrEnum):
@@ -92,7 +96,8 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
         bool, typer.Option("--replace", help="replace a file of that name, once the new one is complete")
     ] = False,
     archive: Annotated[
-        str | None, typer.Option("--archive", metavar="DIR", help="where archived days are; default: ARCHIVE_DIR")
+        str | None,
+        typer.Option("--archive", metavar="DIR|s3://…", help="where archived days are; default: ARCHIVE_DIR"),
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
@@ -119,8 +124,12 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     chosen = _columns(columns)
     settings = settings_in_force(env_file)
     at_ms = now_ms()
-    places = (settings.data_root, readable_archive(archive, settings))
-    plan = in_child(lambda: make_plan(places, wanted, days, times, at_ms), settings.data_root)
+    places = (settings.data_root, readable_archive(archive, settings, env_file))
+    plan = in_child(
+        lambda: make_plan(places, wanted, days, times, at_ms),
+        settings.data_root,
+        network=isinstance(places[1], Remote),
+    )
     demand_some(plan, split=split is not None)
     target = _target(plan, out, form, Target(Path(), Format.PARQUET, split is not None, chosen, replace))
     if not target.split:
@@ -172,8 +181,9 @@ def _batches(plan: Plan, names: tuple[str, ...], watch: Watch) -> Generator[pa.R
         read = 0
         messages = each_in_child(
             partial(read_source, plan.request, source, names),
-            source.path.parent if source.is_archived else source.path,
+            _read_at(source),
             at_once=1,
+            network=source.is_remote,
         )
         with closing(messages):
             for message in messages:
@@ -185,6 +195,13 @@ def _batches(plan: Plan, names: tuple[str, ...], watch: Watch) -> Generator[pa.R
         done += rows
     watch.about = ""
     watch.show("write", total, total)
+
+
+def _read_at(source: Source) -> Path:
+    """What the child reads on this host, for messages about its disk."""
+    if isinstance(source.path, RemoteFile):
+        return Path(tempfile.gettempdir())
+    return source.path.parent if source.is_archived else source.path
 
 
 def _days(day: str | None, since: str | None, until: str | None) -> DayRange:

@@ -12,7 +12,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
 from hk_tick_collector.model import GAP_OPEN, Gap
 from hk_tick_collector.store.merged_rows import MergedReader
-from hk_tick_collector.store.query import path_of
+from hk_tick_collector.store.query import demand_own_day, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import each_in_child
@@ -65,6 +65,7 @@ def gaps(
 def _gaps(path: Path, wanted: tuple[str, ...], *, only_open: bool) -> Iterator[tuple[object, ...]]:
     """Gaps as plain tuples, which go to another process for a tenth of the cost."""
     with MergedReader(path) as reader:
+        demand_own_day(reader)
         witnesses = reader.witnesses()
         yield from ((*gap, witnesses.get(gap.id, "")) for gap in reader.each_gap(wanted, only_open=only_open))
 

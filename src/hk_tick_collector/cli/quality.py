@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hk_tick_collector.archive.remote import Remote
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import operator_language
-from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import (
+    ArchiveError,
+    BusyFileError,
+    CollectorError,
+    DiskHangsError,
+    NoDayError,
+    StoreError,
+    UsageError,
+)
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import ENGLISH
@@ -65,9 +74,7 @@ def quality(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with pictures: all days, and one day in detail")
     ] = None,
-    archive: Annotated[
-        str | None, typer.Option(metavar="DIR", help="directory of the archive; default: ARCHIVE_DIR")
-    ] = None,
+    archive: Annotated[str | None, typer.Option(metavar="DIR|s3://…", help="the archive; default: ARCHIVE_DIR")] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> int:
@@ -89,7 +96,7 @@ def quality(
     settings, lang = settings_in_force(env_file), ENGLISH if as_json else language_on(sys.stdout, env_file)
     if html:
         demand_replaceable(html)
-    source = _Source(settings, archive, symbols_named(symbols or []))
+    source = _Source(settings, archive, symbols_named(symbols or []), env_file)
     places = source.places()
     try:
         chosen = _chosen(settings, places, day, since, until)
@@ -115,10 +122,12 @@ def quality(
 class _Source:
     """Reads days in child processes, and draws a bar on a terminal while the ticks of a day are read."""
 
-    def __init__(self, settings: Settings, archive: str | None, symbols: tuple[str, ...]) -> None:
+    def __init__(
+        self, settings: Settings, archive: str | None, symbols: tuple[str, ...], env_file: Path | None
+    ) -> None:
         self._settings = settings
         self._named = archive
-        self._archive = readable_archive(archive, settings)
+        self._archive = readable_archive(archive, settings, env_file)
         self._symbols = symbols
         self._now_ms = now_ms()
         self._draws = can_redraw(sys.stderr)
@@ -127,8 +136,8 @@ class _Source:
         """All days there are."""
         root, archive = self._settings.data_root, self._archive
         try:
-            return in_child(lambda: list_places(root, archive), root)
-        except UsageError as error:
+            return in_child(lambda: list_places(root, archive), root, network=isinstance(archive, Remote))
+        except (UsageError, ArchiveError) as error:
             if self._named:
                 raise
             warn(f"archived days are left out: {error}")
@@ -191,7 +200,7 @@ class _Source:
             for place in wanted:
                 yield from read_day(place, now, symbols, spans=spans, scans=scans)
 
-        for item in each_in_child(work, wanted[0].path.parent, at_once=1):
+        for item in each_in_child(work, wanted[0].path.parent, at_once=1, network=wanted[0].remote is not None):
             if not isinstance(item, Progress):
                 yield item
             elif self._draws:

@@ -14,7 +14,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.follow import Follower
-from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.query import DayReader, demand_own_day, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import demand_readable, each_in_child, in_child
@@ -114,6 +114,7 @@ def ticks(  # noqa: PLR0917 - typer makes an option of each argument
 def _ticks(path: Path, wanted: tuple[str, ...], limit: int | None) -> Iterator[tuple[object, ...]]:
     """Ticks as plain tuples, which go to another process for a tenth of the cost."""
     with DayReader(path) as reader:
+        demand_own_day(reader)
         if limit is not None and limit <= _FEW:
             yield from map(tuple, reader.latest(limit, wanted))
         else:
@@ -163,6 +164,7 @@ def _latest(data_root: Path, asked: Range, days: list[str], wanted: tuple[str, .
 def _of_day(path: Path, asked: Range, wanted: tuple[str, ...], last: int | None) -> Iterator[Tick]:
     def read() -> Iterator[tuple[object, ...]]:
         with DayReader(path) as reader:
+            demand_own_day(reader)
             yield from map(tuple, reader.ticks(wanted, last=last, times=(asked.from_ms, asked.to_ms)))
 
     return map(Tick._make, each_in_child(read, path))
@@ -170,6 +172,7 @@ def _of_day(path: Path, asked: Range, wanted: tuple[str, ...], last: int | None)
 
 def _symbols(path: Path, wanted: tuple[str, ...]) -> set[str]:
     with DayReader(path) as reader:
+        demand_own_day(reader)
         return {symbol.symbol for symbol in reader.symbols(wanted)}
 
 

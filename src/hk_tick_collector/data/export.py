@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
+from hk_tick_collector.archive.remote import RemoteFile
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.store.disk import sync_directory
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from .days import Source
+    from .days import Archive, Source
     from .formats import Writer
     from .gap_count import OpenGaps
     from .ranges import DayRange, Times
@@ -64,7 +65,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    places: tuple[Path | None, Path | None], symbols: Sequence[str], days: DayRange, times: Times, now_ms: int
+    places: tuple[Path | None, Archive | None], symbols: Sequence[str], days: DayRange, times: Times, now_ms: int
 ) -> Plan:
     """Finds what there is to read. `places`: DATA_ROOT and the archive. Raises NoDayError, StoreError."""
     found = day_sources.find(*places, days)
@@ -246,6 +247,7 @@ def _counts(source: Source, symbols: Sequence[str]) -> dict[str, int]:
 
 
 def _is_sealed(source: Source) -> bool:
+    assert not isinstance(source.path, RemoteFile)  # such a day is archived
     with DayReader(source.path) as reader:
         return reader.is_sealed()
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.archive.certificate import Certificate
 
-    from .days import Source
+    from .days import Archive, Source
     from .gap_count import Gaps
     from .ranges import Day, DayRange, Time
     from .requests import Symbols
@@ -42,11 +42,11 @@ class Store:
     several threads, and holds no file open.
     """
 
-    def __init__(self, data_root: Path | None, archive: Path | None = None, *, verify: bool = False) -> None:
+    def __init__(self, data_root: Path | None, archive: Archive | None = None, *, verify: bool = False) -> None:
         self.data_root = data_root
         self.archive = archive
         self._verify = verify
-        self._verified: set[Path] = set()
+        self._verified: set[str] = set()
 
     def __repr__(self) -> str:
         places = {"data_root": self.data_root, "archive": self.archive}
@@ -54,8 +54,8 @@ class Store:
 
     def days(self, since: Day | None = None, until: Day | None = None) -> list[date]:
         """The days that have data, oldest first, those of the archive and those of day files."""
-        found = day_sources.find(self.data_root, self.archive, read_days(None, since, until))
-        return [market.day_date(source.day) for source in found]
+        found = day_sources.find_numbers(self.data_root, self.archive, read_days(None, since, until))
+        return [market.day_date(day) for day in found]
 
     def ticks(
         self,
@@ -221,10 +221,10 @@ class Store:
         return found
 
     def _demand_verified(self, *sources: Source) -> None:
-        for source in sources:
-            if self._verify and self.archive and source.is_archived and source.path not in self._verified:
-                proof.demand_proved(self.archive, source.day)
-                self._verified.add(source.path)
+        wanted = [each for each in sources if each.is_archived and str(each.path) not in self._verified]
+        if self._verify and self.archive and wanted:
+            proof.demand_proved(self.archive, *(source.day for source in wanted))
+            self._verified.update(str(source.path) for source in wanted)
 
 
 def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from hk_tick_collector import market
+from hk_tick_collector.archive.remote import RemoteFile
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.model import Gap
@@ -43,7 +44,7 @@ class Table(NamedTuple):
         if found is None and source.book is None:
             raise StoreError(
                 f"the book of {source.name} is missing: its {self.name} are not known",
-                hint=f"it belongs to {source.path.parent.parent.parent / 'books'}",
+                hint=f"it belongs to {source.books}",
             )
         if found is None and not self.may_lack:
             raise StoreError(f"{source.book} has no table {self.name}", hint="it is not a file of this collector")
@@ -117,8 +118,9 @@ def read(source: Source, sql: str, values: Sequence[Any], schema: pa.Schema) -> 
     """
     if source.book is None:
         return None
-    demand_day(source.book, source.name, _meta(source.book, finished=source.is_archived))
-    return _rows(source.book, sql, values, schema, finished=source.is_archived)
+    book = source.book.local() if isinstance(source.book, RemoteFile) else source.book
+    demand_day(book, source.name, _meta(book, finished=source.is_archived))
+    return _rows(book, sql, values, schema, finished=source.is_archived)
 
 
 def _meta(path: Path, *, finished: bool) -> dict[str, str]:

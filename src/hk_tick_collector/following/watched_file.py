@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import BusyFileError, NoDayError, StoreError
 from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.live_reading import LiveReader
+from hk_tick_collector.store.query import demand_own_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,7 @@ class WatchedFile:
 
     def _open(self, there: Identity) -> None:
         self._reader = LiveReader(self.path)
+        demand_own_day(self._reader)
         if self._inode is not None and there.inode != self._inode:
             self.is_replaced = True
         self._inode = there.inode

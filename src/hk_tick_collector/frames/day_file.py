@@ -53,7 +53,8 @@ def read_ticks(
     stored = {column.name: column.stored for column in COLUMNS if column.stored}
     with DayReader(path) as reader:  # checks what the file is, and names what is wrong with it
         meta, there = reader.meta(), reader.tick_columns
-    day = path.stem if is_date(path.stem) else meta["trading_day"]  # a copy may have any name
+    named = market.day_name(market.parse_day(path.stem)) if is_date(path.stem) else ""
+    day = named or meta["trading_day"]  # a copy may have any name
     demand_day(path, day, meta)
     stored = {name: column for name, column in stored.items() if column in there}  # an older schema has fewer
     chosen = [_SELECTED.get(stored[name], stored[name]) for name in names if name in stored] or ["seq"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.disk import open_regular
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+_GROUPS_AT_ONCE: Final = 8  # of a remote file: some 9 MB with all columns
+
 
 def read_ticks(
     source: Path | Any,
@@ -28,17 +30,20 @@ def read_ticks(
     to_ms: int | None = None,
     columns: Sequence[str] = (),
     dictionaries: bool = False,
+    remote: str = "",
 ) -> Iterator[pa.RecordBatch]:
     """Yields the ticks of a Parquet file of the archive, as `day_file.read_ticks` does. `source` is a path or a file.
 
     `day`: like `20261120`; a file whose metadata says that it is of another day is refused. A column that the file does
     not have, because its schema is older, is NULL. With `dictionaries` texts stay codes of a dictionary, as they are
-    read: that saves as much again. Raises StoreError for a file that is missing, damaged, or no archived day;
+    read: that saves as much again. `remote`: the name of a file whose reads are requests over the network; those that
+    lie side by side are joined. Raises StoreError for a file that is missing, damaged, or no archived day;
     CollectorError without the extra `data`.
     """
     pa, parquet = need("pyarrow", "data"), need("pyarrow.parquet", "data")
     from .columns import COLUMNS, NAMES, schema
 
+    named = remote or source
     names = tuple(columns) or NAMES
     target = schema(names)
     if dictionaries:
@@ -51,17 +56,17 @@ def read_ticks(
         there = set(about.schema.to_arrow_schema().names)
         # Texts as codes of a dictionary take a third of the time.
         texts = [column.name for column in COLUMNS if column.type == pa.string() and column.name in there]
-        checked = {"page_checksum_verification": True}  # files of older versions have no checksums, and are read too
+        checked = {"page_checksum_verification": True, "pre_buffer": bool(remote)}  # old files have no checksums
         with parquet.ParquetFile(source, metadata=about, read_dictionary=texts, **checked) as file:
             if day and (own := _day_of(about)) not in ("", day):
                 raise StoreError(
-                    f"{source} is the file of {own}, not of {day}", hint="hk-tick-collector certificate --check"
+                    f"{named} is the file of {own}, not of {day}", hint="hk-tick-collector certificate --check"
                 )
             if missing := {"symbol", "seq", "ts"} - there:
-                raise StoreError(f"{source} is not an archived day: it has no column {min(missing)}")
+                raise StoreError(f"{named} is not an archived day: it has no column {min(missing)}")
             groups = [group for group in range(file.num_row_groups) if _may_match(file, group, symbols, from_ms, to_ms)]
             asked = [name for name in dict.fromkeys((*names, "symbol", "ts")) if name in there]
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=asked):
+            for batch in _batches(file, groups, asked, at_once=_GROUPS_AT_ONCE if remote else len(groups)):
                 kept = _kept(batch, symbols, from_ms, to_ms)
                 if kept.num_rows:
                     arrays = [
@@ -73,7 +78,13 @@ def read_ticks(
                     yield pa.RecordBatch.from_arrays(arrays, schema=target)
     except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # also a name that is not UTF-8
         words = " ".join(str(error).split())[:300]
-        raise StoreError(f"cannot read {source} ({words})", hint="hk-tick-collector certificate --check") from error
+        raise StoreError(f"cannot read {named} ({words})", hint="hk-tick-collector certificate --check") from error
+
+
+def _batches(file: pq.ParquetFile, groups: list[int], columns: list[str], *, at_once: int) -> Iterator[pa.RecordBatch]:
+    """The batches of these row groups. Where reads are joined, `at_once` groups are read before their first batch."""
+    for start in range(0, len(groups), max(1, at_once)):
+        yield from file.iter_batches(BATCH_ROWS, row_groups=groups[start : start + at_once], columns=columns)
 
 
 def _day_of(about: pq.FileMetaData) -> str:

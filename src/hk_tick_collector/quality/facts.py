@@ -21,8 +21,8 @@ from hk_tick_collector.store.query import Completeness, SymbolCount, demand_day
 from hk_tick_collector.store.schema import META_DRIFT
 
 from .outages import Away, find_outages, sessions
-from .places import ticks_file
-from .scan import Scan, Scanner, parquet_minutes
+from .places import in_store, ticks_file
+from .scan import Scan, Scanner, parquet_minutes, remote_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -183,7 +183,7 @@ def read_day(
     is_over = now_ms >= sessions(place.day)[-1][1]
     try:
         with _opened(place) as reader, reader.snapshot():
-            demand_day(place.path, place.day, reader.meta())
+            demand_day(reader.path, place.day, reader.meta())
             found = _facts(reader, place, now_ms, symbols, is_over=is_over)
             if spans:
                 found["spans"] = tuple(reader.gap_spans(_KEPT_SPANS, symbols))
@@ -203,7 +203,7 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
     """The facts of a day that cannot be read."""
     return DayFacts(
         day=place.day,
-        path=str(place.path),
+        path=place.where,
         is_archived=place.is_archived,
         is_over=now_ms >= sessions(place.day)[-1][1],
         problem=str(error),
@@ -214,12 +214,15 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
 
 
 def _parts(reader: QualityReader, place: Place, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
+    if place.remote:
+        return remote_minutes(in_store(place.remote, place.day)[1], place.day, symbols)
     return parquet_minutes(ticks_file(place.ticks), place.day, symbols) if place.ticks else reader.minutes(symbols)
 
 
 @contextmanager
 def _opened(place: Place) -> Iterator[QualityReader]:
-    with BookReader(place.path) if place.is_archived else QualityReader(place.path) as reader:
+    path = in_store(place.remote, place.day)[0].local() if place.remote else place.path
+    with BookReader(path) if place.is_archived else QualityReader(path) as reader:
         yield reader
 
 
@@ -235,7 +238,7 @@ def _facts(
     until_ms = sessions(place.day)[-1][1] if is_over else now_ms
     return {
         "day": place.day,
-        "path": str(place.path),
+        "path": place.where,
         "is_archived": place.is_archived,
         "is_over": is_over,
         "is_sealed": "sealed_ms" in meta,

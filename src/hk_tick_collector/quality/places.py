@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from hk_tick_collector.archive import layout
-from hk_tick_collector.errors import StoreError, UsageError
+from hk_tick_collector.archive.remote import Remote, RemoteFile
+from hk_tick_collector.errors import ArchiveError, StoreError, UsageError
 from hk_tick_collector.store.query import list_days, path_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CERTIFICATE_BYTES: Final = 100_000
 _TICKS: Final = re.compile(rb"^[0-9a-f]{64}  ticks/date=[0-9-]{10}/(ticks-[0-9a-f]{16}\.parquet)$", re.MULTILINE)
@@ -24,17 +23,30 @@ class Place(NamedTuple):
     """Where a day is."""
 
     day: str  # 20261120
-    path: Path  # the day file, or the archived book
+    path: Path  # the day file, or the archived book; in an object store its name there
     ticks: Path | None  # the directory of the archived ticks; None for a day file, which has them itself
+    remote: Remote | None = None  # the object store that has it
 
     @property
     def is_archived(self) -> bool:
         """Whether only the archive has this day."""
-        return self.ticks is not None
+        return self.ticks is not None or self.remote is not None
+
+    @property
+    def where(self) -> str:
+        """Its file, for messages."""
+        return f"{self.remote}/{self.path}" if self.remote else str(self.path)
 
 
-def list_places(data_root: Path, archive: Path | None) -> list[Place]:
-    """All days, oldest first. Raises StoreError if a directory cannot be listed, UsageError if there is no archive."""
+def list_places(data_root: Path, archive: Path | Remote | None) -> list[Place]:
+    """All days, oldest first. Raises StoreError if a directory cannot be listed, UsageError if there is no archive,
+    ArchiveError if an object store refuses.
+    """
+    if isinstance(archive, Remote):
+        books = [day for name in archive.names(layout.BOOKS) if (day := layout.day_of(name))]
+        there = {day: Place(day, Path(layout.book_name(day)), None, archive) for day in books}
+        there |= {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
+        return [there[day] for day in sorted(there)]
     if archive and not archive.is_dir():
         raise UsageError(f"there is no directory {archive}", hint="name the archive's directory, or mount its disk")
     found = {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
@@ -46,6 +58,25 @@ def list_places(data_root: Path, archive: Path | None) -> list[Place]:
 def archived(archive: Path, day: str) -> Place:
     """Where the archive has a day (`20261120`), or would have it."""
     return Place(day, archive / layout.book_name(day), archive / layout.ticks_directory(day))
+
+
+def in_store(archive: Remote, day: str) -> tuple[RemoteFile, RemoteFile]:
+    """The book and the ticks of a day in an object store, as its certificate lists them.
+
+    Raises ArchiveError, also if there is no Parquet file.
+    """
+    certificates = archive.certificates(archive.names(layout.certificate_name(day)), [day])
+    if day in certificates:
+        listed = certificates[day].files
+        names = certificates[day].book_name, certificates[day].ticks_name
+        return RemoteFile(archive, names[0], listed[names[0]]), RemoteFile(archive, names[1], listed[names[1]])
+    ticks = [name for name in archive.names(layout.ticks_directory(day)) if layout.day_of(name) == day]
+    if len(ticks) != 1:
+        raise ArchiveError(
+            f"{archive}/{layout.ticks_directory(day)} has {len(ticks)} files and no certificate says which is the day",
+            hint=f"hk-tick-collector archive --day {day}",
+        )
+    return RemoteFile(archive, layout.book_name(day)), RemoteFile(archive, ticks[0])
 
 
 def ticks_file(directory: Path) -> Path:

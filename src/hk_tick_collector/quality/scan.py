@@ -16,6 +16,9 @@ from hk_tick_collector.store.quality_reading import MinuteStep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
+
+    from hk_tick_collector.archive.remote import RemoteFile
 
 _NO_END: Final = 3_600_000  # the last step has every larger delay as well
 _MOST_MINUTES: Final = 3000  # two days: a file with more has ticks of other days, and only these are kept
@@ -95,7 +98,15 @@ class Scanner:
         )
 
 
-def parquet_minutes(path: Path, day: str, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
+def remote_minutes(file: RemoteFile, day: str, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
+    """As `parquet_minutes`, of a file in an object store."""
+    with file.open() as source:
+        yield from parquet_minutes(source, day, symbols, remote=str(file))
+
+
+def parquet_minutes(
+    path: Path | BinaryIO, day: str, symbols: Sequence[str], *, remote: str = ""
+) -> Iterator[tuple[int, list[MinuteStep]]]:
     """The same sums from the ticks of an archived day: how many ticks were read so far, and the sums of a batch.
 
     Raises the errors of `frames.parquet_file.read_ticks`.
@@ -103,7 +114,7 @@ def parquet_minutes(path: Path, day: str, symbols: Sequence[str]) -> Iterator[tu
     from hk_tick_collector.frames.parquet_file import read_ticks
 
     read = 0
-    for batch in read_ticks(path, day=day, symbols=symbols, columns=("ts", "push_type", "recv_ts")):
+    for batch in read_ticks(path, day=day, symbols=symbols, columns=("ts", "push_type", "recv_ts"), remote=remote):
         read += batch.num_rows
         yield read, _steps(batch)
 

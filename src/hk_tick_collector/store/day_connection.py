@@ -136,6 +136,11 @@ class DayConnection:
         """The schema version of the file."""
         return int(self._db.pragma("user_version"))
 
+    def trading_day(self) -> str | None:
+        """The day that the file says it is of, like `20261120`; None if it says none."""
+        found = next(self._rows("SELECT value FROM meta WHERE key = 'trading_day'"), None)
+        return None if found is None else str(found[0])
+
     def page_bytes(self) -> int:
         """The size of a page in bytes."""
         return int(next(self._rows("PRAGMA page_size"))[0])

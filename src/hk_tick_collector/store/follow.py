@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from .query import DayReader, SymbolCount
+from .query import DayReader, SymbolCount, demand_own_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,12 @@ class Follower:
         self._gone: dict[str, int] = {}  # symbol → how many of them the file no longer has
 
     def begin(self, latest: int) -> list[Tick]:
-        """The latest ticks of the file. All other ticks that it has now count as known."""
+        """The latest ticks of the file. All other ticks that it has now count as known.
+
+        StoreError if the file is of another day than its name says; so `poll`.
+        """
         with DayReader(self.path) as reader, reader.snapshot():
+            demand_own_day(reader)
             for symbol in reader.symbols(self._symbols):
                 self._known[symbol.symbol] = array("q", reader.seqs(symbol.symbol, _LOWEST_SEQ))
             return reader.latest(latest, self._symbols)
@@ -48,6 +52,7 @@ class Follower:
         """The new ticks, in the order of (ts_ms, symbol, seq). If there are `most_ticks`, call it again at once."""
         found: list[Tick] = []
         with DayReader(self.path) as reader, reader.snapshot():
+            demand_own_day(reader)
             for symbol in reader.symbols(self._symbols):
                 room = self._most_ticks - len(found)
                 if room == 0:

@@ -7,6 +7,7 @@ from itertools import starmap
 from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Instrument, Reconciled, Tick
 
@@ -32,6 +33,7 @@ __all__ = [
     "SymbolCount",
     "Totals",
     "demand_day",
+    "demand_own_day",
     "is_date",
     "list_days",
     "path_of",
@@ -54,6 +56,14 @@ def demand_day(path: Path, day: str, meta: Mapping[str, str]) -> None:
     if (own := meta.get("trading_day", day)) != day:
         hint = f"give it its own name again if there is none of {own}, otherwise move it away"
         raise StoreError(f"{path} is the file of {own}, not of {day}", hint=hint)
+
+
+def demand_own_day(reader: DayConnection) -> None:
+    """Raises StoreError if a file whose name is a day, like `20261120.db`, is of another one; see `demand_day`."""
+    path = reader.path
+    if is_date(path.stem):
+        own, day = reader.trading_day(), market.day_name(market.parse_day(path.stem))
+        demand_day(path, day, {} if own is None else {"trading_day": own})
 
 
 class DayReader(DayConnection):

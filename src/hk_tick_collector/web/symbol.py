@@ -14,7 +14,7 @@ from hk_tick_collector.quality.outages import Outage, find_outages, sessions
 from hk_tick_collector.quality.places import Place
 from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, QualityReader
-from hk_tick_collector.store.query import list_days, path_of
+from hk_tick_collector.store.query import demand_day, list_days, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,8 +98,14 @@ def list_symbols(place: Place) -> list[SymbolRow]:
 
 
 def opened(place: Place) -> QualityReader:
-    """The day file, or the archived book."""
-    return BookReader(place.path) if place.is_archived else QualityReader(place.path)
+    """The day file, or the archived book. StoreError also if it is of another day."""
+    reader = BookReader(place.path) if place.is_archived else QualityReader(place.path)
+    try:
+        demand_day(place.path, place.day, reader.meta())
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _news(reader: QualityReader, place: Place, count: SymbolCount, wanted: Wanted) -> News:
