@@ -165,6 +165,19 @@ def test_every_finding_is_shown_if_the_screen_has_room(lang: str) -> None:
         assert lines[-1].startswith("q ")
 
 
+def test_a_command_is_shown_once() -> None:
+    """Two findings of one foreign file have one command; run twice it would move away the new file."""
+    findings = [
+        Finding("day_held", Severity.CRITICAL, "held", "mv x y"),
+        Finding("day", Severity.UNKNOWN, "foreign", "mv x y"),
+    ]
+    shown = scene("en", symbols=[], ticks=[], findings=findings)
+    for lines in (texts(frame(shown, 80, 24)), texts(whole_frame(shown, 80, 5))):
+        assert "-> mv x y" in lines
+        assert " ".join(lines).count("mv x y") == 1
+        assert "foreign" in " ".join(lines)
+
+
 @pytest.mark.parametrize("state", ["auction", "waiting_open", "morning", "rest", "afternoon", "closed"])
 def test_the_market_state_is_in_the_operators_language(state: str) -> None:
     """In English it is OpenD's state, as in the log; in Chinese no English word stands for it."""

@@ -24,6 +24,8 @@ from .pasting import pasteable
 from .tables import symbols_table, ticks_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hk_tick_collector.ops.findings.finding import Finding
 
     from .cells import Line
@@ -101,8 +103,8 @@ def all_findings(scene: Scene, width: int) -> list[Line]:
     if scene.sample is None or not scene.sample.findings:
         return _verdict(scene, width, 1_000)
     lines: list[Line] = []
-    for finding in scene.sample.findings:
-        lines += _finding(scene, finding, finding.severity, 0, width)
+    for number, finding in enumerate(scene.sample.findings):
+        lines += _finding(scene, finding, finding.severity, 0, width, scene.sample.findings[:number])
     return lines
 
 
@@ -157,8 +159,8 @@ def _more_findings(scene: Scene, width: int, verdict: list[Line], room: int) -> 
     findings = scene.sample.findings if scene.sample and scene.choice.page is Page.ALL else []
     lines: list[Line] = []
     shown = 0
-    for finding in findings[1:]:
-        added = _finding(scene, finding, finding.severity, 0, width)
+    for number, finding in enumerate(findings[1:], 1):
+        added = _finding(scene, finding, finding.severity, 0, width, findings[:number])
         if len(verdict) + len(lines) + len(added) > room:
             break
         lines += added
@@ -168,7 +170,10 @@ def _more_findings(scene: Scene, width: int, verdict: list[Line], room: int) -> 
     return [*verdict, *lines]
 
 
-def _finding(scene: Scene, finding: Finding, severity: Severity, others: int, width: int) -> list[Line]:
+def _finding(
+    scene: Scene, finding: Finding, severity: Severity, others: int, width: int, above: Sequence[Finding] = ()
+) -> list[Line]:
+    """Its text and command. A command that stands `above` is not shown again: it could be run twice."""
     lang = scene.lang
     since = Words(" since {moment}: ", "，由 {moment} 起：")
     at_ms = finding.since_ms
@@ -180,7 +185,8 @@ def _finding(scene: Scene, finding: Finding, severity: Severity, others: int, wi
     begun = since.filled(moment=moment(at_ms, scene.now_ms)).of(lang)
     said = f"{finding.words.of(lang)}{more(others).of(lang)}"
     text = broken(line((severity.name, _STYLES[severity]), (begun, DIM), (said, _STYLES[severity])), width)
-    return [*text, *_command(finding, width)]
+    is_new = all(finding.remedy != other.remedy for other in above)
+    return [*text, *(_command(finding, width) if is_new else [])]
 
 
 def _command(finding: Finding, width: int) -> list[Line]:

@@ -38,20 +38,29 @@ def _away(seen: Seen) -> Iterator[Finding]:
         return
     since_ms = status.link_since_ms or status.started_ms
     away_ms = seen.now_ms - since_ms
+    budget_s = status.outage_budget_s
     yield OPEND_AWAY.found(
         Severity.CRITICAL if away_ms > _START_GRACE_MS else Severity.WARNING,
         remedy=remedies.for_hint(status.link_hint, remedies.for_link(status.address)),
         since_ms=since_ms,
         away_s=away_ms / 1000,
+        lost=_LOSING if budget_s is not None and away_ms / 1000 > budget_s else NO_WORDS,
         reason=status.link_reason,
     )
+
+
+_LOSING: Final = Words(
+    ", longer than OpenD keeps the ticks of the busiest symbol: ticks are being lost",
+    "，已超過 OpenD 保留最活躍股票 tick 的時間，tick 正在遺失",
+)
 
 
 OPEND_AWAY: Final = FindingSpec(
     code="opend_away",
     when=_away,
     text=Words(
-        "no connection to OpenD for {away_s:.0f} s: {reason}", "與 OpenD 的連線已中斷 {away_s:.0f} 秒：{reason}"
+        "no connection to OpenD for {away_s:.0f} s{lost}: {reason}",
+        "與 OpenD 的連線已中斷 {away_s:.0f} 秒{lost}：{reason}",
     ),
     remedy=Remedy(remedies.for_link("127.0.0.1:11111")),
     meaning=Words("no connection to OpenD", "與 OpenD 沒有連線"),
