@@ -231,12 +231,18 @@ _INSTANCE_ID: Final = About(
     default=Words("the host's name", "主機名稱"),
     example="collector-1",
 )
-_PUBLISH_POLL_MS: Final = About(
-    Words("time between two reads of the day files by `publish`", "`publish` 兩次讀取日檔的間隔"),
-    "ms",
-    default=Words("half of MAX_WAIT_MS, 5 to 50", "MAX_WAIT_MS 的一半，5 至 50"),
-    example="50",
-)
+_PublishPollMs = Annotated[
+    _Whole,
+    Ge(1),
+    Le(60_000),
+    About(
+        Words("time between two reads of the day files by `publish`", "`publish` 兩次讀取日檔的間隔"),
+        "ms",
+        default=Words("half of MAX_WAIT_MS, 5 to 50", "MAX_WAIT_MS 的一半，5 至 50"),
+        example="50",
+    ),
+    Field(default_factory=lambda known: min(max(known["max_wait_ms"] // 2, 5), 50)),
+]
 _MergeRoot = Annotated[
     Path | None,
     _from_text(values.optional_path),
@@ -469,13 +475,7 @@ class Settings(BaseModel):
     stream_url: _StreamUrl = ()
     stream_creds: _StreamCreds = None
     stream_ca: _StreamCa = None
-    publish_poll_ms: Annotated[
-        _Whole,
-        Ge(1),
-        Le(60_000),
-        _PUBLISH_POLL_MS,
-        Field(default_factory=lambda known: min(max(known["max_wait_ms"] // 2, 5), 50)),
-    ]
+    publish_poll_ms: _PublishPollMs
     merge_root: _MergeRoot = None
     instance_id: Annotated[
         str,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from starlette.routing import Route
 
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.ops.findings.market_silence import silence
+from hk_tick_collector.ops.findings.market_silence import budget_left_s, silence
 from hk_tick_collector.ops.findings.ordering import worst
 from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, joined
@@ -147,5 +147,7 @@ def as_text(name: str, value: float | None) -> str:
 def _budget(live: LiveStatus, moment: Moment) -> Budget | None:
     if live.outage_budget_s is None:
         return None
-    away_s = 0.0 if live.connected else (moment.now_ms - (live.link_since_ms or live.started_ms)) / 1000
-    return Budget(int(live.outage_budget_s), int(live.outage_budget_s - away_s), not live.connected)
+    left_s = budget_left_s(live, moment.now_ms)
+    if left_s is None:
+        return None if not live.connected else Budget(int(live.outage_budget_s), int(live.outage_budget_s), runs=False)
+    return Budget(int(live.outage_budget_s), int(left_s), not live.connected)

@@ -29,13 +29,17 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
     assert line.startswith("OK")
 
 
-@pytest.mark.parametrize(("away_s", "is_losing"), [(20, False), (40, True)])
-def test_an_outage_says_when_it_costs_ticks(make_status: MakeStatus, away_s: int, is_losing: bool) -> None:
-    """From the moment at which OpenD no longer keeps all that the busiest symbol has traded."""
-    live = make_status(connected=False, link_since_ms=NOW_MS - away_s * 1000, link_reason="refused", outage_budget_s=30)
-    (away,) = [finding for finding in check(live, NOW_MS, LIMITS) if finding.code == "opend_away"]
-    assert ("ticks are being lost" in away.text) == is_losing
-    assert away.text.endswith(": refused")
+@pytest.mark.parametrize(("away_s", "trading", "is_losing"), [(20, True, False), (40, True, True), (40, False, False)])
+def test_an_outage_says_when_it_costs_ticks(
+    make_status: MakeStatus, away_s: int, trading: bool, is_losing: bool
+) -> None:
+    """While the market trades, from the moment at which OpenD no longer keeps all ticks of the busiest symbol."""
+    away: dict[str, Any] = {"connected": False, "link_since_ms": NOW_MS - away_s * 1000, "link_reason": "refused"}
+    state = "morning" if trading else "closed"
+    live = make_status(**away, outage_budget_s=30, trading=trading, market_state=state)
+    (found,) = [finding for finding in check(live, NOW_MS, LIMITS) if finding.code == "opend_away"]
+    assert ("ticks are being lost" in found.text) == is_losing
+    assert found.text.endswith(": refused")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings import health
-from hk_tick_collector.ops.findings.market_silence import state_words
+from hk_tick_collector.ops.findings.market_silence import budget_left_s, state_words
 from hk_tick_collector.ops.findings.words import Words
 
 from .cells import BAD, BOLD, DIM, WARNING, line
@@ -109,7 +109,7 @@ def _opend(live: LiveStatus, as_of_ms: int, lang: str) -> Group:
     subscribed = Words("{count:,} of {symbols:,}", "{symbols:,} 隻中的 {count:,} 隻")
     items = [
         state,
-        *_budget(live, for_s, lang),
+        *_budget(live, as_of_ms, lang),
         _item(Words("subscribed", "已訂閱"), subscribed.filled(count=live.subscribed, symbols=live.symbols), lang),
     ]
     if live.market_state:
@@ -120,14 +120,16 @@ def _opend(live: LiveStatus, as_of_ms: int, lang: str) -> Group:
     return Group("OpenD", items)
 
 
-def _budget(live: LiveStatus, away_s: float, lang: str) -> list[Line]:
+def _budget(live: LiveStatus, as_of_ms: int, lang: str) -> list[Line]:
     """How long OpenD may be away before ticks are lost for good; while it is away, how much of that is left."""
     if live.outage_budget_s is None:
         return []
     name = Words("outage budget", "可中斷時間")
     if live.connected:
         return [_item(name, Words(f"{live.outage_budget_s:,.0f} s", f"{live.outage_budget_s:,.0f} 秒"), lang)]
-    left_s = live.outage_budget_s - away_s
+    left_s = budget_left_s(live, as_of_ms)
+    if left_s is None:
+        return []
     if left_s > 0:
         return [_item(name, Words(f"{left_s:,.0f} s left", f"尚餘 {left_s:,.0f} 秒"), lang, WARNING)]
     return [_item(name, Words("used up: ticks are being lost", "已用完：tick 正在遺失"), lang, BAD)]

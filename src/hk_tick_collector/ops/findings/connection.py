@@ -8,6 +8,7 @@ from hk_tick_collector.opend.refusals import groups
 
 from . import remedies
 from .finding import Severity
+from .market_silence import budget_left_s
 from .opend_states import NO_QUOTES, meaning_of, remedy_of
 from .remedies import Remedy
 from .spec import PATIENT, SMALL, SOON, FindingSpec, Rule, Says
@@ -38,13 +39,13 @@ def _away(seen: Seen) -> Iterator[Finding]:
         return
     since_ms = status.link_since_ms or status.started_ms
     away_ms = seen.now_ms - since_ms
-    budget_s = status.outage_budget_s
+    left_s = budget_left_s(status, seen.now_ms)
     yield OPEND_AWAY.found(
         Severity.CRITICAL if away_ms > _START_GRACE_MS else Severity.WARNING,
         remedy=remedies.for_hint(status.link_hint, remedies.for_link(status.address)),
         since_ms=since_ms,
         away_s=away_ms / 1000,
-        lost=_LOSING if budget_s is not None and away_ms / 1000 > budget_s else NO_WORDS,
+        lost=_LOSING if left_s is not None and left_s < 0 else NO_WORDS,
         reason=status.link_reason,
     )
 

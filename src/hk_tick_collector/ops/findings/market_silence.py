@@ -102,6 +102,17 @@ def may_trade(status: LiveStatus, now_ms: int) -> bool:
     return any(_minute(status, now_ms) in hours for hours in _TRADING_HOURS.get(kind, ()))
 
 
+def budget_left_s(status: LiveStatus, now_ms: int) -> float | None:
+    """How much longer OpenD may be away until it lacks ticks of the busiest symbol (s); negative after that.
+
+    None if no rate is known, or while the market does not trade: then nothing more is lost.
+    """
+    if status.outage_budget_s is None or not may_trade(status, now_ms):
+        return None
+    away_ms = 0 if status.connected else now_ms - (status.link_since_ms or status.started_ms)
+    return status.outage_budget_s - away_ms / 1000
+
+
 def is_at_open(status: LiveStatus, now_ms: int) -> bool:
     """Whether nothing is stored yet of the session that trades now."""
     start_ms = market.day_start_ms(market.day_number(now_ms - shift_ms(status)))
