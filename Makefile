@@ -91,7 +91,7 @@ bench: $(VENV)/.dev  ## every figure beside its limit, in half an hour; leaves b
 	@tools/debian_packages.sh chromium
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers; ARGS=--big-day: page and top over 12 million live ticks)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 	@$(if $(ARGS),,tools/debian_packages.sh nftables libfaketime; $(BIN)/python -X dev tests/reliability/soak.py --cluster)
 
