@@ -104,9 +104,9 @@ class Candles:
 
         target = schema(COLUMNS)
         stored = {"ts": "ts_ms"}
+        values = dict(zip(ticks[0]._fields, zip(*ticks, strict=True), strict=True)) if ticks else {}
         columns: list[Any] = [
-            [self._date] * len(ticks) if name == "date" else [getattr(tick, stored.get(name, name)) for tick in ticks]
-            for name in COLUMNS
+            [self._date] * len(ticks) if name == "date" else values.get(stored.get(name, name), ()) for name in COLUMNS
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, target, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=target)
