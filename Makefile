@@ -89,10 +89,11 @@ release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of
 
 hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `make quick` before a push
 
-bench: $(VENV)/.dev  ## every figure beside its limit, in twenty-five minutes; leaves bench/report.json and bench/report.svg
+bench: $(VENV)/.dev  ## every figure beside its limit, in half an hour; leaves bench/report.json and bench/report.svg
+	@tools/debian_packages.sh chromium
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then every trial of several hosts, each with its verdict (ARGS="--minutes 60 --seed 7"; ARGS="--cluster hosts --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers; ARGS=--big-day: page and top over 12 million live ticks)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 	@$(if $(ARGS),,tools/debian_packages.sh nftables libfaketime; $(BIN)/python -X dev tests/reliability/soak.py --cluster)
 

@@ -1,7 +1,7 @@
 """`make bench`: every topic in turn, then the report.
 
     python -m bench [--only throughput,latency,catching_up,growth,archive,cost,bars,reading,
-                            publishing,merging,following] [--scale 1.0]
+                            publishing,merging,following,web] [--scale 1.0]
                     [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
@@ -30,6 +30,7 @@ from . import (
     reading,
     report,
     throughput,
+    web,
 )
 from .trial import ROOT, BrokenRunError
 
@@ -53,6 +54,7 @@ TOPICS: Final = (
     "publishing",
     "merging",
     "following",
+    "web",
 )
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
@@ -188,6 +190,16 @@ class Bench:
             found = following.measure(scratch, max(1.0, _SEGMENT_S * self._scale))
         self.tell(", ".join(f"{figure.median:.2f} {figure.unit}" for figure in found))
         self.figures += found
+
+    def web(self) -> None:
+        """The page beside a collector, for a browser and ten viewers."""
+        with self._directory() as scratch:
+            found = web.measure(scratch, self._ticks(web.ROWS), max(2.0, web.SECONDS * self._scale))
+        for name, runs in found.opened.items():
+            paints = ", ".join(f"{run.paint_s:.2f}" for run in runs)
+            shares = ", ".join(f"{cores * 100:.1f}" for cores in found.watched[name].cores)
+            self.tell(f"{name}: first paint {paints} s; ten viewers {shares} % of a core")
+        self.figures += web.figures(found)
 
     @property
     def took_s(self) -> float:

@@ -31,13 +31,14 @@ _MOST_CYCLES: Final = 250  # a day is divided into this
 class BigDay:
     """One day's file, created if it does not exist. It is plain and closed between calls."""
 
-    def __init__(self, path: Path, symbols: Sequence[str]) -> None:
+    def __init__(self, path: Path, symbols: Sequence[str], first_ms: int = 0) -> None:
+        """`first_ms` is when the first tick is traded, counted from midnight."""
         self.path = path
         self.rows = 0
         self._cycle = 0
         preparation = Preparation(symbols, 1)
         day = market.parse_day(path.stem)
-        self._start_ms = market.day_start_ms(day)
+        self._start_ms = market.day_start_ms(day) + first_ms
         self._cycle_ms = market.DAY_MS // _MOST_CYCLES
         made = preparation.part(CYCLE_ROWS, CYCLE_ROWS * 1000 / self._cycle_ms).rows
         first_ms = made[0][2]

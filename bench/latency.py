@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
 
+    from .stream import Part
+    from .trial import Seen
+
 SYMBOLS: Final = 500
 LOOK_EVERY_S: Final = 0.004
 READER, SNAPSHOT, ARCHIVE, PUBLISH = "reader", "snapshot", "archive", "publish without servers"
@@ -69,37 +72,48 @@ def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_bef
         seal(earlier.path, market.day_start_ms(market.parse_day(_EARLIER) + 1), StoreOptions())
     elif rows_before:
         BigDay(trial.path, names[SYMBOLS:]).fill(rows_before)
-    found, marks, expected = Paced(rate, beside), [(0, 0)], 0
+    found, marks, expected = Paced(rate, beside), Marks(), 0
     with trial, Beside(scratch, trial, beside) as others:
         before_bytes = written_bytes(trial.pid)
         for part in parts:
             busy_s, expected = cpu_s(trial.pid), expected + len(part.rows)
             begun_s = trial.go()
             for seen in trial.until_stored(expected, LOOK_EVERY_S):
-                if seen.stored > marks[-1][1]:
-                    marks.append((time.time_ns() // 1_000_000, seen.stored))
+                marks.note(seen)
                 others.keep_going()
             found.cores.append((cpu_s(trial.pid) - busy_s) / (time.monotonic() - begun_s))
         found.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
         others.end()
         found.rounds = others.rounds
-        ages = _ages(trial.verify(parts), marks)
-    start = 0
-    for part in parts:
-        segment = sorted(ages[start : start + len(part.rows)])
-        start += len(part.rows)
+        segments = marks.segments(trial.verify(parts), parts)
+    for segment in segments:
         found.p50_ms.append(segment[len(segment) // 2])
         found.p99_ms.append(segment[len(segment) * 99 // 100])
         found.max_ms.append(segment[-1])
     return found
 
 
-def _ages(received_ms: Sequence[int], marks: Sequence[tuple[int, int]]) -> list[float]:
-    """The age of each row when it was first seen; `marks` are times and the number of rows seen by then."""
-    ages: list[float] = []
-    for seen_ms, stored in marks:
-        ages += [float(seen_ms - each_ms) for each_ms in received_ms[len(ages) : stored]]
-    return ages
+class Marks:
+    """When a reader from outside first saw each number of committed rows."""
+
+    def __init__(self) -> None:
+        self._marks = [(0, 0)]  # UTC epoch ms, rows
+
+    def note(self, seen: Seen) -> None:
+        """The reader sees this now."""
+        if seen.stored > self._marks[-1][1]:
+            self._marks.append((time.time_ns() // 1_000_000, seen.stored))
+
+    def segments(self, received_ms: Sequence[int], parts: Sequence[Part]) -> list[list[float]]:
+        """For each part the ages of its rows when they were first seen (ms), sorted. Rows arrived in this order."""
+        ages: list[float] = []
+        for seen_ms, stored in self._marks:
+            ages += [float(seen_ms - each_ms) for each_ms in received_ms[len(ages) : stored]]
+        found, start = [], 0
+        for part in parts:
+            found.append(sorted(ages[start : start + len(part.rows)]))
+            start += len(part.rows)
+        return found
 
 
 class Beside:

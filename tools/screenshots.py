@@ -114,6 +114,9 @@ def _past_day(root: Path, logs: Path, day: str, fault: str) -> None:
         time.sleep(DAY_S)
         _wait(lambda: _live(root)["waiting"] == 0 and _live(root)["gaps_healing"] == 0)
     _stretch(root / f"{day}.db", day)
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    for path in root.glob(f"{today}.db*"):  # begun on a weekday; its clock was that of the simulated day
+        path.unlink()
 
 
 def _stretch(path: Path, day: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.bars.slow_reference import DAY_MS, HKT_MS, Trade, reference_bars
 
 from hk_tick_collector import market
-from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bar_schema, bars, chunks
+from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bar_schema, bars, chunks, cutting
 from hk_tick_collector.bars.spec import length_ms
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.frames.columns import MS_UTC, schema
@@ -28,6 +29,7 @@ TYPES: Final = (
 DIRECTIONS: Final = ("BUY", "SELL", "NEUTRAL", "UNKNOWN")
 # Minutes since midnight at which something begins or ends: auctions, sessions, lunch, half days, the day itself.
 EDGES: Final = (0, 540, 560, 570, 600, 719, 720, 728, 730, 780, 959, 960, 968, 970, 1439)
+MINUTES: Final = BarSpec(every="1m")
 LENGTHS: Final = ("1s", "15s", "1m", "5m", "30m", "45m", "1h", "90m", "2h", "4h", "12h", "24h", "1d")
 
 
@@ -134,10 +136,11 @@ SPECS: Final = st.one_of(
 def test_bars_are_those_of_the_slow_reference(
     ticks: list[Trade], spec: dict[str, Any], prices: str, rows: int, data: st.DataObject
 ) -> None:
-    """Every value to the last bit, whatever the batches, the size of chunks and the encoding of texts."""
+    """Every value to the last bit, whatever the batches, the size of chunks and parts and the encoding of texts."""
     dictionaries, chunk_rows = data.draw(st.booleans()), data.draw(st.sampled_from((1, 4, 1000)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_ROWS", chunk_rows)
+        patch.setattr(cutting, "PART_ROWS", data.draw(st.sampled_from((1, 3, 1000))))
         found = made(ticks, rows, dictionaries=dictionaries, prices=prices, **spec)
     assert found == expected(ticks, prices=prices, **spec)
 
@@ -271,6 +274,40 @@ def test_unknown_types_are_reported() -> None:
     stream = bars(batches(ticks, 2), BarSpec(every="1m"))
     assert [batch.num_rows for batch in stream] == [1]
     assert stream.unknown_types == {"TYPE_99": 2, "UNKNOWN": 1}
+
+
+def test_a_symbol_of_a_million_ticks_needs_little_memory() -> None:
+    """At most 100 bytes a tick beside the batches: twice the five columns that all ticks of a symbol are kept in. The
+    page makes bars of the busiest symbol within the memory that its unit may use.
+    """
+    rows, size = 1_000_000, 65_536
+    row = {"date": DAY, "symbol": "HK.00700", "price": 1.0, "volume": 1, "turnover": 1.0, "direction": "BUY"}
+
+    def column(field: pa.Field[Any], begin: int, count: int) -> Any:
+        if field.name == "ts":
+            ts_ms = [at("09:30:00") + 10 * number for number in range(begin, begin + count)]
+            ts_ms[-1] -= 60_000  # a late report: the symbol is sorted
+            return pa.array(ts_ms, pa.int64()).cast(field.type)
+        value: Any = {**row, "tick_type": "AUTO_MATCH"}[field.name]
+        return pa.array([value] * count, pa.int32() if field.name == "date" else field.type).cast(field.type)
+
+    def made_batches() -> Iterator[pa.RecordBatch]:
+        target = schema(TICK_COLUMNS)
+        for begin in range(0, rows, size):
+            arrays = [column(field, begin, min(size, rows - begin)) for field in target]
+            yield pa.RecordBatch.from_arrays(arrays, schema=target)
+
+    given_batches = list(made_batches())
+    list(bars(given_batches[:1], MINUTES))  # imports
+    tracemalloc.start()
+    try:
+        counts: list[Any] = [
+            each for batch in bars(given_batches, MINUTES) for each in batch.column("trades").to_pylist()
+        ]
+        assert tracemalloc.get_traced_memory()[1] < 100 * rows
+    finally:
+        tracemalloc.stop()
+    assert sum(counts) == rows
 
 
 def test_columns_are_the_same_with_and_without_ticks() -> None:

@@ -8,6 +8,8 @@ their day file is damaged in between: ticks that were acknowledged only there ar
 more have the faults of rows 6 and 7 at full length (see `lengths`), from five minutes on; a reader is held for 95 % of
 the soak, so that `--minutes 70` holds it for more than an hour.
 
+With `--big-day` page and `top` are tried over a live day of 12 million ticks, see `big_day`.
+
 With `--hostile` it is another soak, see `chaos`: hostile models of the sequence, hostile answers of GetTicker.
 
 The seed decides everything except the exact times, which depend on the scheduler. Prints each fault, a line of figures
@@ -442,7 +444,7 @@ class Soak:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a soak and prints what it came to; with `--hostile` or `--cluster` another one."""
+    """Runs a soak and prints what it came to; with `--hostile`, `--cluster` or `--big-day` another one."""
     if "--hostile" in (sys.argv[1:] if arguments is None else arguments):
         from tests.reliability import chaos
 
@@ -453,6 +455,10 @@ def main(arguments: list[str] | None = None) -> int:
         return cluster.main(
             [each for each in (sys.argv[1:] if arguments is None else arguments) if each != "--cluster"]
         )
+    if "--big-day" in (sys.argv[1:] if arguments is None else arguments):
+        from tests.reliability import big_day
+
+        return big_day.main()
     parser = argparse.ArgumentParser(description="A day of faults, and the verdict.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
@@ -461,6 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--hostile", action="store_true", help="instead: hostile sequences and answers, many seeds; --hostile --help"
     )
+    parser.add_argument("--big-day", action="store_true", help="instead: page and `top` over 12 million live ticks")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
         if options.keep:

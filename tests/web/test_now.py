@@ -104,6 +104,15 @@ def test_where_a_browser_refuses_the_clipboard_it_says_what_to_do(web: Web, tab:
     expect(page.locator(".verdict [data-copy]")).to_have_text("Select it and press Ctrl+C")
 
 
+def test_a_connection_does_not_last_beyond_the_last_report(web: Web, tab: Callable[..., Page]) -> None:
+    """Whether OpenD is still connected is not known then: the duration ends with the report, as in `top`."""
+    now_ms = time.time_ns() // 10**6
+    web.live(written_ms=now_ms - 600_000, link_since_ms=now_ms - 630_000)
+    page = tab(web.url)
+    expect(page.locator(".verdict")).to_contain_text("the figures are of its last report")
+    expect(page.locator(".part-opend")).to_contain_text("connected for 0:30")
+
+
 def test_text_that_somebody_selects_stays_until_they_are_done(web: Web, tab: Callable[..., Page]) -> None:
     """Each second brings new text for the verdict; a selection would be lost with it."""
     web.live(**AWAY)

@@ -66,7 +66,9 @@ def chunks(batches: Iterable[pa.RecordBatch], prices: str, unknown: Counter[str]
             waiting, splits = [_part(joined, -1, None)], False
             rows = len(waiting[0])
     if waiting:
-        yield _joined(waiting)
+        joined = _joined(waiting)
+        waiting.clear()
+        yield joined
 
 
 def _chunk_of(batch: pa.RecordBatch, prices: str, unknown: Counter[str]) -> Chunk:

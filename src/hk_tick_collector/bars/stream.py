@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from .chunks import chunks
-from .cutting import cut, in_order_of_time
+from .cutting import cut, in_order_of_time, parts
 from .summing import schema, summed
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from .chunks import Chunk
+    from .cutting import Cuts
     from .spec import BarSpec
 
 
@@ -53,7 +55,12 @@ class Bars:
 
     def _each(self, batches: Iterable[pa.RecordBatch], spec: BarSpec) -> Iterator[pa.RecordBatch]:
         for chunk in chunks(batches, spec.prices, self.unknown_types):
-            ordered = in_order_of_time(chunk)
-            found = summed(ordered, cut(ordered, spec), spec)
-            for begin in range(0, found.num_rows, _BATCH_ROWS):
-                yield found.slice(begin, _BATCH_ROWS)
+            for part, cuts in parts(*_cut(chunk, spec)):
+                found = summed(part, cuts, spec)
+                for begin in range(0, found.num_rows, _BATCH_ROWS):
+                    yield found.slice(begin, _BATCH_ROWS)
+
+
+def _cut(chunk: Chunk, spec: BarSpec) -> tuple[Chunk, Cuts]:
+    ordered = in_order_of_time(chunk)
+    return ordered, cut(ordered, spec)

@@ -48,7 +48,8 @@ class Candles:
         self.rows = 0
         self.top_seq = _LOWEST_SEQ
         self._date = market.day_date(market.parse_day(day))
-        self._tail: list[pa.RecordBatch] = []  # every tick from `_tail_from_ms` on, in the order of its sequence
+        # Every tick from `_tail_from_ms` on: the minute in which it was traded → in the order of the sequence.
+        self._tail: dict[int, list[pa.RecordBatch]] = {}
         self._tail_from_ms = 0
 
     @classmethod
@@ -61,7 +62,7 @@ class Candles:
         found.by_time = _by_time(loaded.counted(batches))
         found.rows, found.top_seq = loaded.rows, loaded.top_seq
         found._tail_from_ms = max(_tail_from(loaded.last_ts_ms), loaded.kept_from_ms)
-        found._tail = _from(loaded.kept, found._tail_from_ms)
+        found._tail = _by_minute(loaded.kept, found._tail_from_ms)
         return found
 
     @property
@@ -83,15 +84,17 @@ class Candles:
             return []
         if min(tick.ts_ms for tick in ticks) < self._tail_from_ms:
             return None
-        self._tail = _joined([*self._tail, self._batch(ticks)])
-        found = _by_time(self._tail)
+        found: dict[int, Candle] = {}
+        for minute_ms, new in _of_minutes(ticks).items():  # other minutes keep their candles
+            self._tail[minute_ms] = _joined([*self._tail.get(minute_ms, ()), self._batch(new)])
+            found |= _by_time(self._tail[minute_ms])
         changed = [candle for time_s, candle in found.items() if self.by_time.get(time_s) != candle]
         self.by_time.update(found)
         self.rows += len(ticks)
         self.top_seq = ticks[-1].seq
         if (from_ms := _tail_from(ticks[-1].ts_ms)) > self._tail_from_ms:
             self._tail_from_ms = from_ms
-            self._tail = _from(self._tail, from_ms)
+            self._tail = {minute_ms: kept for minute_ms, kept in self._tail.items() if minute_ms >= from_ms}
         return changed
 
     def _batch(self, ticks: Sequence[Tick]) -> pa.RecordBatch:
@@ -101,9 +104,9 @@ class Candles:
 
         target = schema(COLUMNS)
         stored = {"ts": "ts_ms"}
+        values = dict(zip(ticks[0]._fields, zip(*ticks, strict=True), strict=True)) if ticks else {}
         columns: list[Any] = [
-            [self._date] * len(ticks) if name == "date" else [getattr(tick, stored.get(name, name)) for tick in ticks]
-            for name in COLUMNS
+            [self._date] * len(ticks) if name == "date" else values.get(stored.get(name, name), ()) for name in COLUMNS
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, target, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=target)
@@ -144,17 +147,24 @@ def _tail_from(ts_ms: int) -> int:
     return ts_ms // _MINUTE_MS * _MINUTE_MS - _MINUTE_MS
 
 
-def _from(batches: Iterable[pa.RecordBatch], from_ms: int) -> list[pa.RecordBatch]:
-    """The ticks of these batches from a time on."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _of_minutes(ticks: Sequence[Tick]) -> dict[int, list[Tick]]:
+    """The minute in which a tick was traded → its ticks, in the same order."""
+    found: dict[int, list[Tick]] = {}
+    for tick in ticks:
+        found.setdefault(tick.ts_ms // _MINUTE_MS * _MINUTE_MS, []).append(tick)
+    return found
 
-    found = []
+
+def _by_minute(batches: Iterable[pa.RecordBatch], from_ms: int) -> dict[int, list[pa.RecordBatch]]:
+    """The same for the ticks of these batches from a minute on."""
+    import pyarrow as pa
+
+    found: dict[int, list[pa.RecordBatch]] = {}
     for batch in batches:
-        ts = batch.column("ts")
-        rest = batch.filter(pc.greater_equal(ts, pa.scalar(from_ms, ts.type)))
-        if rest.num_rows:
-            found.append(rest)
+        ts: Any = batch.column("ts").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        minutes = ts // _MINUTE_MS * _MINUTE_MS
+        for minute_ms in sorted({int(each) for each in minutes[minutes >= from_ms]}):
+            found.setdefault(minute_ms, []).append(batch.filter(pa.array(minutes == minute_ms)))
     return found
 
 

@@ -104,6 +104,7 @@ def shown(moment: Moment) -> Shown:
     explained = silence(live, moment.now_ms) if live and not moment.silent else NO_WORDS
     if moment.examined and not moment.silent:
         explained = joined(explained, moment.examined.explained)
+    as_of_ms = live.written_ms if live and moment.silent else moment.now_ms
     return Shown(
         moment=moment,
         severity=worst(moment.findings).name if moment.findings else Severity.OK.name,
@@ -112,7 +113,7 @@ def shown(moment: Moment) -> Shown:
         figures=[_figure(name, known.get(name), moment.hour[name], _why(name, moment)) for name in FOLDS],
         pictures={busy.symbol: sparkline(busy.steps) for busy in moment.busiest},
         budget=_budget(live, moment) if live else None,
-        link_s=(moment.now_ms - (live.link_since_ms or live.started_ms)) // 1000 if live else None,
+        link_s=(as_of_ms - (live.link_since_ms or live.started_ms)) // 1000 if live else None,
     )
 
 

@@ -424,6 +424,7 @@ def test_a_day_that_is_held_names_its_own_file(
     assert (finding.code, finding.severity.name) == ("day_held", severity)
     assert finding.text.startswith(f"60,000 ticks of {day} wait: /data/sqlite/HK/{day}.db cannot be written, {cause}")
     assert finding.remedy == remedy.replace("{db}", f"/data/sqlite/HK/{day}.db")
+    assert ("moves that file aside and keeps it" in finding.text) == (cause in ("foreign_file", "damaged"))
 
 
 def test_the_remedy_of_a_writer_names_the_file_that_it_waits_for(make_status: MakeStatus) -> None:

@@ -33,7 +33,10 @@ def _held(seen: Seen) -> Iterator[Finding]:
         cause = status.held_causes.get(day, "")
         yield DAY_HELD.found(
             Severity.CRITICAL if day == today or status.newest_day <= day <= today else Severity.WARNING,
-            remedy=Remedy(remedy_of(cause, status.data_root, day, status.account)),
+            remedy=Remedy(
+                remedy_of(cause, status.data_root, day, status.account),
+                *(remedies.MOVED_AWAY if cause in _MOVED else ()),
+            ),
             rows=rows,
             day=day,
             root=status.data_root,
@@ -45,7 +48,7 @@ def _held(seen: Seen) -> Iterator[Finding]:
 def remedy_of(cause: str, data_root: str, day: str, account: str = "") -> str:
     """The command to type, by the cause for which only the file of `day` cannot be written."""
     path = Path(data_root, f"{day}.db")
-    if cause in ("foreign_file", "damaged"):
+    if cause in _MOVED:
         return move_command(path)
     if cause == "predecessor_file":
         return import_command(path)
@@ -55,6 +58,7 @@ def remedy_of(cause: str, data_root: str, day: str, account: str = "") -> str:
     return command.format(db=shlex.quote(str(path)), account=account or remedies.ACCOUNT)
 
 
+_MOVED: Final = ("foreign_file", "damaged")
 _HELD: Final = {
     "schema_changed": WRITER_SCHEMA_CHANGED.remedy.command,
     "no_permission": "sudo chown {account} {db}*; sudo chmod u+rw {db}*",

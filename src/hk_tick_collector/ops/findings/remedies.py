@@ -62,6 +62,11 @@ EDIT_OPEND: Final = f"sudo vim /opt/FutuOpenD/FutuOpenD.xml; {RESTART_OPEND}"
 ACCOUNT: Final = "hkcollector:hkcollector"  # in the form that chown takes, used if the real owner is unknown
 HUNG: Final = f"{JOURNAL}; {RESTART}"
 
+MOVED_AWAY: Final = (  # what a command that moves a day file away leads to, in both languages
+    "the command moves that file aside and keeps it; a new one is begun, and the ticks that wait are stored in it",
+    "命令會把該檔移到一旁並保留；其後建立新檔，等候的 tick 會存入",
+)
+
 
 def grep(event: str) -> str:
     """The last lines of one event."""

@@ -70,7 +70,7 @@ def remedy_of(cause: str, data_root: str, day: str, account: str = "", holder_pi
             remedies.end_process(holder_pid), "end that process; writing resumes by itself", "停止該程序，其後自行恢復"
         )
     if cause == "foreign_file":
-        return Remedy(move_command(Path(data_root, f"{day}.db")))
+        return Remedy(move_command(Path(data_root, f"{day}.db")), *remedies.MOVED_AWAY)
     remedy = (_BY_CAUSE.get(cause) or WRITER_OTHER).remedy
     root = shlex.quote(data_root)
     db = f"{root}/{day or '*'}.db"

@@ -1,0 +1,1 @@
+"""Incidents of the fault table with real processes, and what an operator sees of each: for trials with people."""
