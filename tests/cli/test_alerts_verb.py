@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -22,7 +22,7 @@ from hk_tick_collector.ops.live.merge_state import MERGE_ALERTS_NAME, MERGE_NAME
 from hk_tick_collector.ops.live.record import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.receiver import Receiver
@@ -53,6 +53,30 @@ class Verb:
         """The content of the file."""
         found: list[dict[str, Any]] = json.loads((self.root / MUTES_NAME).read_text())["mutes"]
         return found
+
+
+@contextmanager
+def reporting_merge(root: Path) -> Iterator[None]:
+    """A merge whose live state is renewed, as long as the test takes."""
+    ends = threading.Event()
+
+    def report() -> None:
+        is_last = False
+        while not is_last:
+            now_ms = time.time_ns() // 1_000_000
+            state = MergeState(now_ms, now_ms - 1000, 7, "1", "m", "running", str(root))
+            write_merge_state(root / MERGE_NAME, text_of(state), 7)
+            is_last = ends.wait(0.2)
+
+    reports = threading.Thread(target=report)
+    reports.start()
+    try:
+        while not (root / MERGE_NAME).exists():
+            time.sleep(0.01)
+        yield
+    finally:
+        ends.set()
+        reports.join()
 
 
 @pytest.fixture
@@ -171,11 +195,10 @@ def test_what_is_open_and_when_it_was_sent(alerts: Verb) -> None:
 def test_a_merge_is_muted_in_its_own_directory(alerts: Verb) -> None:
     """It reads that file too. What is open is in its own record."""
     now_ms = time.time_ns() // 1_000_000
-    state = MergeState(now_ms, now_ms - 1000, 7, "1", "m", "running", str(alerts.root))
-    write_merge_state(alerts.root / MERGE_NAME, text_of(state), 7)
     memory = Memory({"merge_conflicts": Open(now_ms, now_ms, now_ms)}, [])
     (alerts.root / MERGE_ALERTS_NAME).write_text(memory.to_json())
-    done = alerts("--mute", "1h", "merge_conflicts")
+    with reporting_merge(alerts.root):
+        done = alerts("--mute", "1h", "merge_conflicts")
     assert (done.returncode, "the running merge follows" in done.stdout) == (0, True), done.stderr
     assert [each["code"] for each in alerts.mutes] == ["merge_conflicts"]
     assert "open   merge_conflicts since" in alerts("--list", ALERT_URLS="json://127.0.0.1/x").stdout
@@ -231,7 +254,7 @@ def test_who_may_not_write_is_told_the_command(alerts: Verb) -> None:
     )
     assert done.returncode == 1
     assert "Permission denied" in done.stderr
-    assert done.stderr.rstrip().endswith("sudo hk-tick-collector alerts --mute 60m lag")
+    assert done.stderr.splitlines()[0].endswith("sudo hk-tick-collector alerts --mute 60m lag")
 
 
 @pytest.mark.parametrize("args", [("--mute", "1h", "lag"), ("--unmute", "disk"), ("--unmute",)])

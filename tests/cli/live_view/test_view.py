@@ -254,7 +254,7 @@ def test_words_from_outside_act_on_no_terminal(top: Top, day: DayFile, service: 
         screen.wait(lambda lines: "HKT" in lines[0], "the title")
         lines = screen.next_second()
         assert not any(line.startswith("OK:") for line in lines)
-    assert "\\x1b[2J" in "".join(screen.lines)
+    screen.wait(lambda lines: "\\x1b[2J" in "".join(lines), "the words as text")
     screen.type(b"q")
     assert process.wait(60) == 0
     screen.read_to_end()
