@@ -119,11 +119,14 @@ def test_the_outage_budget_runs_down_while_opend_is_away(serve: Callable[..., We
     """How much is left, and for which symbol; then for how long it has been used up."""
     web = serve()
     now_ms = time.time_ns() // 10**6
-    web.live(connected=False, link_since_ms=now_ms - 30_000, outage_budget_s=3000.0)
+    trades = {"connected": False, "market_state": "morning", "trading": True}
+    web.live(**trades, link_since_ms=now_ms - 30_000, outage_budget_s=3000.0)
     page = shows(web, r"29[0-9]{2} s left of 3000 s, then HK\.00700 loses ticks")
     assert '<progress max="3000"' in page
-    web.live(connected=False, link_since_ms=now_ms - 300_000, outage_budget_s=90.0)
+    web.live(**trades, link_since_ms=now_ms - 300_000, outage_budget_s=90.0)
     shows(web, r"used up 2[0-9]{2} s ago: HK\.00700 loses ticks now")
+    web.live(**{**trades, "market_state": "closed", "trading": False}, outage_budget_s=90.0)
+    shows(web, "no rate of ticks now")
 
 
 def test_the_lag_is_judged_while_the_market_trades_and_grows_while_opend_is_away(serve: Callable[..., Web]) -> None:

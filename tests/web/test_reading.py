@@ -51,6 +51,27 @@ def test_an_error_with_a_known_cause_is_raised_as_it_is(reading: Reading, tmp_pa
     assert "20261120" in str(raised.value)
 
 
+def test_whoever_is_cancelled_while_an_answer_arrives_ends(reading: Reading) -> None:
+    """Python 3.11's `wait_for` would give the answer and lose the cancellation: the page then never ends at SIGTERM."""
+
+    async def forever() -> None:
+        while True:
+            await reading.call(os.getpid)
+
+    async def story() -> None:
+        for _ in range(20):
+            task, inner = asyncio.create_task(forever()), set[asyncio.Task[object]]()
+            for _ in range(3000):
+                await asyncio.sleep(0)
+                inner |= asyncio.all_tasks() - {task, asyncio.current_task()}
+                if any(each.done() for each in inner):
+                    break
+            task.cancel()
+            assert (await asyncio.wait({task}, timeout=60))[0]
+
+    asyncio.run(story())
+
+
 def _end_oneself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

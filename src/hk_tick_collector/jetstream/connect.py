@@ -150,7 +150,8 @@ class Connection:
         """Closes the connection; a server that does not respond is not waited for."""
         self.lost.set()
         with suppress(Exception):
-            await asyncio.wait_for(self.client.close(), _CLOSE_S)
+            async with asyncio.timeout(_CLOSE_S):
+                await self.client.close()
         self.client.abort()
 
     @contextmanager
@@ -212,7 +213,8 @@ async def _connect_to(
     client = StrictClient()
     connection = Connection(url, (0, 0, 0), client)
     try:
-        await asyncio.wait_for(client.connect(**_options(connection, servers, credentials, tls)), _CONNECT_S)
+        async with asyncio.timeout(_CONNECT_S):
+            await client.connect(**_options(connection, servers, credentials, tls))
         _demand_tls(connection, servers)
         connection.version = _version_of(connection)
         _demand_payload(connection)

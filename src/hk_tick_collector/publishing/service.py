@@ -144,7 +144,8 @@ async def _connections(
                 await connection.close()
         delay_s = _REFUSED_AGAIN_S if refused else random.uniform(*_AGAIN_S)  # noqa: S311 - no secret
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await stop.wait()
 
 
 async def _report_every_second(

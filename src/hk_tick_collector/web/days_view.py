@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.routing import Route
@@ -118,10 +119,9 @@ class DaysView:
             sent |= changed
             frame = {"about": {"time": f"{market.hkt(clock.now_ms()):%H:%M:%S}"}, "parts": changed}
             yield f"data: {json.dumps(frame, separators=(',', ':'))}\n\n".encode()
-            try:
-                await asyncio.wait_for(self._closed.wait(), pause_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._closed.wait()
 
     async def _calendar(self, lang: str, year: int | None) -> dict[str, str]:
         survey = await self._days.survey(clock.now_ms())

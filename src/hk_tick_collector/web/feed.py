@@ -149,7 +149,8 @@ class Feed:
             if self._is_watched() and self._examined and self._examined.silent:
                 pause_s = _EXAMINE_SILENT_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._wanted.wait()
             await asyncio.sleep(_SECOND)  # not more often, also while the service comes and goes
 
     async def _count(self) -> None:

@@ -84,7 +84,8 @@ class Reading:
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            return await asyncio.wait_for(reader.read(), _CAP_S)
+            async with asyncio.timeout(_CAP_S):
+                return await reader.read()
         except TimeoutError:
             return b""
         finally:

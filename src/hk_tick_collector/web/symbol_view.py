@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -191,10 +192,9 @@ class SymbolView:
             await self._sleep(pause_s)
 
     async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._closed.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
 
     async def _part(self, question: Asked, known: Known) -> Part:
         place = await self._place(question.day)
