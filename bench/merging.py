@@ -51,7 +51,8 @@ def measure_live(scratch: Path, seconds: float, max_wait_ms: int) -> Live:
     market = Market(symbols=500, rate=RATE, seconds=seconds + 2 * _LEAD_S)
     with Cluster(scratch, market, _LAYOUT) as cluster:
         host = cluster.sources["a"]
-        host.collector.environ["MAX_WAIT_MS"] = str(max_wait_ms)
+        for program in (host.collector, host.publish):  # one `.env`, as on a host
+            program.environ["MAX_WAIT_MS"] = str(max_wait_ms)
         cluster.start()
         cluster.wait_collecting()
         time.sleep(_LEAD_S)
