@@ -181,9 +181,10 @@ def open_view(chromium: Browser, url: str, view: View) -> Opened:
             answer = page.goto(url, wait_until="commit")
             page.wait_for_selector(view.complete, state="attached", timeout=_CAP_S * 1000)
             complete_s = time.monotonic() - begun_s
-            total = sum(size for address, size in received.values() if _LIBRARY not in address)
             page.wait_for_function(_FIRST_PAINT, timeout=_CAP_S * 1000)
             paint_ms = float(page.evaluate(_FIRST_PAINT))
+            page.wait_for_load_state("load", timeout=_CAP_S * 1000)  # style sheets and scripts are here
+            total = sum(size for address, size in received.values() if _LIBRARY not in address)
         except Error as error:
             raise BrokenRunError(f"{view.name} did not become complete: {error}, {faults}") from None
         if faults or not answer or not answer.ok:
