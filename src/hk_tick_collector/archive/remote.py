@@ -8,7 +8,6 @@ connection: that of another process does not survive a fork.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from hk_tick_collector.errors import ArchiveError
 
 from . import layout
 from .certificate import parse
-from .s3 import PART_BYTES, SCHEME, TIMEOUT_S, S3Place
+from .s3 import PART_BYTES, SCHEME, TIMEOUT_S, Ranges, S3Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -163,28 +162,8 @@ class RemoteFile(NamedTuple):
         return self.archive.local_book(self.name, self.sha256)
 
 
-class _Exact(io.RawIOBase):
-    """An object as a file. Unlike a buffered one it reads nothing beside what is asked for."""
-
-    def __init__(self, place: S3Place, name: str, size: int) -> None:
-        self._place, self._name, self._size, self._at = place, name, size, 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """The offset of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to an offset from the start, from here or from the end."""
-        self._at = max(0, offset + (0, self._at, self._size)[whence])
-        return self._at
+class _Exact(Ranges):
+    """Unlike a buffered file it reads nothing beside what is asked for."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """All of the next `size` bytes; fewer only at the end."""

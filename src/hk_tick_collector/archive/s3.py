@@ -142,7 +142,7 @@ class S3Place:
         size = self.size(name)
         if size is None:
             raise ArchiveError(f"there is no {self.where}/{name}", hint="sh verify.sh lists what is missing")
-        return cast("BinaryIO", io.BufferedReader(_Ranges(self, name, size), _BUFFER_BYTES))
+        return cast("BinaryIO", io.BufferedReader(Ranges(self, name, size), _BUFFER_BYTES))
 
     def read(self, name: str) -> bytes:
         """As `Place.read`."""
@@ -265,7 +265,7 @@ class S3Place:
             ) from None  # its text may repeat the address
 
 
-class _Ranges(io.RawIOBase):
+class Ranges(io.RawIOBase):
     """An object as a file that can be read and seeked."""
 
     def __init__(self, place: S3Place, name: str, size: int) -> None:
