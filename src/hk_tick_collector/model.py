@@ -94,13 +94,16 @@ class RuleChange(NamedTuple):
     run_seq: int  # the first sequence since the counter last restarted within the day, 0 if it never did
 
 
+CLOSE: Final = "close"  # the session of the comparison after the close
+
+
 class Reconciled(NamedTuple):
     """Our totals of one symbol and day compared with OpenD's totals: a row of `reconciliation`.
 
     The official figures are None where OpenD gave none. `explained` is a word from below.
     """
 
-    session: str  # lunch, close
+    session: str  # lunch, or CLOSE
     symbol: str
     at_ms: int  # when both were read, UTC epoch ms
     volume: int  # shares, of all stored ticks

@@ -14,10 +14,10 @@ from tests.merging.test_agreement import renumbered
 from hk_tick_collector import market
 from hk_tick_collector.archive.facts import read_facts
 from hk_tick_collector.archive.proof import COMPLETE, GAPS_KNOWN, NOT_PROVABLE
-from hk_tick_collector.jetstream.message import CLOSE, SumsMessage
+from hk_tick_collector.jetstream.message import SumsMessage
 from hk_tick_collector.merging.merger import COLLECTORS_DIRECTORY, DISAGREEMENT_NAME, Merger
 from hk_tick_collector.merging.parts import Part
-from hk_tick_collector.model import BY_GAP, MATCH, NO_ANSWER, NOT_TRADED, UNEXPLAINED, Reconciled
+from hk_tick_collector.model import BY_GAP, CLOSE, MATCH, NO_ANSWER, NOT_TRADED, UNEXPLAINED, Reconciled
 from hk_tick_collector.quality.facts import DayFacts, read_day
 from hk_tick_collector.quality.places import Place
 from hk_tick_collector.quality.verdict import judge

@@ -16,6 +16,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import (
     BY_GAP,
     BY_REJECTED,
+    CLOSE,
     MATCH,
     MATCHING,
     NO_ANSWER,
@@ -40,7 +41,6 @@ GAPS_KNOWN: Final = "gaps_known"  # ticks are missing, and the gaps say which an
 NOT_PROVABLE: Final = "not_provable"  # the sequences do not show it, or the figures do not agree
 STANDINGS: Final = (COMPLETE, GAPS_KNOWN, NOT_PROVABLE)  # each is worse than the one before
 
-CLOSE: Final = "close"  # the comparison after the close
 _COUNTER: Final = "counter"  # the rule of a symbol whose sequence shows what is missing
 
 

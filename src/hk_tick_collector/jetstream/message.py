@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from google.protobuf.message import DecodeError
 
 from hk_tick_collector.errors import MessageError
-from hk_tick_collector.model import Reconciled
+from hk_tick_collector.model import CLOSE, Reconciled
 
 from . import ticks_pb2
 from .subjects import demand_day, demand_source
@@ -31,7 +31,6 @@ MAX_TICKS: Final = 1000  # of one message
 _MAX_SYMBOLS: Final = 20_000  # of sums and requests
 _MAX_TEXT: Final = 64  # characters of a symbol or a word
 _INT64: Final = range(-(2**63), 2**63)
-CLOSE: Final = "close"  # the session of the comparisons that are sent
 _NUMBERS: Final = ("volume", "odd_lot_volume", "late_volume")
 _AMOUNTS: Final = ("turnover", "odd_lot_turnover", "late_turnover")
 

@@ -16,8 +16,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.jetstream.message import CLOSE
-from hk_tick_collector.model import MATCHING, NOT_TRADED, TURNOVER, UNEXPLAINED
+from hk_tick_collector.model import CLOSE, MATCHING, NOT_TRADED, TURNOVER, UNEXPLAINED
 from hk_tick_collector.store.day_sums import DaySums
 from hk_tick_collector.store.merged_rows import MergedReader
 

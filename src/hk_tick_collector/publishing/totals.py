@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import MessageError, StoreError
-from hk_tick_collector.jetstream.message import CLOSE, encode_sums
+from hk_tick_collector.jetstream.message import encode_sums
+from hk_tick_collector.model import CLOSE
 from hk_tick_collector.store.outbox_reader import OutboxReader
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.archive.proof import CLOSE, read_proof
+from hk_tick_collector.archive.proof import read_proof
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, PredecessorFileError
-from hk_tick_collector.model import GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
+from hk_tick_collector.model import CLOSE, GAP_OPEN, MATCHING, UNEXPLAINED, Reconciled
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, GapSum, QualityReader
 from hk_tick_collector.store.query import Completeness, SymbolCount, demand_day
 from hk_tick_collector.store.schema import META_DRIFT

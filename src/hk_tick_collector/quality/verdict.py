@@ -19,8 +19,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.archive.proof import CLOSE, COMPLETE, GAPS_KNOWN, NOT_PROVABLE, STANDINGS
-from hk_tick_collector.model import NOT_TRADED, UNEXPLAINED
+from hk_tick_collector.archive.proof import COMPLETE, GAPS_KNOWN, NOT_PROVABLE, STANDINGS
+from hk_tick_collector.model import CLOSE, NOT_TRADED, UNEXPLAINED
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
 from hk_tick_collector.ops.findings.finding import Severity

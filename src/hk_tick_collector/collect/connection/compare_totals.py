@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, NoDayError
-from hk_tick_collector.model import BY_REJECTED, MATCHING, TURNOVER, UNEXPLAINED
+from hk_tick_collector.model import BY_REJECTED, CLOSE, MATCHING, TURNOVER, UNEXPLAINED
 from hk_tick_collector.opend import messages
 from hk_tick_collector.store.day_sums import DaySums
 from hk_tick_collector.store.faults import DISK_ERRORS
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _SETTLED: Final = MATCHING | {TURNOVER, BY_REJECTED}  # another attempt would have the same result
 
-_SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
+_SESSIONS: Final = {4: "lunch", 6: CLOSE}  # by QotMarketState: rest, closed
 _FAILURES: Final[tuple[type[Exception], ...]] = (
     CollectorError,
     *DISK_ERRORS,
