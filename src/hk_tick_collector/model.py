@@ -58,8 +58,10 @@ class Rejected(NamedTuple):
 
 GAP_OPEN = "open"
 GAP_HEALED = "healed"
-# Causes of gaps whose tick was received but is not in this file: it was rejected, or is stored in another day's file.
-UNSTORED_CAUSES = frozenset({"rejected", "other_day"})
+CAUSE_REJECTED: Final = "rejected"
+CAUSE_ELSEWHERE: Final = "other_day"  # the tick is stored in another day's file, because of its time
+# Causes of gaps whose tick was received but is not in this file.
+UNSTORED_CAUSES = frozenset({CAUSE_REJECTED, CAUSE_ELSEWHERE})
 
 
 class Gap(NamedTuple):

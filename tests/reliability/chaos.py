@@ -30,8 +30,7 @@ from tests.log_lines import events_in
 from tests.nursery import Nursery
 from tests.reliability.conftest import beginning
 
-from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import CAUSE_REJECTED, GAP_OPEN
 from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.simulator.exchange.sequences import COUNTER, MODELS
 from hk_tick_collector.simulator.truth.truth import read_truth

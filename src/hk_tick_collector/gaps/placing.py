@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.model import CAUSE_ELSEWHERE
 
 from .gap import OpenGap, first_counter
 from .symbol_day import (
     CAUSE_DROPPED,
-    CAUSE_ELSEWHERE,
     CAUSE_PUSH_LOST,
     CAUSE_SEQUENCE,
     COUNTER_MASK,

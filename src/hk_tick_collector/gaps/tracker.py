@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.model import LATELY_MS
+from hk_tick_collector.model import CAUSE_REJECTED, LATELY_MS
 
 from . import changes
 from .gap import first_counter
@@ -39,7 +39,6 @@ from .placing import Placing
 from .symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_FUTURE,
-    CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
     Day,

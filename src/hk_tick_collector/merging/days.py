@@ -23,15 +23,13 @@ from hk_tick_collector.errors import (
 )
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
-    CAUSE_ELSEWHERE,
-    CAUSE_REJECTED,
     CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
     COUNTER_MASK,
     Day,
 )
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import GAP_HEALED
+from hk_tick_collector.model import CAUSE_ELSEWHERE, CAUSE_REJECTED, GAP_HEALED
 from hk_tick_collector.store.dayfile import Batch, DayFile, Written, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.merged_rows import MergedReader, MergedRows, Said, Witness

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.model import (
     BY_GAP,
     BY_REJECTED,
+    CAUSE_REJECTED,
     GAP_OPEN,
     MATCH,
     NO_ANSWER,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from .query import SymbolCount
 
-_CAUSE_REJECTED: Final = "rejected"  # of a gap: see gaps/symbol_day.py
 _TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
 _TURNOVER_SHARE: Final = 1e-6  # by this share
 
@@ -61,7 +61,7 @@ class DaySums:
         for gap in reader.each_gap():  # there may be a million
             if gap.status == GAP_OPEN:
                 with_gaps.add(gap.symbol)
-            if gap.cause == _CAUSE_REJECTED:
+            if gap.cause == CAUSE_REJECTED:
                 with_rejected.add(gap.symbol)
         return cls(
             counts={count.symbol: count for count in reader.symbols()},

@@ -18,8 +18,6 @@ from hk_tick_collector.gaps.gap import OpenGap
 from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_DAMAGED,
-    CAUSE_ELSEWHERE,
-    CAUSE_REJECTED,
     CAUSE_RESTART,
     CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
@@ -34,7 +32,7 @@ from hk_tick_collector.gaps.symbol_day import (
     SymbolDay,
     plausible,
 )
-from hk_tick_collector.model import GAP_OPEN, SEQ_NEAR_S
+from hk_tick_collector.model import CAUSE_ELSEWHERE, CAUSE_REJECTED, GAP_OPEN, SEQ_NEAR_S
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of, sealed_early

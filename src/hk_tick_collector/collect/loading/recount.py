@@ -18,8 +18,6 @@ from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_DAMAGED,
-    CAUSE_ELSEWHERE,
-    CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
     COUNTER_MAX,
@@ -29,7 +27,7 @@ from hk_tick_collector.gaps.symbol_day import (
     Recent,
     SymbolDay,
 )
-from hk_tick_collector.model import GAP_OPEN, seq_of, symbol_of, ts_ms_of
+from hk_tick_collector.model import CAUSE_ELSEWHERE, CAUSE_REJECTED, GAP_OPEN, seq_of, symbol_of, ts_ms_of
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ from hk_tick_collector import market
 from hk_tick_collector.gaps.gap import OpenGap, first_counter
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
-    CAUSE_ELSEWHERE,
-    CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
     RULE_COUNTER,
@@ -24,6 +22,7 @@ from hk_tick_collector.gaps.symbol_day import (
     Day,
     SymbolDay,
 )
+from hk_tick_collector.model import CAUSE_ELSEWHERE, CAUSE_REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,7 +26,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from hk_tick_collector import market
-from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap
+from hk_tick_collector.model import CAUSE_REJECTED, GAP_OPEN, UNSTORED_CAUSES, Gap
 from hk_tick_collector.opend.convert import TICK_TYPES
 from hk_tick_collector.simulator.encoding.encode import TYPE_SIGNS
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from .truth_arrays import Column, Fields, Truth
 
-CAUSE_REJECTED: Final = "rejected"  # the cause of a gap whose tick came and could not be stored
 # The letter that the simulator sends with each type of trade. A file of schema 1 to 3 has none.
 _SIGNS: Final = {TICK_TYPES[number]: sign for number, sign in TYPE_SIGNS.items()}
 _FIELDS: Final = ("ts_ms", "price", "volume", "turnover", "direction", "tick_type")
