@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
     from .certificate import Certificate
 
-_used_by: Final[set[int]] = (
-    set()
-)  # this process, once it has connected; in a forked child its parent: the library hangs
+# This process, once it has connected; in a forked child its parent: there the library would hang.
+_used_by: Final[set[int]] = set()
 _AT_ONCE: Final = 8  # certificates that are requested at the same time
 
 

@@ -148,7 +148,8 @@ def as_text(name: str, value: float | None) -> str:
 def _budget(live: LiveStatus, moment: Moment) -> Budget | None:
     if live.outage_budget_s is None:
         return None
+    all_s = int(live.outage_budget_s)
+    if live.connected:
+        return Budget(all_s, all_s, runs=False)
     left_s = budget_left_s(live, moment.now_ms)
-    if left_s is None:
-        return None if not live.connected else Budget(int(live.outage_budget_s), int(live.outage_budget_s), runs=False)
-    return Budget(int(live.outage_budget_s), int(left_s), not live.connected)
+    return None if left_s is None else Budget(all_s, int(left_s), runs=True)

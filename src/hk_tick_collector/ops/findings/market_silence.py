@@ -103,14 +103,13 @@ def may_trade(status: LiveStatus, now_ms: int) -> bool:
 
 
 def budget_left_s(status: LiveStatus, now_ms: int) -> float | None:
-    """How much longer OpenD may be away until it lacks ticks of the busiest symbol (s); negative after that.
+    """How much longer OpenD, which is away, may be so until it lacks ticks of the busiest symbol (s); then negative.
 
     None if no rate is known, or while the market does not trade: then nothing more is lost.
     """
     if status.outage_budget_s is None or not may_trade(status, now_ms):
         return None
-    away_ms = 0 if status.connected else now_ms - (status.link_since_ms or status.started_ms)
-    return status.outage_budget_s - away_ms / 1000
+    return status.outage_budget_s - (now_ms - (status.link_since_ms or status.started_ms)) / 1000
 
 
 def is_at_open(status: LiveStatus, now_ms: int) -> bool:
