@@ -66,8 +66,7 @@ class _Transport(TcpTransport):
         if self._io_writer is None:
             raise ProtocolError
         made = loop.start_tls(self._io_writer.transport, protocol, ssl_context, server_hostname=name)
-        async with asyncio.timeout(connect_timeout):
-            transport = cast("asyncio.Transport", await made)
+        transport = cast("asyncio.Transport", await asyncio.wait_for(made, connect_timeout))  # noqa: TID251 - as connect
         self._io_reader = reader
         self._io_writer = asyncio.StreamWriter(transport, protocol, reader, loop)
 

@@ -150,8 +150,7 @@ class Connection:
         """Closes the connection; a server that does not respond is not waited for."""
         self.lost.set()
         with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_S):
-                await self.client.close()
+            await asyncio.wait_for(self.client.close(), _CLOSE_S)  # noqa: TID251 - as `_connect_to`
         self.client.abort()
 
     @contextmanager
@@ -213,8 +212,10 @@ async def _connect_to(
     client = StrictClient()
     connection = Connection(url, (0, 0, 0), client)
     try:
-        async with asyncio.timeout(_CONNECT_S):
-            await client.connect(**_options(connection, servers, credentials, tls))
+        # In a task of its own: nats-py handles cancellations itself, and one could be left for the caller.
+        await asyncio.wait_for(  # noqa: TID251
+            client.connect(**_options(connection, servers, credentials, tls)), _CONNECT_S
+        )
         _demand_tls(connection, servers)
         connection.version = _version_of(connection)
         _demand_payload(connection)
