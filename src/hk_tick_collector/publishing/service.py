@@ -144,8 +144,8 @@ async def _connections(
                 await connection.close()
         delay_s = _REFUSED_AGAIN_S if refused else random.uniform(*_AGAIN_S)  # noqa: S311 - no secret
         with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await stop.wait()
+            # Not asyncio.timeout: Python 3.11.2 raises CancelledError in it once anything has cancelled this task.
+            await asyncio.wait_for(stop.wait(), delay_s)  # noqa: TID251 - `stop` is seen also if the wait is not
 
 
 async def _report_every_second(
