@@ -20,6 +20,9 @@ _MIXED = """
 import asyncio, subprocess, sys, threading, time
 from pathlib import Path
 
+# Many short waits: on a loaded machine one wait can be over before its thread has a core to begin it with.
+STEPS = [0.03] * 50
+
 def test_quick():
     pass
 
@@ -39,12 +42,17 @@ def test_starts_a_process_in_vain():
         raise AssertionError("hidden by the test itself") from None
 
 def test_waits_for_a_thread():
-    asked = threading.Event()
-    threading.Timer(1.5, asked.set).start()
-    assert asked.wait(60)
+    for step_s in STEPS:
+        asked = threading.Event()
+        threading.Timer(step_s, asked.set).start()
+        assert asked.wait(60)
 
 def test_waits_in_a_loop():
-    asyncio.run(asyncio.sleep(1.5))
+    async def wait():
+        for step_s in STEPS:
+            await asyncio.sleep(step_s)
+
+    asyncio.run(wait())
 """
 _SLOW = """
 import time
