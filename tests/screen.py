@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CAP_S: Final = 120.0
+_OLD_FRAMES: Final = 2  # that a program may have begun before it notices another size: for the clock, and for a signal
 _SEQUENCE: Final = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])")
 _PART: Final = re.compile(r"\x1b(?:\[\??[0-9;]*)?")
 
@@ -52,6 +53,7 @@ class Screen:
         """Another size, and SIGWINCH for the programs in the foreground. What is drawn for the old one is ignored."""
         self.width, self.height = width, height
         self._is_waiting = True  # for a whole frame
+        self._may_be_old = _OLD_FRAMES
         self._rows = [[" "] * width for _ in range(height)]
         self._row = self._column = 0
         fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -163,9 +165,12 @@ class Screen:
             return
         assert char.isprintable(), repr(char)
         columns = 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        assert self._row < self.height, f"below the screen: {char!r}"
-        line = "".join(self._rows[self._row])
-        assert self._column + columns <= self.width, f"does not fit: {line!r} and {char!r}"
+        if self._row >= self.height or self._column + columns > self.width:
+            line = "".join(self._rows[self._row]) if self._row < self.height else ""
+            assert self._may_be_old, f"outside of {self.width}×{self.height}, in row {self._row + 1}: {line!r} {char!r}"
+            self._may_be_old -= 1
+            self._is_waiting = True
+            return
         self._rows[self._row][self._column] = char
         if columns == 2:
             self._rows[self._row][self._column + 1] = ""
