@@ -164,6 +164,7 @@ def test_a_live_state_on_a_hanging_disk_delays_no_tick(begin: Begin) -> None:
     assert pipe.is_fifo()
     with pipe.open("rb") as reader:
         reader.read()
+    wait_until(lambda: not pipe.is_fifo(), "the pipe has become the live state")
     wait_until(lambda: left.is_file() and trial.live().received > 1500, "the live state is written again")
     trial.finish()
 
