@@ -29,13 +29,13 @@ import threading
 import time
 from contextlib import ExitStack
 from importlib import import_module
-from keyword import iskeyword
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
 
-from hk_tick_collector.cli import VERBS
+import hk_tick_collector
 from hk_tick_collector.cli import main as run_verb
 from hk_tick_collector.config import DEFINITIONS
 
@@ -47,6 +47,10 @@ _REQUEST_BYTES: Final = 1 << 18
 # What the start of Python or the dynamic linker reads: who changes that needs a whole start.
 _READ_AT_START: Final = ("LC_", "LANG", "LD_", "PYTHON", "COVERAGE")
 
+# Of other packages, what functions of ours import. Each takes a verb up to half a second.
+_IMPORTED_LATE: Final = (
+    "adbc_driver_sqlite.dbapi", "nats.aio.client", "pyarrow.compute", "pyarrow.parquet", "uvicorn", "uvloop",
+)  # fmt: skip
 _COMMAND_BYTES: Final = 4096  # room for the command line of a fork
 _CAP_S: Final = 300.0
 
@@ -208,18 +212,9 @@ def _own_environ() -> dict[str, str]:
 
 def main() -> int:
     """Forks and reaps until its socket ends."""
-    import nats.aio.client  # noqa: F401
-    import uvloop  # noqa: F401 - what `run` and `publish` import late, so that every fork has it
-
-    import hk_tick_collector.collect.service
-    import hk_tick_collector.publishing.service
-    import hk_tick_collector.simulator.control
-    import hk_tick_collector.simulator.server
-    import hk_tick_collector.web.app
-    import hk_tick_collector.web.server  # noqa: F401
-
-    for verb in VERBS:
-        import_module(f"hk_tick_collector.cli.{verb}_" if iskeyword(verb) else f"hk_tick_collector.cli.{verb}")
+    _import_everything()
+    if "coverage" in sys.modules and (coverage := sys.modules["coverage"].Coverage.current()):
+        coverage.save()  # make coverage: so a fork has only what it has run itself
     gc.collect()
     gc.freeze()
     running: set[int] = set()
@@ -245,6 +240,15 @@ def main() -> int:
     for pid in running:
         os.kill(pid, signal.SIGKILL)
     return 0
+
+
+def _import_everything() -> None:
+    """Every module of the package and what it needs, also what verbs import late: pyarrow, numpy, uvloop, nats."""
+    for module in walk_packages(hk_tick_collector.__path__, f"{hk_tick_collector.__name__}."):
+        if not module.name.endswith(".__main__"):
+            import_module(module.name)
+    for name in _IMPORTED_LATE:
+        import_module(name)
 
 
 def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
