@@ -60,13 +60,14 @@ def status(cli: Cli) -> Status:
     """The document of `status --json`, as soon as it has what the test waits for."""
 
     def ask(awaited: Callable[[Said], object]) -> Said:
-        deadline_s = time.monotonic() + CAP_S
+        began_s = time.monotonic()
         while True:
             said: Said = json.loads(cli("status", "--json").stdout)
             if awaited(said):
                 return said
-            assert time.monotonic() < deadline_s, said["line"]
-            time.sleep(0.1)
+            waited_s = time.monotonic() - began_s
+            assert waited_s < CAP_S, said["line"]
+            time.sleep(min(0.5, max(0.1, waited_s / 10)))
 
     return ask
 

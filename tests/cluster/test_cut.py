@@ -33,7 +33,7 @@ def test_the_same_fault_loses_ticks_without_the_anchor(tmp_path: Path) -> None:
 
     Nothing is lost by a fault that comes when the market has ended, as on a busy machine: then the market is longer.
     """
-    for seconds in (15.0, 60.0, 240.0):
+    for seconds in (22.0, 60.0, 240.0):
         outcome = scenarios.without_anchor(tmp_path / f"{seconds:g}", 4, seconds)
         if not outcome.ok:
             break
