@@ -43,6 +43,20 @@ def test_an_outage_says_when_it_costs_ticks(
 
 
 @pytest.mark.parametrize(
+    ("since_ms", "started_ms", "is_first"),
+    [(None, NOW_MS - 2_000, True), (None, NOW_MS - 2 * MINUTE, False), (NOW_MS - 1_000, NOW_MS - 2_000, False)],
+)
+def test_nobody_restarts_opend_before_the_first_attempt_has_failed(
+    make_status: MakeStatus, since_ms: int | None, started_ms: int, is_first: bool
+) -> None:
+    """While the collector starts, the remedy only shows its log; an attempt that failed or lasts has the usual one."""
+    live = make_status(connected=False, link_since_ms=since_ms, link_reason="starting", started_ms=started_ms)
+    (found,) = [finding for finding in check(live, NOW_MS, LIMITS) if finding.code == "opend_away"]
+    assert found.text.endswith("; this is the first attempt since the collector started") == is_first
+    assert ("restart" not in found.remedy) == is_first
+
+
+@pytest.mark.parametrize(
     ("changes", "code", "severity"),
     [
         ({"state": "stopped"}, "service_stopped", CRITICAL),

@@ -40,9 +40,11 @@ def _away(seen: Seen) -> Iterator[Finding]:
     since_ms = status.link_since_ms or status.started_ms
     away_ms = seen.now_ms - since_ms
     left_s = budget_left_s(status, seen.now_ms)
+    is_late = away_ms > _START_GRACE_MS
+    remedy = remedies.for_hint(status.link_hint, remedies.for_link(status.address))
     yield OPEND_AWAY.found(
-        Severity.CRITICAL if away_ms > _START_GRACE_MS else Severity.WARNING,
-        remedy=remedies.for_hint(status.link_hint, remedies.for_link(status.address)),
+        Severity.CRITICAL if is_late else Severity.WARNING,
+        remedy=remedy if is_late or status.link_since_ms else _FIRST_ATTEMPT,
         since_ms=since_ms,
         away_s=away_ms / 1000,
         lost=_LOSING if left_s is not None and left_s < 0 else NO_WORDS,
@@ -50,6 +52,9 @@ def _away(seen: Seen) -> Iterator[Finding]:
     )
 
 
+_FIRST_ATTEMPT: Final = Remedy(
+    remedies.LOGS, "this is the first attempt since the collector started", "這是收集器啟動後的第一次連線"
+)
 _LOSING: Final = Words(
     ", longer than OpenD keeps the ticks of the busiest symbol: ticks are being lost",
     "，已超過 OpenD 保留最活躍股票 tick 的時間，tick 正在遺失",
