@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from hk_tick_collector.errors import ArchiveError
+from hk_tick_collector.errors import ArchiveError, StoreError
 
 from . import layout
 from .certificate import parse
@@ -159,6 +159,30 @@ class RemoteFile(NamedTuple):
     def local(self) -> Path:
         """A copy on this host, for SQLite: of books only, which are small."""
         return self.archive.local_book(self.name, self.sha256)
+
+
+def files_of(
+    archive: Remote, day: str, certificate: Certificate | None, ticks: Callable[[], Iterable[str]]
+) -> tuple[RemoteFile, RemoteFile]:
+    """The ticks and the book of a day: those that its certificate lists, else the only Parquet file.
+
+    `ticks` gives the names of the day's Parquet files, and is called only without a certificate. The book may not be
+    there. Raises StoreError unless there is exactly one Parquet file.
+    """
+    if certificate:
+        listed = certificate.files
+        ticks_name, book_name = certificate.ticks_name, certificate.book_name
+        return (
+            RemoteFile(archive, ticks_name, listed[ticks_name]),
+            RemoteFile(archive, book_name, listed.get(book_name, "")),
+        )
+    names = list(ticks())
+    if len(names) != 1:
+        raise StoreError(
+            f"{archive}/{layout.ticks_directory(day)} has {len(names)} files and no certificate says which is the day",
+            hint=f"hk-tick-collector archive --day {day}",
+        )
+    return RemoteFile(archive, names[0]), RemoteFile(archive, layout.book_name(day))
 
 
 class _Exact(Ranges):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from hk_tick_collector import market
 from hk_tick_collector.archive import layout
-from hk_tick_collector.archive.remote import Remote, RemoteFile, is_remote
+from hk_tick_collector.archive.remote import Remote, RemoteFile, files_of, is_remote
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.frames import day_file, parquet_file
 from hk_tick_collector.store.disk import open_regular
@@ -184,17 +184,8 @@ def _in_store(archive: Remote, days: DayRange) -> list[Source]:
     found = []
     for day, names in there.items():
         name = market.day_name(day)
-        listed = certificates[name].files if name in certificates else {}
-        ticks = certificates[name].ticks_name if name in certificates else names[0]
-        if not listed and len(names) > 1:
-            raise StoreError(
-                f"{archive}/{layout.ticks_directory(name)} has {len(names)} files and no certificate says which is the"
-                " day",
-                hint=f"hk-tick-collector archive --day {name}",
-            )
-        book = layout.book_name(name)
-        at = RemoteFile(archive, book, listed.get(book, "")) if book in books else None
-        found.append(Source(day, RemoteFile(archive, ticks, listed.get(ticks, "")), is_archived=True, book=at))
+        ticks, book = files_of(archive, name, certificates.get(name), names.copy)
+        found.append(Source(day, ticks, is_archived=True, book=book if book.name in books else None))
     return found
 
 

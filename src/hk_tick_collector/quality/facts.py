@@ -215,13 +215,13 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
 
 def _parts(reader: QualityReader, place: Place, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
     if place.remote:
-        return remote_minutes(in_store(place.remote, place.day)[1], place.day, symbols)
+        return remote_minutes(in_store(place.remote, place.day)[0], place.day, symbols)
     return parquet_minutes(ticks_file(place.ticks), place.day, symbols) if place.ticks else reader.minutes(symbols)
 
 
 @contextmanager
 def _opened(place: Place) -> Iterator[QualityReader]:
-    path = in_store(place.remote, place.day)[0].local() if place.remote else place.path
+    path = in_store(place.remote, place.day)[1].local() if place.remote else place.path
     with BookReader(path) if place.is_archived else QualityReader(path) as reader:
         yield reader
 

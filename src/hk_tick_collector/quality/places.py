@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hk_tick_collector.archive import layout
-from hk_tick_collector.archive.remote import Remote, RemoteFile
-from hk_tick_collector.errors import ArchiveError, StoreError, UsageError
+from hk_tick_collector.archive.remote import Remote, RemoteFile, files_of
+from hk_tick_collector.errors import StoreError, UsageError
 from hk_tick_collector.store.query import list_days, path_of
 
 _CERTIFICATE_BYTES: Final = 100_000
@@ -61,22 +61,13 @@ def archived(archive: Path, day: str) -> Place:
 
 
 def in_store(archive: Remote, day: str) -> tuple[RemoteFile, RemoteFile]:
-    """The book and the ticks of a day in an object store, as its certificate lists them.
-
-    Raises ArchiveError, also if there is no Parquet file.
-    """
+    """The ticks and the book of a day in an object store. Raises ArchiveError, StoreError without a Parquet file."""
     certificates = archive.certificates(archive.names(layout.certificate_name(day)), [day])
-    if day in certificates:
-        listed = certificates[day].files
-        names = certificates[day].book_name, certificates[day].ticks_name
-        return RemoteFile(archive, names[0], listed[names[0]]), RemoteFile(archive, names[1], listed[names[1]])
-    ticks = [name for name in archive.names(layout.ticks_directory(day)) if layout.day_of(name) == day]
-    if len(ticks) != 1:
-        raise ArchiveError(
-            f"{archive}/{layout.ticks_directory(day)} has {len(ticks)} files and no certificate says which is the day",
-            hint=f"hk-tick-collector archive --day {day}",
-        )
-    return RemoteFile(archive, layout.book_name(day)), RemoteFile(archive, ticks[0])
+
+    def ticks() -> list[str]:
+        return [name for name in archive.names(layout.ticks_directory(day)) if layout.day_of(name) == day]
+
+    return files_of(archive, day, certificates.get(day), ticks)
 
 
 def ticks_file(directory: Path) -> Path:
