@@ -8,7 +8,7 @@ from hk_tick_collector import market
 from hk_tick_collector.ops.alerts.message import clock_of
 from hk_tick_collector.ops.alerts.mutes import EVERYTHING
 from hk_tick_collector.ops.findings import health
-from hk_tick_collector.ops.findings.market_silence import silence, state_words
+from hk_tick_collector.ops.findings.market_silence import NO_BUDGET, silence, state_words
 from hk_tick_collector.ops.findings.opend_states import meaning_of
 from hk_tick_collector.ops.findings.service import unplanned_restarts
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same, times
@@ -242,7 +242,7 @@ def _market(live: LiveStatus, now_ms: int, *, is_live: bool) -> Words:
 
 
 def _live_figures(live: LiveStatus, now_ms: int, *, is_live: bool) -> list[Figure]:
-    budget = Words("not known yet", "仍未知道")
+    budget = NO_BUDGET
     if live.outage_budget_s is not None:
         budget = Words(
             "{budget_s:,.0f} s: after that {symbol} loses ticks for good",

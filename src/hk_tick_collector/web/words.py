@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hk_tick_collector.ops.findings.market_silence import STATES
+from hk_tick_collector.ops.findings.market_silence import NO_BUDGET, STATES
 from hk_tick_collector.ops.findings.words import Words, same
 
 WORDS: Final[dict[str, Words]] = {
@@ -111,7 +111,7 @@ WORDS: Final[dict[str, Words]] = {
     "budget_over": Words(
         "used up {over} s ago: {symbol} loses ticks now", "已在 {over} 秒前用盡：{symbol} 正遺失 tick"
     ),
-    "budget_unknown": Words("no rate of ticks now", "現時沒有 tick 速率"),
+    "budget_unknown": NO_BUDGET,
     "gaps": Words("Gaps", "缺口"),
     "gaps_open": Words("{count} open, {missing} ticks missing", "{count} 個未補，欠 {missing} 筆 tick"),
     "gaps_none": Words("none open", "沒有未補缺口"),

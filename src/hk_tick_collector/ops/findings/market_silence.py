@@ -102,6 +102,9 @@ def may_trade(status: LiveStatus, now_ms: int) -> bool:
     return any(_minute(status, now_ms) in hours for hours in _TRADING_HOURS.get(kind, ()))
 
 
+NO_BUDGET: Final = Words("no rate of ticks now", "現時沒有 tick 速率")  # why there is no outage budget
+
+
 def budget_left_s(status: LiveStatus, now_ms: int) -> float | None:
     """How much longer OpenD, which is away, may be so until it lacks ticks of the busiest symbol (s); then negative.
 
