@@ -10,6 +10,8 @@ import pytest
 
 from hk_tick_collector.cli import VERBS, main
 from hk_tick_collector.config import settings_tables
+from hk_tick_collector.ops.findings.registry import REGISTRY
+from hk_tick_collector.ops.findings.spec import Rule
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -47,6 +49,28 @@ def test_the_readmes_list_every_verb(page: str, verb: str) -> None:
     assert len(rows) == 1, f"{page} needs a row that begins with '| `{verb}` |'"
     if page == "README.md":
         assert VERBS[verb] in rows[0]
+
+
+_UNITS_S = {"s": 1, "min": 60, "h": 3600, "秒": 1, "分鐘": 60, "小時": 3600}
+
+
+@pytest.mark.parametrize("page", ["alerts.md", "alerts.en.md"])
+def test_every_finding_that_is_alerted_is_on_the_page_of_alerts(page: str) -> None:
+    """Its row has the right severity, and the time after which it is sent. `writer_…` stands for a whole family."""
+    tables = (ROOT / "docs" / page).read_text("utf-8").partition("\n## ")[2]
+    tables = tables[tables.index("| `persistent_stall`") :].partition("\n## ")[0]
+    critical, held = set[str](), dict[str, int]()
+    for row in re.findall(r"^\| (`.*) \|$", tables, re.MULTILINE):
+        codes, what, *after = row.split(" | ")
+        named = set(re.findall(r"`([a-z_]+…?)`", codes))
+        critical |= named if not after or what.startswith("CRITICAL") else set()
+        time = re.fullmatch(r"(\d+) (\S+)", "".join(after))  # none in the first table, nor for "at once"
+        held |= dict.fromkeys(named, int(time[1]) * _UNITS_S[time[2]] if time else 0)
+    for spec in REGISTRY:
+        if isinstance(spec.alert, Rule) and not spec.alert.only_critical:
+            row = spec.code if spec.code in held else f"{spec.code.partition('_')[0]}_…"
+            assert (row in critical) == (spec.alert.critical_s is not None), spec.code
+            assert held[row] in (spec.alert.hold_s, 0), spec.code
 
 
 def test_the_generated_messages_are_up_to_date() -> None:

@@ -243,7 +243,7 @@ STREAM_BEHIND: Final = FindingSpec(
     do=Words(
         "wait while the number falls; else look at disk and CPU of the host", "數字下降則等待；否則檢查主機的磁碟與 CPU"
     ),
-    alert=Rule(hold_s=300, critical_s=1800),
+    alert=Rule(hold_s=300),
 )
 
 
