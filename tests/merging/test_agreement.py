@@ -96,6 +96,20 @@ def test_private_numbers_are_found_within_a_few_hundred_ticks(number: Callable[[
     assert found.why in ("counters_clash", "ticks_differ")
 
 
+def test_two_pairs_that_disagree_once_are_not_a_disagreement() -> None:
+    """Of three collectors one has its own numbers. Both its pairs disagree at the first comparison, and again later."""
+    agreement, whole = Agreement(), ticks(range(151, 1201))
+    feeds = {"a": whole, "b": renumbered(whole, lambda counter: counter * 2), "c": whole}
+    seen, found = 0, None
+    for start in range(0, len(whole), 20):
+        for name, rows in feeds.items():
+            found = found or agreement.see([Part(DAY, name, rows[start : start + 20])])
+            seen += 0 if found else 20
+    assert found is not None
+    assert "b" in found.sources
+    assert seen > 3 * 128  # each comparison needs so many new ticks, and the first has too few in common
+
+
 def test_the_same_key_for_another_trade_is_found() -> None:
     """Sequences look alike, but they number other trades."""
     whole = ticks(range(1, 1001))

@@ -10,8 +10,8 @@ Of a symbol that two collectors send, the newest ticks of each are kept for a wh
   have the same content. If neither has a gap in what they share, both must have the same ticks.
 - Without the rule, there must be at least one common tick where both have ticks in the same seconds.
 
-A disagreement counts only when the next comparison of the symbol shows it again. Memory is bounded: some symbols are
-compared at a time, and then others.
+A disagreement counts only when the same two collectors disagree again, and did not agree in between. Memory is bounded:
+some symbols are compared at a time, and then others.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Compared:
     windows: dict[str, _Window] = field(default_factory=dict)
     new_rows: int = 0
     agreed: int = 0
-    disagreed: int = 0  # in a row
+    disagreed: dict[tuple[str, str], int] = field(default_factory=dict)  # pair → how often since it last agreed
 
 
 class Agreement:
@@ -77,7 +77,7 @@ class Agreement:
         self._shared: set[str] = set()  # symbols that a second collector sends too
         self._done: set[str] = set()  # those of them that had their turn
         self._rows = 0
-        self._full_until_rows = 0  # before so many ticks no comparison has waited long enough
+        self._full_until_rows = 0  # before so many ticks no comparison makes room for another
 
     def see(self, parts: Iterable[Part]) -> Disagreement | None:
         """Adds ticks in the order of the stream. Returns the disagreement that they show, if any."""
@@ -135,20 +135,19 @@ class Agreement:
 
     def _judge(self, symbol: str, compared: _Compared) -> Disagreement | None:
         compared.new_rows, compared.since_rows = 0, self._rows
-        for (one, rows), (other, others) in combinations(compared.windows.items(), 2):
-            verdict = judge(rows, others)
+        for one, other in combinations(sorted(compared.windows), 2):
+            verdict = judge(compared.windows[one], compared.windows[other])
             if verdict is None:
                 continue
             if verdict.why:
-                compared.disagreed += 1
-                if compared.disagreed < _DISAGREED_TIMES:
-                    continue
-                first, second = sorted((one, other))
-                return Disagreement(symbol, (first, second), verdict.compared, verdict.same, verdict.why)
-            compared.disagreed = 0
+                times = compared.disagreed[one, other] = compared.disagreed.get((one, other), 0) + 1
+                if times >= _DISAGREED_TIMES:
+                    return Disagreement(symbol, (one, other), verdict.compared, verdict.same, verdict.why)
+                continue
+            compared.disagreed.pop((one, other), None)
             compared.agreed += 1
             self.agreed += 1
-        if compared.agreed >= _AGREED_TIMES:
+        if compared.agreed >= _AGREED_TIMES and not compared.disagreed:
             self._finish(symbol)
         return None
 
