@@ -220,6 +220,7 @@ class Committing:
         status.late += len(stored.late)
         if written.conflicts and not status.conflicts_first:
             status.conflicts_first = f"{written.conflicts[0][0]} {written.conflicts[0][1]} of {day}"
+            status.conflicts_day = day
         status.last_commit_ms = now_ms
         self._stored.append((now_ms, written.stored))
         for row in rows[:: max(1, len(rows) // _SAMPLES)]:

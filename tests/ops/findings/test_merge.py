@@ -49,3 +49,12 @@ def test_what_merge_may_have(changes: dict[str, Any], code: str, severity: Sever
 def test_a_quiet_market_makes_no_silent_collector() -> None:
     """At night nobody sends: a collector is silent only while others send."""
     assert merge(sources={"a": NOW_MS - 20 * MINUTE_MS, "b": NOW_MS - 120 * MINUTE_MS}) == []
+
+
+def test_conflicts_are_shown_from_the_file_of_their_day() -> None:
+    """Also when the merge is at a later day."""
+    (finding,) = merge(
+        conflicts=2, conflicts_first="HK.00700 7 of 20261119", conflicts_day="20261119", newest_day="20261120"
+    )
+    assert finding.remedy.startswith("sqlite3 -readonly ")
+    assert "/20261119.db " in finding.remedy

@@ -23,3 +23,9 @@ def test_what_publish_may_have(changes: dict[str, Any], code: str, severity: Sev
     """One cause, one finding."""
     (finding,) = publish(**changes)
     assert (finding.code, finding.severity) == (code, severity)
+
+
+def test_a_directory_that_cannot_be_listed_is_named() -> None:
+    """Then no day is known."""
+    (finding,) = publish(days_unread={"": "Permission denied"})
+    assert finding.text == "publish cannot list the day files in DATA_ROOT: Permission denied"

@@ -192,7 +192,7 @@ def _of_sources(state: MergeState, now_ms: int) -> Iterator[Finding]:
             count=state.conflicts,
             first=state.conflicts_first,
             root=state.data_root,
-            day=state.newest_day,
+            day=state.conflicts_day or state.newest_day,
             size=state.conflicts,
         )
     if state.sums_differ:
@@ -242,7 +242,7 @@ MERGE_SUMS: Final = FindingSpec(
     code="merge_sums_differ",
     text=Words(
         "a collector says that it has ticks which are not merged, also after it was asked: {which}, {symbols}"
-        " symbols ({count} such days)",
+        " symbols ({count} in all)",
         "收集器表示有未合併的 tick，要求重發後仍然如此：{which}，{symbols} 個代號（共 {count} 項）",
     ),
     remedy=Remedy("sudo journalctl -u hk-tick-merge --no-pager | grep sums_differ | tail"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from .finding import Severity
 from .remedies import Remedy
-from .spec import PATIENT, FindingSpec, Rule
+from .spec import PATIENT, FindingSpec, Rule, Says
 from .streaming import PUBLISH, engine, flow, gone, losses
 from .words import Words
 
@@ -36,7 +36,7 @@ def _of_publish(state: PublishState) -> Iterator[Finding]:
     if state.name_taken_by:
         yield PUBLISH_NAME_TAKEN.found(Severity.CRITICAL, name=state.source, by=state.name_taken_by)
     for day, why in list(state.days_unread.items())[:_NAMED]:
-        yield PUBLISH_UNREAD.found(Severity.CRITICAL, day=day, error=why)
+        yield PUBLISH_UNREAD.found(Severity.CRITICAL, "" if day else "none", day=day, error=why)
     if state.cursors_unsaved:
         yield PUBLISH_CURSORS.found(Severity.WARNING, error=state.cursors_unsaved)
 
@@ -56,6 +56,15 @@ PUBLISH_UNREAD: Final = FindingSpec(
     code="publish_day_unread",
     text=Words("publish cannot read the file of {day}: {error}", "`publish` 不能讀取 {day} 的日檔：{error}"),
     remedy=Remedy("sudo hk-tick-collector doctor"),
+    variants={
+        "none": Says(
+            Words(
+                "publish cannot list the day files in DATA_ROOT: {error}",
+                "`publish` 不能列出 DATA_ROOT 的日檔：{error}",
+            ),
+            Remedy("sudo hk-tick-collector doctor"),
+        )
+    },
     meaning=Words("a day file cannot be read, so its ticks are not published", "日檔不能讀取，其 tick 沒有發布"),
     do=Words("sudo hk-tick-collector doctor; it is tried again", "`sudo hk-tick-collector doctor`；程式會重試"),
     alert=PATIENT,

@@ -56,6 +56,7 @@ class MergeState:
     duplicate: int = 0  # another collector, or an earlier message, brought the same tick
     conflicts: int = 0  # another tick has the same symbol and sequence: in the table `conflicts`
     conflicts_first: str = ""
+    conflicts_day: str = ""  # of the first one
     late: int = 0  # of a sealed day, and not in its file
     persisted_rows_per_min: int = 0
     delay_ms_p50: float | None = None  # from the collector's socket to the commit, of the last minute
