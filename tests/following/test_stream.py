@@ -255,7 +255,7 @@ def _named(row: TickRow) -> Tick:
         ({"speed": -(10**400), "start": "day"}, "is not a speed", "leave it out"),
         ({"speed": "60", "start": "day"}, "speed='60' is not a speed", "leave it out"),
         ({"speed": 2}, 'together with start="new"', "as they are stored"),
-        ({"archive": "s3://bucket/x"}, "cannot be read in place", "restore"),
+        ({"archive": "s3://bucket/x"}, "on a disk of this host only, not at s3://bucket/x", "restore"),
         ({"archive": 5}, "archive=5 is no directory", "the archive"),
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """An archive in an object store, for those who read days in place. Needs the extra `lake`.
 
 Enters: the address, and the AWS_ variables. Leaves: names, ranges of a Parquet file, and books as files of this host,
-because SQLite reads only those. `Remote` is a value that can be sent to another process. Each process makes its own
-connection: that of another process does not survive a fork.
+because SQLite reads only those. `Remote` is a value that can be sent to another process, which makes its own
+connection. A process that was forked after its parent had connected cannot connect: start it with `spawn`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .certificate import Certificate
 
-# This process, once it has connected; in a forked child its parent: there the library would hang.
+# Ids of processes that have connected. A forked child inherits its parent's, and must not connect: it would hang.
 _used_by: Final[set[int]] = set()
 _AT_ONCE: Final = 8  # certificates that are requested at the same time
 
@@ -41,7 +41,7 @@ def is_remote(where: object) -> bool:
 class Remote:
     """An archive at `s3://BUCKET/PREFIX`. Nothing is contacted before it is used.
 
-    Raises UsageError for a bad address, CollectorError without the extra `lake`. Every method raises ArchiveError.
+    Raises UsageError for a bad address, CollectorError without the extra `lake`. Methods that read raise ArchiveError.
     """
 
     def __init__(self, where: str, variables: Mapping[str, str], *, timeout_s: float = TIMEOUT_S) -> None:
@@ -166,8 +166,8 @@ def files_of(
 ) -> tuple[RemoteFile, RemoteFile]:
     """The ticks and the book of a day: those that its certificate lists, else the only Parquet file.
 
-    `ticks` gives the names of the day's Parquet files, and is called only without a certificate. The book may not be
-    there. Raises StoreError unless there is exactly one Parquet file.
+    `ticks` gives the names of the day's Parquet files, and is called only without a certificate. The book may be
+    missing. Raises StoreError unless there is exactly one Parquet file.
     """
     if certificate:
         listed = certificate.files
@@ -186,7 +186,7 @@ def files_of(
 
 
 class _Exact(Ranges):
-    """Unlike a buffered file it reads nothing beside what is asked for."""
+    """Unlike a buffered file it reads only what is requested."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """All of the next `size` bytes; fewer only at the end."""

@@ -1,6 +1,7 @@
 """Batches of ticks → chunks that hold all ticks of a symbol and a day together, as arrays of numpy.
 
-A chunk is as small as it can be with whole symbols, so memory is that of the busiest symbol's day, or of CHUNK_ROWS.
+Ticks are collected until there are CHUNK_ROWS of them; the symbols that are whole by then are a chunk. So memory is
+that of CHUNK_ROWS and of the busiest symbol's day.
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ def tail(
     start: Annotated[
         str | None,
         typer.Option(
-            "--start", metavar="WHERE", help="new, day (its begin), 09:30, 20261120, '20261120 09:30', or a sequence"
+            "--start",
+            metavar="WHERE",
+            help="new, day (its first tick), 09:30, 20261120, '20261120 09:30', or a sequence",
         ),
     ] = None,
     day: Annotated[

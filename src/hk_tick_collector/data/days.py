@@ -39,7 +39,7 @@ def demand_local(where: object) -> None:
     """Raises UsageError for an archive that is no directory of this host."""
     if "://" in str(where):
         raise UsageError(
-            f"an archive at {where} cannot be read in place",
+            f"stream and tail read an archive on a disk of this host only, not at {where}",
             hint=f"copy it to a directory, or make day files of some days with hk-tick-collector restore 20261120"
             f" --archive {where} --to DIR, and read DIR",
         )

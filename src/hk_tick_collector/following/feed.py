@@ -52,7 +52,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="tick-feed", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self.begun_at: Anchor | None = None  # with `only_new`: the last message before the begin
+        self.begun_at: Anchor | None = None  # with `only_new`: the last message before the start
         self.away = ""  # why there is no connection now
         self.away_since_s: float | None = None  # monotonic
 

@@ -162,7 +162,7 @@ class PublishedTicks:
         """Connects, and finds where the stream begins. StreamError if that cannot be."""
         self._feed.start(_BEGIN_S)
         self._at = self._at or self._feed.begun_at
-        if self._bound.only_new:  # ticks of these days from before the begin are not missing
+        if self._bound.only_new:  # ticks of these days from before the start are not missing
             today = max(self._bound.day, market.day_number(now_ms()))
             for number in range(self._bound.day, today + 1):
                 self._days.setdefault(number, PublishedDay(number, self._bound.on(number)))

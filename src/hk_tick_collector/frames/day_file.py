@@ -1,6 +1,6 @@
 """Ticks of a day file as Arrow record batches, through ADBC: a quarter of the CPU that rows as tuples cost.
 
-It reads only, in one transaction, beside the collector. See docs/decisions for the figures.
+It reads only, in one transaction, beside the collector.
 """
 
 from __future__ import annotations

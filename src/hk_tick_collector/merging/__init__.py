@@ -15,6 +15,8 @@ positions.py  day files → from where the stream must be read after a start
 agreement.py  whether two collectors number the same ticks in the same way
 sums.py       what a collector has sent, compared with what is merged → the symbols to ask it for again
 requests.py   which collectors are asked again, and how often
+totals.py     OpenD's totals, as collectors sent them, compared with the union
+pauses.py     how long to wait after a day file was damaged
 ownership.py  whether the day files of a directory are those of a merge
 notes.py      what happened → live state, log lines
 

@@ -43,8 +43,8 @@ _SAMPLES: Final = 8  # rows of a commit whose delay is measured
 _WINDOW_MS: Final = 60_000
 _ASKED_DAYS: Final = 31  # collectors are asked for days that are not older
 _SEAL_EVERY_S: Final = 60.0
-# When the stream has dropped what came first of a day: then it is sealed without its collectors. A day that arrives
-# late, for example after this merge was away, has that time from its first tick on.
+# After so many days a day is sealed without the collectors that have not reported, because the stream no longer has its
+# first messages. Of a day that arrives late they are counted from the creation of its merged file.
 _GIVE_UP_DAYS: Final = 7
 _ABSENT_DAYS: Final = 3  # the same for a collector that has sent nothing of that day, and may have nothing
 

@@ -116,7 +116,7 @@ class MergedDays:
         """The transactions that store `parts`, one for each day. All of the stream up to `position` is then stored.
 
         `chosen` has, by day, symbols whose collector was chosen by these parts. Raises StartOverError
-        and the errors of DayFile, before anything is known of the parts: then call it again.
+        and the errors of DayFile, before the tracker has seen the parts: then call it again.
         """
         self.open(parts)
         for part in parts:
@@ -310,7 +310,7 @@ class MergedDays:
     def _load(self, number: int) -> Day:
         """The gaps and counters of a day from its file. Raises the errors of DayReader."""
         if any(market.parse_day(name) < number for name in list_days(self.root)):
-            self._tracker.end_interruption()  # not the first day: whoever collected should have collected its begin
+            self._tracker.end_interruption()  # not the first day: its first ticks should have been collected
         try:
             with DayReader(self.path(number)) as reader, reader.snapshot():
                 return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)

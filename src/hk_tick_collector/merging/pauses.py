@@ -1,6 +1,6 @@
 """How long to wait before a merge begins again after a day file was damaged, replaced or removed. Pure.
 
-Once is an accident, and the day is built again at once. A disk that damages each new file, or a program that removes
+After the first time the day is built again at once. A disk that damages each new file, or a program that removes
 it, would make the merge read the whole stream and ask all collectors without end, each time with one more renamed file.
 """
 

@@ -3,11 +3,11 @@
 Enters: sums, losses, days. Leaves: requests that are due. A request makes a collector send up to a whole day, so they
 are limited: a collector is asked for a day at most once a minute, and after the same sums at most three times.
 
-A collector answers a request with the ticks and then with its sums, which say up to where of the stream it has read
-requests: sums after a request may be the answer to that of another merge. Sums of an older collector do not say it; of
-them each that comes after a request counts as its answer. Then the union has all that the collector can give.
+A collector answers a request with the ticks and then with its sums. Sums say up to which message of the stream the
+collector had read requests, because they may answer the request of another merge. Older collectors do not say it; then
+the first sums after a request count as its answer. After the answer the union has all that the collector can give.
 
-For a merged day that is sealed nobody is asked: that it lacks ticks is told for a while, once.
+For a merged day that is sealed no request is sent; a finding reports the missing ticks for 15 minutes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Unequal:
     request_seq: int | None = None  # of the stream: the first request because of these sums
     compared_s: float = float("-inf")  # when they were taken for another comparison
     is_sealed: bool = False  # the merged day is, so it stays as it is
-    told_until_s: float | None = None  # of a sealed day, from when it is told first
+    told_until_s: float | None = None  # when the finding of a sealed day ends
 
 
 class Requests:

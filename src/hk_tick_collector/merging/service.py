@@ -290,7 +290,7 @@ class MergeService:
     async def _ask_open(self) -> None:
         """Asks for past days whose collectors have not reported them sealed: the report may have been lost.
 
-        They seal in the hour from 06:00 on, so nothing is asked in it.
+        Collectors seal between 06:00 and 07:00, so nothing is asked before 07:00.
         """
         if market.hkt(self._now_ms()).hour <= market.SEALING_HOUR:
             return

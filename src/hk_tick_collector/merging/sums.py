@@ -4,9 +4,9 @@ Enters: sums of a collector, and a day file. Leaves: symbols. It finds what the 
 everything before and after arrived, so no position shows it.
 
 The union also has the ticks of other collectors, so its sums may differ although nothing is missing. A symbol is asked
-for again if the collector has more ticks than the union, or as many but others: that shows that ticks are missing. It
-is asked for too if the union has gaps that the collector may fill: that shows nothing, because the collector may not
-have these ticks either.
+for again if the collector has more ticks than the union, or as many and different ones: that shows that ticks are
+missing. It is asked for too if the union has gaps that the collector may fill: that shows nothing, because the
+collector may not have these ticks either.
 """
 
 from __future__ import annotations

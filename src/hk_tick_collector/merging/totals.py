@@ -33,7 +33,8 @@ _PROVES: Final = MATCHING | {TURNOVER}  # no tick is missing, as far as the volu
 def compare_totals(path: Path, expected: Collection[str] = ()) -> list[Reconciled]:
     """The rows of a merged day, none if no collector has sent totals. Reads all ticks. Raises as DayReader.
 
-    `expected` has symbols of collectors that have not said what they have: one that nobody compared has no answer.
+    `expected` has symbols of collectors that have not said what they have: one that no collector compared gets the row
+    `no_answer`.
     """
     with MergedReader(path) as reader, reader.snapshot():
         said = reader.said()

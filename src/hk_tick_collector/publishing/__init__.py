@@ -8,6 +8,7 @@ days.py            which days are sent, each with its outbox
 notes.py           what was sent, in the cursor file
 messages.py        ticks → messages, sent and acknowledged
 anchors.py         what the stream must still hold
+totals.py          OpenD's totals of a day, for its sums
 requests.py        which ticks readers want again
 presence.py        whether another publisher has the same name
 session.py         one connection: what is done until it is lost

@@ -1,8 +1,9 @@
 """The messages that the stream must still hold: the acknowledged one with the highest sequence, and some before it.
 
-The message acknowledged last is not enough: servers can lose the last seconds while the connection stays, and soon the
-last acknowledged message is one from after the loss, with a lower sequence. If other publishers send much after the
-loss, it has a higher one. So one message of every few seconds is kept as well. All are noted in the cursor file.
+The message acknowledged last is not enough: servers can lose the last seconds while the connection stays. After a loss
+the stream counts on from a lower sequence; if other publishers send much, our next message may get a higher one than
+the lost ones had, and the loss would not be noticed. So one message of every few seconds is kept as well. All are noted
+in the cursor file.
 """
 
 from __future__ import annotations

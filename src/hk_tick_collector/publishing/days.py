@@ -1,6 +1,7 @@
 """Which days are sent, each with its outbox: those from `since` on, until each is sealed and all its ticks are sent.
 
-It reads and writes files, so it runs in the background thread, except the figures.
+Methods that read or write files run in the background thread. The event loop reads `values`, `noted`, `is_sent`,
+`newest`, `unread` and `unsaved`.
 """
 
 from __future__ import annotations

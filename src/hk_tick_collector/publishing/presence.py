@@ -1,8 +1,8 @@
 """Finds another publisher with the same name: two hosts with a copied INSTANCE_ID would count as one source.
 
 Each publisher answers requests on `hk.name.<source>` with who it is, and sends such requests itself. A publisher that
-starts while another publishes ends, whatever the clocks of their hosts say. Of two that start at the same moment, or
-that could not reach each other while the network was cut, the one that started later by its clock ends.
+starts ends if another already publishes under its name; clocks do not matter then. Of two that start at the same
+moment, or that could not reach each other while the network was cut, the one that started later by its clock ends.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def other_publisher(connection: Connection, ours: Publisher) -> Publisher 
 async def publisher_of(connection: Connection, source: str) -> Publisher | None:
     """The publisher that answers for a source; None if nobody does.
 
-    StreamAwayError if the connection is lost, StreamError if the server forbids to ask.
+    StreamAwayError if the connection is lost, StreamError if the server forbids the request.
     """
     try:
         message = await connection.request(name_subject(source), timeout_s=_ANSWER_S)

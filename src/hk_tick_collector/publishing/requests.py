@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 100  # at a time
 _ANSWERED_DAYS: Final = 60  # of an older one nothing is sent again either
-_MOST_BYTES: Final = 2**21  # the same; one message may have 1 MiB
+_MOST_BYTES: Final = 2**21  # of requests that are read at a time; one message may have 1 MiB
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The process: connects to a server, again and again, until it is told to stop or may not go on.
 
-At the start a refusal of the engine ends the process with one line, because an operator is present. Later it is in
+At the start a refusal of the engine ends the process with one line, so that wrong settings are noticed. Later it is in
 publish.json, and the next attempt follows: servers, certificates and credentials are renewed while the process runs.
 """
 

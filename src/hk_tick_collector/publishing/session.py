@@ -47,7 +47,7 @@ _CONFIRM_S: Final = 1.0  # a leader that was just elected may not have read all 
 class Session:
     """The work of a publisher over all its connections; `run` uses one of them until it is lost.
 
-    `days` is used in the `background` thread only.
+    What reads or writes files in `days` runs in the `background` thread.
     """
 
     def __init__(
@@ -276,13 +276,13 @@ class Session:
             log.warning("publish_again_refused", day=missing[0], reason="no file of that day", count=len(missing))
         for day in missing:
             if await self._background.run(lambda day=day: is_past(self._options.data_root, day, self._clock_ms())):  # type: ignore[misc]
-                # Nothing more will come: a merge that has this, perhaps nothing, need not wait.
+                # Nothing more will come: a merge that waits for this day can stop waiting.
                 await self._publish_sums(connection, day, is_over=True, read_seq=found.seq)
         if found.unreadable:
             log.warning("publish_again_refused", reason="not a request", count=found.unreadable)
         self._figures.requests += found.count
         self._figures.request_ms = self._clock_ms()
-        await self._drop_chunk()  # what it moves may have been forgotten
+        await self._drop_chunk()  # its ticks may now count as not sent
         await self._background.run(lambda: self._days.note({"again_seq": str(found.seq)}))
 
     async def _count(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads one day into plain values: `DayFacts`. Counters answer at once; `scan=True` reads every tick.
+"""Reads one day into plain values: `DayFacts`. Counters answer at once; `scans=True` reads every tick.
 
 It does not judge: verdict.py does. What is listed has a limit, so that a day with a million gaps needs no more memory
 than another; what is counted has none.

@@ -1,4 +1,4 @@
-"""Writes day files. Only this module does.
+"""Writes the day files of collectors, merges and imports.
 
 Enters: batches of rows for one day. Leaves: the same rows in `YYYYMMDD.db`, each `(symbol, seq)` once, with the
 counters of `symbols` and `ledger` in the same transaction. Nothing here logs, waits or retries: errors say what failed,
@@ -405,7 +405,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
-    db = _open_finished(path, options)  # the full check follows
+    db = _open_finished(path, options)
     refuse_foreign_triggers(db, path.name)
     try:
         with with_system_error(db, path), named_changes(db, path.name):
@@ -505,7 +505,7 @@ def _open_in_place(path: Path, options: StoreOptions) -> tuple[apsw.Connection, 
 
 
 def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
-    """Opens an existing file that gets no more ticks. Does not check the whole file: the caller does."""
+    """Opens an existing file that gets no more ticks. Does not check the whole file."""
     return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=False, make=False)
 
 

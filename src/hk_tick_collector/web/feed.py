@@ -133,8 +133,8 @@ class Feed:
         )
 
     async def _examine(self) -> None:
-        """What `status` finds: every ten seconds while somebody looks, every two while no service reports, and at once
-        when somebody begins to look or the service falls silent.
+        """What `status` finds: rarely while nobody looks, more often while somebody does, most often while no service
+        reports; and at once when somebody begins to look or the service falls silent.
         """
         while True:
             self._wanted.clear()
@@ -186,7 +186,7 @@ def figures_of(read: Read, now_ms: int) -> dict[str, float | None]:
 def lag_s(live: LiveStatus, now_ms: int) -> float | None:
     """The age of the newest stored tick; None outside the market's sessions, where it says nothing.
 
-    While OpenD is away the market is taken to be where OpenD left it: then the lag grows, and must be seen to.
+    While OpenD is away, the last market state that it reported is used, so that the page shows the lag growing.
     """
     if live.newest_ts_ms is None or live.market_state not in _SESSIONS:
         return None

@@ -1,7 +1,7 @@
 """Reads day files and whatever else may hang in processes of their own; the page itself waits for no disk.
 
-A process that was forked before the server has a thread or a socket forks a child for each question. So a child that a
-disk holds in the kernel keeps neither a connection nor the port, and ends by itself when the disk answers.
+Before the server has threads or sockets it forks one process, and that one forks a child for each question. So a child
+that a disk holds in the kernel keeps neither a connection nor the port, and ends by itself when the disk answers.
 """
 
 from __future__ import annotations

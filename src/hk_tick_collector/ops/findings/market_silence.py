@@ -1,8 +1,8 @@
 """Market state, OpenD's calendar and the time → why no ticks are expected, and the lag. Pure.
 
-The calendar and the time only explain; findings are decided by the market state that OpenD reports. Times are
-HKEX's: 09:00 pre-open with its matching at 09:20, 09:30 to 12:00, 13:00 to 16:00, closing auction to 16:08 or 16:10;
-a half day ends at about 12:10.
+Findings use the market state that OpenD reports. Only while it is unknown do the time and the calendar decide
+(`may_trade`); otherwise they only explain. Times are HKEX's: 09:00 pre-open with its matching at 09:20, 09:30 to 12:00,
+13:00 to 16:00, closing auction to 16:08 or 16:10; a half day ends at about 12:10.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STATES: Final = {  # market state → its name for people
     "afternoon": Words("afternoon session", "午市"),
     "closed": Words("closed", "已收市"),
     "closing_auction": Words("closing auction", "收市競價"),
-    "unknown": Words("not told by OpenD", "OpenD 未有回報"),
+    "unknown": Words("not reported by OpenD", "OpenD 未有回報"),
 }
 _TRADING_HOURS: Final = {
     "whole": (range(9 * 60 + 31, 12 * 60), range(13 * 60 + 1, 16 * 60)),
@@ -106,7 +106,7 @@ NO_BUDGET: Final = Words("no rate of ticks now", "現時沒有 tick 速率")  # 
 
 
 def budget_left_s(status: LiveStatus, now_ms: int) -> float | None:
-    """How much longer OpenD, which is away, may be so until it lacks ticks of the busiest symbol (s); then negative.
+    """Seconds until the present outage exceeds the outage budget; negative after that.
 
     None if no rate is known, or while the market does not trade: then nothing more is lost.
     """
