@@ -1,16 +1,29 @@
-"""A thread in which files are read and written, so that a hanging disk stops neither the network nor a clean stop."""
+"""Threads in which files are read and written, so that a hanging disk stops neither the network nor a clean stop.
+
+They are daemon threads. `asyncio.to_thread` is not used: the end of the event loop waits for its threads without limit,
+and when all of them hang, nothing else begins.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+
+def in_thread(work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    """The result of `work(*args)`, done in a thread of its own; its exception is raised where the future is awaited."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    name = getattr(work, "__name__", "reader")
+    threading.Thread(target=_do, args=(lambda: work(*args), loop, done), name=name, daemon=True).start()
+    return done
 
 
 class Background:
@@ -25,32 +38,36 @@ class Background:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
-        def in_thread() -> None:
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-                self._deliver(loop, done, lambda error=error: done.set_exception(error))  # type: ignore[misc]
-            else:
-                self._deliver(loop, done, lambda: done.set_result(result))
-
-        self._work.put(in_thread)
+        self._work.put(lambda: _do(work, loop, done))
         return await done
 
     def post(self, work: Callable[[], None]) -> None:
         """Queues `work`, which must not raise, after all earlier work. It returns at once."""
         self._work.put(work)
 
-    @staticmethod
-    def _deliver(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], deliver: Callable[[], None]) -> None:
-        def unless_cancelled() -> None:
-            if not done.done():
-                deliver()
-
-        try:
-            loop.call_soon_threadsafe(unless_cancelled)
-        except RuntimeError:  # the loop has ended: nobody waits any more
-            return
-
     def _run(self) -> None:
         while True:
             self._work.get()()
+
+
+def _do(work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]) -> None:
+    """Does the work, and gives its result to the event loop, if that still waits."""
+    result: T | None = None
+    error: BaseException | None = None
+    try:
+        result = work()
+    except BaseException as raised:  # noqa: BLE001 - raised again where it is waited for
+        error = raised
+
+    def deliver() -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    try:
+        loop.call_soon_threadsafe(deliver)
+    except RuntimeError:  # the loop has ended: nobody waits any more
+        return

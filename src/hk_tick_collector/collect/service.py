@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
 from hk_tick_collector.collect.loading.load import is_late_start
@@ -91,13 +92,13 @@ async def _serve(options: ServiceOptions) -> int:
         await _cancelled(feeding, replaying, taking_over)  # from here on nothing is put into the queue
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         before = parts.stats.stored + parts.stats.duplicate
-        left, lost = await asyncio.to_thread(_flush, deadline_s, parts.current_writer, parts.queue, parts.overflow)
+        left, lost = await in_thread(_flush, deadline_s, parts.current_writer, parts.queue, parts.overflow)
         flushed = parts.stats.stored + parts.stats.duplicate - before
     parts.heartbeat.state = "stopped"
     parts.heartbeat.beat()
-    await asyncio.to_thread(parts.heartbeat.leave, alarms_end_s)
-    await asyncio.to_thread(parts.alerter.join, alarms_end_s)
-    await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
+    await in_thread(parts.heartbeat.leave, alarms_end_s)
+    await in_thread(parts.alerter.join, alarms_end_s)
+    await in_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     stop_is_complete()
     return 1 if failed or lost else 0

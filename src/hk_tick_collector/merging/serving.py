@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.reporting.free_space import FreeSpace
 from hk_tick_collector.jetstream.disk_sync import DiskSync
@@ -122,7 +123,7 @@ async def _run(options: MergeOptions, service: MergeService, state: MergeState) 
             reporting.cancel()
             if metrics is not None:
                 metrics.stop()
-            await asyncio.to_thread(alerts.stop, time.monotonic() + _ALERTS_S)
+            await in_thread(alerts.stop, time.monotonic() + _ALERTS_S)
             state.state = "stopped"
             state.written_ms = now_ms()
             _write(options.state_path, text_of(state), state.pid)

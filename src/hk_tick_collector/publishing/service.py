@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, log
-from hk_tick_collector.background import Background
+from hk_tick_collector.background import Background, in_thread
 from hk_tick_collector.errors import StoreError, StreamAwayError, StreamError
 from hk_tick_collector.jetstream.connect import connect
 from hk_tick_collector.jetstream.disk_sync import DiskSync
@@ -75,7 +75,7 @@ async def serve(options: PublishOptions, clock_ms: Callable[[], int] = clock.now
         finally:
             reporting.cancel()
             if options.alerts is not None:
-                await asyncio.to_thread(options.alerts.stop, time.monotonic() + _ALERTS_S)
+                await in_thread(options.alerts.stop, time.monotonic() + _ALERTS_S)
             figures.state = "stopped"
             with suppress(OSError):
                 write_publish_state(options.state_path, text_of(figures.record(clock_ms())), figures.pid)

@@ -20,6 +20,7 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol, TypeVar
 
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live import kernel_wait
 
@@ -140,7 +141,7 @@ class _Process(NamedTuple):
 async def _started() -> _Process:
     ours, theirs = socket.socketpair()
     with theirs:
-        process = await asyncio.to_thread(_spawned, theirs)
+        process = await in_thread(_spawned, theirs)
     ours.setblocking(False)
     return _Process(process, *await asyncio.open_connection(sock=ours))
 

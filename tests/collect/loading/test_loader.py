@@ -6,12 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.loading.loader import DayLoader, in_thread
+from hk_tick_collector.collect.loading.loader import DayLoader
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.opend.protocol import Ticks
@@ -45,17 +43,3 @@ def test_ticks_that_come_while_their_day_is_read_are_placed_then(tmp_path: Path,
 
     asyncio.run(story())
     assert [change.gap.missing for chunk in queue.held_in_memory() for change in chunk.gaps] == [2]
-
-
-def test_an_error_of_the_thread_reaches_the_caller() -> None:
-    """As if the caller had called the function itself."""
-
-    def broken() -> None:
-        raise OSError("no disk")
-
-    async def story() -> None:
-        assert await in_thread(lambda: 7) == 7
-        with pytest.raises(OSError, match="no disk"):
-            await in_thread(broken)
-
-    asyncio.run(story())

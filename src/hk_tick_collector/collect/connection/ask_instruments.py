@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import clock, log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import Instrument
 from hk_tick_collector.opend import messages
@@ -102,7 +103,7 @@ class InstrumentAsker:
 
     async def _attempt(self, transport: Transport, day: int) -> None:
         """Asks about every symbol and stores OpenD's answers. If one is missing, another attempt follows later."""
-        if not await asyncio.to_thread(path_of(self._data_root, market.day_name(day)).exists):
+        if not await in_thread(path_of(self._data_root, market.day_name(day)).exists):
             self._due_s = time.monotonic() + _NO_FILE_S  # a day without trading gets no file because of this
             return
         symbols = [symbol for symbol in self._symbols if symbol not in self._opend.refused]

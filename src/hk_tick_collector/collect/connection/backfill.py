@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.loading.loader import in_thread
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.gaps.push_watch import Known
 from hk_tick_collector.gaps.symbol_day import CAUSE_PUSH_LOST

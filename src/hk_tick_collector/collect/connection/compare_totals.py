@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.errors import CollectorError, NoDayError
 from hk_tick_collector.model import BY_REJECTED, CLOSE, MATCHING, TURNOVER, UNEXPLAINED
 from hk_tick_collector.opend import messages
@@ -142,12 +143,12 @@ class Reconciler:
         self._due_ms = None if wait_ms is None else (self._opend.opend_time_ms or 0) + wait_ms
         path = path_of(self._data_root, market.day_name(day))
         try:
-            if self._attempts == 1 and not await asyncio.to_thread(worth_it, path, session):
+            if self._attempts == 1 and not await in_thread(worth_it, path, session):
                 self._due_ms = None
                 return
             symbols = [symbol for symbol in self._symbols if symbol not in self._opend.refused]
             official = await ask_totals(request, symbols)
-            ours = await asyncio.to_thread(DaySums.read, path)
+            ours = await in_thread(DaySums.read, path)
         except NoDayError:
             self._due_ms = None  # a day without trading
             return

@@ -6,10 +6,10 @@ Enters: the numbers of days to read, or to read again. Leaves: days, which are g
 from __future__ import annotations
 
 import asyncio
-import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hk_tick_collector import log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.symbol_day import Day
@@ -26,33 +26,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.model import TickRow
-
-T = TypeVar("T")
-
-
-def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-    """Runs a function in a daemon thread, so that the process can exit even while the function waits for a disk."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        try:
-            outcome: tuple[T | None, BaseException | None] = what(*args), None
-        except Exception as error:  # noqa: BLE001 - a thread's boundary: the waiting caller gets the error
-            outcome = None, error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, name=what.__name__ if hasattr(what, "__name__") else "reader", daemon=True).start()
-    return future
 
 
 def load_late(data_root: Path, old: Day, held: Iterable[TickRow], at_ms: int) -> Day:

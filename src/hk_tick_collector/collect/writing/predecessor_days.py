@@ -17,8 +17,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.collect.buffer.replay import set_event, store_rows
-from hk_tick_collector.collect.loading.loader import in_thread
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.store import foreign
 from hk_tick_collector.store.faults import DISK_ERRORS
