@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -20,6 +21,7 @@ from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.stats import Stats
+from hk_tick_collector.store import spool_record
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -65,6 +67,36 @@ def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     assert asyncio.run(story()) == [1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == [MINE]
     assert [event.fields["rows"] for event in journal.events("spool_replayed")] == ["1", "1", "1"]
+
+
+def test_a_disk_that_hangs_during_a_read_holds_up_nothing_else(
+    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
+) -> None:
+    """The event loop, which receives ticks, goes on; when the disk answers, the rows are stored."""
+    _ = journal
+    Spool(tmp_path / "20261118T090000-a").append([tick("HK.00700", 1)])
+    queue = TickQueue(100)
+    intake = make_intake(queue, Stats())
+    reading, answers = threading.Event(), threading.Event()
+    answered: list[bool] = []
+    read_rows = spool_record.read_rows
+
+    def read_late(*args: Any) -> Any:
+        reading.set()
+        answered.append(answers.wait(CAP_S / 10))
+        return read_rows(*args)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, intake, queue))
+        await asyncio.to_thread(reading.wait, CAP_S)
+        answers.set()
+        found = await taken(queue, 1)
+        await replaying
+        return found
+
+    with mock.patch.object(spool_record, "read_rows", read_late):
+        assert asyncio.run(story()) == [1]
+    assert answered == [True]
 
 
 def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Replays the rows that earlier runs left in their spools: they pass through the intake like late ticks."""
+"""Replays the rows that earlier runs left in their spools: they pass through the intake like late ticks.
+
+The disk is read in threads: while it hangs, the event loop goes on receiving.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.background import in_thread
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.spool import Spool
@@ -37,8 +41,8 @@ async def replay_earlier_spools(spool_dir: Path, mine: str, intake: Intake, queu
     """
     while True:
         try:
-            for directory in _earlier(spool_dir, mine):
-                await _replay(Spool(directory), directory, intake, queue)
+            for directory in await in_thread(_earlier, spool_dir, mine):
+                await _replay(await in_thread(Spool, directory), directory, intake, queue)
         except FileNotFoundError:
             return
         except DISK_ERRORS as error:
@@ -51,13 +55,13 @@ async def replay_earlier_spools(spool_dir: Path, mine: str, intake: Intake, queu
 async def _replay(spool: Spool, directory: Path, intake: Intake, queue: TickQueue) -> None:
     rows_found = spool.rows
     while True:
-        rows = spool.first(RECORD_ROWS, patient=True)
+        rows = await in_thread(partial(spool.first, RECORD_ROWS, patient=True))
         for damage in spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
         if not rows:
             break
         await store_rows(rows, intake, queue)
-        spool.forget()
+        await in_thread(spool.forget)
     if rows_found:
         log.info("spool_replayed", directory=directory.name, rows=rows_found)
 
