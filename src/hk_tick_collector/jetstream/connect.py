@@ -120,9 +120,8 @@ class Connection:
             await asyncio.wait((asked, ended, refused), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             if refused.done():
                 raise StreamError(f"{self.url} refuses {subject} ({refused.result()})", hint=_SUBJECT_HINT)
-            if self.lost.is_set() and not asked.done():
-                raise StreamAwayError(f"the connection to {self.url} is lost")
             if not asked.done():
+                self.demand()
                 raise _late(self.url, subject, timeout_s)
             with self._named_errors():
                 return asked.result()
@@ -135,6 +134,11 @@ class Connection:
             ended.cancel()
             if refused.done():  # the permissions may be changed while we are connected
                 self.refused.pop(subject.lower(), None)
+
+    def demand(self) -> None:
+        """Raises StreamAwayError if the connection is lost."""
+        if self.lost.is_set():
+            raise StreamAwayError(f"the connection to {self.url} is lost")
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Sends a message that nobody acknowledges."""

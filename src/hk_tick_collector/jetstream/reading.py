@@ -92,8 +92,7 @@ class OrderedReader:
         """Waits for one message or status of the server."""
         from nats import errors
 
-        if self._connection.lost.is_set():
-            raise StreamAwayError(f"the connection to {self._connection.url} is lost")
+        self._connection.demand()
         if self._subscription is None:
             await self._create_consumer()
         subscription = self._subscription

@@ -96,6 +96,7 @@ class Session:
                 if self._options.until_sent and not self._figures.behind_rows:
                     return
                 await self._pause(connection, stop)
+                connection.demand()
         finally:
             if self._asking is not None:
                 self._asking.cancel()
