@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ import hk_tick_collector
 from hk_tick_collector import market
 from hk_tick_collector.archive.addresses import place_at
 from hk_tick_collector.archive.remote import Remote, RemoteFile
+from hk_tick_collector.archive.s3 import S3Place
 from hk_tick_collector.cli._patience import in_child
 from hk_tick_collector.data.days import find
 from hk_tick_collector.data.ranges import DayRange
@@ -278,6 +282,29 @@ def test_a_forked_child_says_that_it_cannot_read(s3_server: S3Server, tmp_path: 
     assert remote.names("ticks/") == {}
     with pytest.raises(ArchiveError, match="cannot be read in a process that was forked"):
         in_child(lambda: remote.names("ticks/"), tmp_path, network=True)
+
+
+def test_two_threads_may_read_one_book_for_the_first_time(
+    both: tuple[Store, Store], address: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have downloaded it before either has written it; each gets it whole."""
+    name, read = f"books/{market.day_date(market.parse_day(DAY)).isoformat()}.db", S3Place.read
+    whole = Remote(address, s3_server.variables).place.read(name)
+    digest, together = hashlib.sha256(whole).hexdigest(), threading.Barrier(2, timeout=60)
+
+    def read_together(place: S3Place, name: str) -> bytes:
+        content = read(place, name)
+        together.wait()
+        return content
+
+    monkeypatch.setattr(S3Place, "read", read_together)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            archive = Remote(address, s3_server.variables)
+            archive.make_space()
+            books = list(pool.map(lambda _, archive=archive: archive.local_book(name, digest).read_bytes(), range(2)))
+            assert books == [whole, whole]
+            archive.close()
 
 
 def test_books_on_this_host_go_with_the_store(both: tuple[Store, Store], tmp_path: Path) -> None:

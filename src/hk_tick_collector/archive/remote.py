@@ -126,10 +126,10 @@ class Remote:
                 f"{self.where}/{name} is not what its certificate lists: its SHA-256 is {found}",
                 hint="hk-tick-collector certificate --check; try another copy",
             )
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_bytes(content)
-        shutil.move(draft, path)
-        return path
+        number, draft = tempfile.mkstemp(dir=self._directory)  # another thread may be writing the same book
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        return Path(draft).replace(path)
 
 
 def _remove(directory: str, pid: int) -> None:
