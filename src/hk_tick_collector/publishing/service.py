@@ -178,12 +178,12 @@ async def _report_every_second(
 
 
 def _report(options: PublishOptions, state: PublishState) -> None:
-    if options.alerts is not None:
-        options.alerts.update(check_publish(state, state.written_ms))
     try:
         write_publish_state(options.state_path, text_of(state), state.pid)
     except OSError as error:
         log.warning("status_not_written", path=options.state_path, detail=error.strerror or error)
+    if options.alerts is not None:
+        options.alerts.update(check_publish(state, state.written_ms))
 
 
 def _status_line(figures: Figures) -> str:

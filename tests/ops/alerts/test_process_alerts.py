@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.ops.alerts.conftest import wait_until
 from tests.receiver import Receiver
 
@@ -34,6 +36,27 @@ def test_a_finding_is_sent_once_also_over_a_restart(tmp_path: Path) -> None:
         (message,) = receiver.messages
         assert "host-3 merge" in message["title"]
         assert "number the same ticks differently" in message["message"]
+    finally:
+        receiver.close()
+
+
+@pytest.mark.parametrize("since_ms", [10**18, -(10**18), "soon"])
+def test_a_memory_with_a_wrong_time_is_begun_anew(
+    tmp_path: Path, since_ms: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that somebody changed stops neither alerts nor the process; the log says so."""
+    times = {"since_ms": since_ms, "until_ms": 1, "last_ms": 1, "told": 2, "told_ms": 1}
+    memory = {"open": {"sequence_disagrees": times}, "stalls_ms": [], "digest_day": ""}
+    (tmp_path / "memory").write_text(json.dumps(memory))
+    receiver = Receiver()
+    try:
+        destinations = open_destinations([f"json://127.0.0.1:{receiver.port}"])
+        alerts = ProcessAlerts(destinations, tmp_path / "memory", tmp_path, "en", now_ms)
+        alerts.start("host-3 merge")
+        alerts.update([SEQUENCE_DISAGREES.found(Severity.CRITICAL, what="HK.00700", root="/merged")])
+        wait_until(lambda: receiver.messages)
+        alerts.stop(time.monotonic() + 60)
+        assert "alerts_not_kept" in caplog.text
     finally:
         receiver.close()
 

@@ -53,6 +53,7 @@ class ProcessAlerts:
         self._alerts = Alerts("", None, lang)
         self._mutes = MuteWatch(mutes_in / MUTES_NAME, now_ms)
         self._kept_ms = 0
+        self._broken = False
         self._failures = log.Repeated(_LOG_EVERY_S)
 
     def start(self, name: str) -> None:
@@ -64,9 +65,16 @@ class ProcessAlerts:
             sender.start()
 
     def update(self, findings: Sequence[Finding]) -> None:
-        """Takes the findings of this second."""
-        if not self._senders:
+        """Takes the findings of this second. Raises nothing: a fault in alerts stops nothing else."""
+        if self._broken or not self._senders:
             return
+        try:
+            self._update(findings)
+        except Exception:  # noqa: BLE001 - the boundary between alerts and the process
+            self._broken = True
+            log.bug("bug", detail="findings are not alerted any more")
+
+    def _update(self, findings: Sequence[Finding]) -> None:
         wall_ms, now_ms = self._now_ms(), self._base_ms + time.monotonic_ns() // 1_000_000
         status = _nothing_of_a_collector(self._started_ms, wall_ms)
         messages = self._alerts.update(status, findings, now_ms, self._mutes.now(wall_ms))

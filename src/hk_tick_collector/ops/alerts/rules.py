@@ -48,6 +48,7 @@ _STALLS: Final = Words(
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
+_LATEST_MS: Final = 253_402_300_800_000  # the year 10,000, which no text can show
 _START_MS: Final = 10_000  # a finding of the first 10 s of a run, like `no connection yet`, is not an event
 _BUDGET_MOST_S: Final = 300.0  # this long without ticks from OpenD is critical, however quiet the symbols are
 
@@ -110,12 +111,13 @@ class Memory:
             raw: dict[str, Any] = json.loads(text)
             found = {str(code): Open(**fields) for code, fields in raw["open"].items()}
             numbers = [value for item in found.values() for value in asdict(item).values() if value is not None]
-            if not all(isinstance(value, int) for value in numbers):
-                raise ValueError("a field is not a number")
+            moments, heartbeat_ms = [int(moment) for moment in raw["stalls_ms"]], int(raw.get("heartbeat_ms", 0))
+            numbers += [*moments, heartbeat_ms]
+            if not all(isinstance(value, int) and abs(value) < _LATEST_MS for value in numbers):
+                raise ValueError("a field is not a number, or too large")
             today = DayFigures.from_fields(raw.get("today", {}))  # a file of an earlier version has none
-            moments = [int(moment) for moment in raw["stalls_ms"]]
             mutes = mutes_of(raw.get("mutes", []))
-            return cls(found, moments, str(raw["digest_day"]), int(raw.get("heartbeat_ms", 0)), today, mutes)
+            return cls(found, moments, str(raw["digest_day"]), heartbeat_ms, today, mutes)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the saved state of alerts: {error!r}") from None
 
