@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 import pytest
@@ -19,7 +19,7 @@ from hk_tick_collector.archive.day import Run, archive_day
 from hk_tick_collector.archive.places import Directory
 from hk_tick_collector.archive.signers import place_helpers
 from hk_tick_collector.archive.sshsig import SigningKey, make_key
-from hk_tick_collector.errors import ArchiveError, NoDayError, StoreError
+from hk_tick_collector.errors import ArchiveError, DiskHangsError, NoDayError, StoreError
 from hk_tick_collector.quality.facts import DayFacts, read_day
 from hk_tick_collector.quality.places import list_places
 from hk_tick_collector.quality.verdict import judge
@@ -30,11 +30,13 @@ from hk_tick_collector.web.days_watch import DaysWatch
 from hk_tick_collector.web.symbol import newest_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hk_tick_collector.quality.facts import Progress
     from hk_tick_collector.quality.places import Place
+
+_T = TypeVar("_T")
 
 DRIFT_WARN_S: Final = 3.0
 NEXT_DAY_MS: Final = market.day_start_ms(market.parse_day(DAY)) + 30 * 3_600_000
@@ -59,6 +61,17 @@ def clock() -> Clock:
 def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many days one look reads must not depend on the load of the machine; one test sets a limit of its own."""
     monkeypatch.setattr(days_watch, "_BUDGET_S", 300.0)
+
+
+class Unreadable(Inline):
+    """Lists the days; their files are on a disk that may be away."""
+
+    is_away = False
+
+    async def read(self, work: Callable[[], _T], path: Path) -> _T:
+        if self.is_away and path.suffix == ".db":
+            raise DiskHangsError(f"the disk of {path.parent} does not answer")
+        return await super().read(work, path)
 
 
 def watch_of(root: Path, archive_root: Path | None, clock: Clock) -> DaysWatch:
@@ -176,6 +189,48 @@ def test_memory_has_a_limit(tmp_path: Path, clock: Clock, monkeypatch: pytest.Mo
     clock.now_s += 30
     asyncio.run(days.survey(NEXT_DAY_MS))
     assert sorted(days._rows) == ["20261106", "20261107", "20261108"]  # noqa: SLF001 - what it keeps
+
+
+def test_days_that_cannot_be_read_are_an_error_each_time(tmp_path: Path, clock: Clock) -> None:
+    """The listing alone is no survey: nobody is told that there are no days, or that old rows are those of now."""
+    leave_day(tmp_path, "20261119")
+    reads = Unreadable()
+    days = DaysWatch(tmp_path, None, DRIFT_WARN_S, reads, clock=clock)
+
+    def look() -> list[str]:
+        return [row.day for row in asyncio.run(days.survey(NEXT_DAY_MS)).days]
+
+    def fail() -> None:
+        for _ in range(3):
+            with pytest.raises(DiskHangsError, match="does not answer"):
+                look()
+            clock.now_s += 3
+
+    reads.is_away = True
+    fail()
+    reads.is_away = False
+    assert look() == ["20261119"]
+    leave_day(tmp_path, DAY)
+    clock.now_s += 30
+    reads.is_away = True
+    fail()
+    reads.is_away = False
+    assert look() == ["20261119", DAY]
+
+
+def test_who_looks_at_one_day_does_not_delay_the_calendar(tmp_path: Path, clock: Clock) -> None:
+    """The directories are listed for the page of a day; the calendar reads what is new in that listing."""
+    leave_day(tmp_path, "20261119")
+    days = watch_of(tmp_path, None, clock)
+
+    async def look() -> list[str]:
+        await days.place("20261119")
+        return [row.day for row in (await days.survey(NEXT_DAY_MS)).days]
+
+    assert asyncio.run(look()) == ["20261119"]
+    leave_day(tmp_path, DAY)
+    clock.now_s += 30
+    assert asyncio.run(look()) == ["20261119", DAY]
 
 
 def test_a_missing_archive_is_told_and_days_are_shown(tmp_path: Path, clock: Clock) -> None:

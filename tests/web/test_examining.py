@@ -12,8 +12,11 @@ from hk_tick_collector import clock
 from hk_tick_collector.cli._options import limits
 from hk_tick_collector.cli._patience import in_child
 from hk_tick_collector.config import Settings
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.findings.words import NO_WORDS
+from hk_tick_collector.web import now
 from hk_tick_collector.web.feed import Feed
+from hk_tick_collector.web.pages import Pages
 from hk_tick_collector.web.reading import Reading
 from hk_tick_collector.web.site import Examination, Site
 
@@ -28,8 +31,24 @@ def _examined(counted: Path) -> Examination:
     return Examination([], NO_WORDS, {}, None, silent=True, at_ms=clock.now_ms())
 
 
+def _site(data_root: Path, reading: Reading, examine: Callable[[], Examination]) -> Site:
+    return Site(
+        data_root=data_root,
+        archive=None,
+        instance="test",
+        lang="en",
+        limits=limits(Settings.model_validate({})),
+        reading=reading,
+        examine=examine,
+    )
+
+
 def _times(counted: Path) -> int:
     return counted.stat().st_size if counted.exists() else 0
+
+
+def _busy() -> Examination:
+    raise CollectorError("all 4 processes that read were busy for 60 s", hint="sudo dmesg | tail")
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
@@ -42,16 +61,7 @@ def test_who_begins_to_look_does_not_see_what_was_found_while_nobody_looked(tmp_
     counted, reading = tmp_path / "counted", Reading(in_child)
 
     async def look() -> None:
-        site = Site(
-            data_root=tmp_path,
-            archive=None,
-            instance="test",
-            lang="en",
-            limits=limits(Settings.model_validate({})),
-            reading=reading,
-            examine=partial(_examined, counted),
-        )
-        feed = Feed(site, lambda *_: {}, lambda: False)
+        feed = Feed(_site(tmp_path, reading, partial(_examined, counted)), lambda *_: {}, lambda: False)
         await feed.begin()
         running = asyncio.create_task(feed.run())
         await _until(lambda: feed.moment is not None and feed.moment.examined is not None)
@@ -66,5 +76,26 @@ def test_who_begins_to_look_does_not_see_what_was_found_while_nobody_looked(tmp_
 
     try:
         asyncio.run(asyncio.wait_for(look(), 40))
+    finally:
+        reading.close()
+
+
+def test_an_examination_that_fails_says_why(tmp_path: Path) -> None:
+    """In place of what `status` prints, with the command to type; it is not called "not read yet"."""
+    reading, render = Reading(in_child), now.renderer(Pages("test", "en"))
+
+    async def look() -> str:
+        feed = Feed(_site(tmp_path, reading, _busy), render, lambda: False)
+        await feed.begin()
+        running = asyncio.create_task(feed.run())
+        await _until(lambda: feed.moment is not None and feed.moment.unexamined != "")
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        assert feed.moment is not None
+        return render("en", feed.moment)["details"]
+
+    try:
+        assert "cannot be read: all 4 processes that read were busy for 60 s: sudo dmesg | tail" in asyncio.run(look())
     finally:
         reading.close()

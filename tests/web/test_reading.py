@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ import pytest
 from hk_tick_collector.cli._patience import in_child
 from hk_tick_collector.errors import CollectorError, NoDayError
 from hk_tick_collector.store.query import path_of
+from hk_tick_collector.web import reading as reading_module
 from hk_tick_collector.web.busiest import count_rows
 from hk_tick_collector.web.reading import Reading
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE: Final = Path(__file__).parent
+PLACES: Final = 4  # children at once
 
 
 @pytest.fixture
@@ -88,6 +91,129 @@ def test_a_bug_or_a_killed_child_is_an_error_of_its_question_alone(
         return await reading.call(os.getpid)
 
     assert asyncio.run(ask()) != os.getpid()
+
+
+class Gate:
+    """Children note that they began, and wait until they are let through. The pipe is named, so they can open it."""
+
+    def __init__(self, place: Path) -> None:
+        self._began, self._pipe = place / "began", place / "pipe"
+        self._began.touch()
+        os.mkfifo(self._pipe)
+        self._end = os.open(self._pipe, os.O_RDWR)
+
+    @property
+    def work(self) -> Callable[[], None]:
+        """What a child does."""
+        return partial(_wait_for, self._began, self._pipe)
+
+    @property
+    def began(self) -> int:
+        """How many children began until now."""
+        return self._began.stat().st_size
+
+    async def wait_until_began(self, children: int) -> None:
+        """Until this many children began."""
+        while self.began < children:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+
+    def open(self, children: int) -> None:
+        """Lets this many through."""
+        os.write(self._end, b"x" * children)
+
+    def close(self) -> None:
+        """Lets all through."""
+        self.open(100)
+        os.close(self._end)
+
+
+def _wait_for(began: Path, pipe: Path) -> None:
+    with began.open("ab", buffering=0) as file:
+        file.write(b"x")
+    with pipe.open("rb", buffering=0) as file:
+        file.read(1)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate that is open at the end."""
+    with closing(Gate(tmp_path)) as gate:
+        yield gate
+
+
+@pytest.mark.parametrize("cap_s", [60.0, 0.0])
+def test_a_child_keeps_its_place_until_it_ends(
+    reading: Reading, gate: Gate, cap_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if its asker leaves or has waited to the cap: further questions start no child, and are told why."""
+
+    async def leave(asking: asyncio.Task[None]) -> None:
+        if cap_s:
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        else:
+            with pytest.raises(CollectorError, match="within 0 s") as raised:
+                await asking
+            assert raised.value.hint == "sudo dmesg | tail"
+
+    async def story() -> None:
+        monkeypatch.setattr(reading_module, "_CAP_S", cap_s)
+        for number in range(PLACES):
+            asking = asyncio.create_task(reading.call(gate.work))
+            await gate.wait_until_began(number + 1)
+            await leave(asking)
+        monkeypatch.setattr(reading_module, "_CAP_S", 0.0)
+        for _ in range(3):
+            with pytest.raises(CollectorError, match=f"all {PLACES} processes that read were busy for 0 s"):
+                await reading.call(gate.work)
+        monkeypatch.setattr(reading_module, "_CAP_S", 60.0)
+        last = asyncio.create_task(reading.call(os.getpid))
+        gate.open(1)
+        assert await last != os.getpid()
+        assert gate.began == PLACES
+
+    asyncio.run(story())
+
+
+def test_who_leaves_before_there_is_a_place_takes_none(reading: Reading, gate: Gate) -> None:
+    """Its question is not asked, and the place that becomes free is that of the next one."""
+
+    async def story() -> None:
+        held = [asyncio.create_task(reading.call(gate.work)) for _ in range(PLACES)]
+        await gate.wait_until_began(PLACES)
+        waiting = [asyncio.create_task(reading.call(gate.work)) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        last = asyncio.create_task(reading.call(os.getpid))
+        await asyncio.sleep(0)
+        gate.open(PLACES)
+        assert await asyncio.gather(*held) == [None] * PLACES
+        assert await last != os.getpid()
+        assert gate.began == PLACES
+
+    asyncio.run(story())
+
+
+def test_the_end_does_not_wait_for_children(gate: Gate) -> None:
+    """Whether somebody still waits for them or not; no task and no descriptor is left."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+    reading = Reading(in_child)
+    asking: list[asyncio.Task[None]] = []
+
+    async def story() -> None:
+        asking.extend(asyncio.create_task(reading.call(gate.work)) for _ in range(PLACES))
+        await gate.wait_until_began(PLACES)
+        asking[0].cancel()
+        await asyncio.wait(asking[:1])
+
+    asyncio.run(story(), debug=True)
+    reading.close()
+    assert all(task.cancelled() for task in asking)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - names are enough
+    assert gate.began == PLACES
 
 
 def test_a_large_answer_arrives_whole(reading: Reading) -> None:

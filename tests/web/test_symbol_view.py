@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,11 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from playwright.sync_api import expect
 from tests.quality.days import Collected
+from tests.web.inline import Inline
 
-from hk_tick_collector.web.symbol_view import CHART_INTEGRITY, chart_script
+from hk_tick_collector.cli._options import limits
+from hk_tick_collector.cli._patience import in_child
+from hk_tick_collector.config import Settings
+from hk_tick_collector.ops.findings.words import NO_WORDS
+from hk_tick_collector.web.days_watch import DaysWatch
+from hk_tick_collector.web.pages import Pages
+from hk_tick_collector.web.reading import Reading
+from hk_tick_collector.web.site import Examination, Site
+from hk_tick_collector.web.symbol_view import CHART_INTEGRITY, Asked, SymbolView, chart_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -227,3 +238,34 @@ def test_frames_are_small(day: Collected, web: Web) -> None:
     assert "Reading the day file" in json.loads(frames[0][5:])["parts"]["notice"]
     assert len(json.loads(frames[1][5:])["chart"]["candles"]) == 61
     assert all(len(frame) < 400 for frame in frames[3:]), [frame[:400] for frame in frames]
+
+
+def test_each_of_many_days_is_shown(tmp_path: Path) -> None:
+    """More days than are watched at once, asked for at the same moment without a symbol: each has its own answer."""
+    days = [f"202611{number}" for number in range(16, 21)]
+    for name in days:
+        with closing(Collected(tmp_path / f"{name}.db")) as collected:
+            collected.ticks(TENCENT, 5)
+    reading = Reading(in_child)
+
+    async def story() -> list[tuple[str, str]]:
+        site = Site(
+            data_root=tmp_path,
+            archive=None,
+            instance="test",
+            lang="en",
+            limits=limits(Settings.model_validate({})),
+            reading=reading,
+            examine=lambda: Examination([], NO_WORDS, {}, None, silent=True, at_ms=0),
+        )
+        view = SymbolView(Pages("test", "en"), site, DaysWatch(tmp_path, None, 3.0, Inline()))
+        try:
+            parts = await asyncio.gather(*(view.whole(Asked("", name, "", "")) for name in days))
+        finally:
+            view.close()
+        return [(part.day, part.symbol) for part in parts]
+
+    try:
+        assert asyncio.run(story()) == [(name, TENCENT) for name in days]
+    finally:
+        reading.close()

@@ -103,6 +103,24 @@ def test_a_browser_that_leaves_takes_no_answer_with_it() -> None:
     asyncio.run(story())
 
 
+def test_it_ends_when_it_is_idle_and_not_during_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time without a question ends with the next question, not with its answer."""
+    monkeypatch.setattr(worker, "_IDLE_S", 0.0)  # over as soon as the loop runs, so at the latest during a question
+
+    async def story() -> None:
+        reads, idle = Counted(), asyncio.Event()
+        asked = Worker(reads)
+        pid = await asked.read(os.getpid, HERE)
+        assert await asked.read(os.getpid, HERE) == pid
+        asyncio.get_running_loop().call_later(0.0, idle.set)
+        await idle.wait()
+        assert await asked.read(os.getpid, HERE) not in {pid, os.getpid()}
+        assert reads.asked == 0
+        asked.close()
+
+    asyncio.run(story())
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="freezing a disk needs root")
 def test_a_frozen_disk_is_named_and_thawed(workdir: Path) -> None:
     """Two seconds after a disk froze the question has its cause; once it is thawed there are answers again."""

@@ -86,18 +86,22 @@ class DaysWatch:
         self._rows: dict[str, tuple[_Stamp, DayRow]] = {}
         self._details: OrderedDict[str, tuple[_Stamp, int, Day]] = OrderedDict()
         self._survey = Survey(0, (), 0, 0, "")
+        self._surveyed_s = self._listed_s  # of which listing the survey is
         self._version = 0
         self._archive_not_before_s = -_LISTED_S
 
     async def survey(self, now_ms: int) -> Survey:
         """The days, as far as they were read until now. `now_ms`: UTC epoch ms.
 
-        Raises StoreError if DATA_ROOT cannot be listed. A day that cannot be read is a row that says so.
+        Raises StoreError, each time until it succeeds, if DATA_ROOT cannot be listed or its disk does not answer.
+        A day that cannot be read is a row that says so.
         """
         async with self._one_look:
-            if self._clock() - self._listed_s >= _LISTED_S or self._survey.left:
+            is_of_listing = self._surveyed_s == self._listed_s
+            if not is_of_listing or self._clock() - self._listed_s >= _LISTED_S or self._survey.left:
                 await self._list()
                 await self._read_some(now_ms)
+                self._surveyed_s = self._listed_s
         return self._survey
 
     async def detail(self, day: str, now_ms: int) -> Detail:

@@ -61,6 +61,7 @@ class Feed:
         self._busiest = Busiest()
         self._started_ms = clock.now_ms()
         self._examined: Examination | None = None
+        self._unexamined = ""
         self._examined_s = 0.0  # when, by a monotonic clock
         self._wanted = asyncio.Event()  # an examination, now
         self._bugs = log.Repeated(_LOG_EVERY_S)
@@ -124,6 +125,7 @@ class Feed:
             unread_s=unread_s if unread_s > _UNREAD_S else 0.0,
             findings=findings,
             examined=self._examined,
+            unexamined=self._unexamined,
             hour={name: self._hour.series(name, now_s) for name in FOLDS},
             known_s=self._hour.known_s(now_s),
             busiest=self._busiest.top(),
@@ -141,8 +143,10 @@ class Feed:
             try:
                 self._examined = await self._site.reading.call(self._site.examine)
                 self._examined_s = time.monotonic()
-            except CollectorError:  # settings that are wrong now: the live state is still judged
+                self._unexamined = ""
+            except CollectorError as error:  # settings that are wrong now: the live state is still judged
                 self._examined = None
+                self._unexamined = error.one_line()
             except Exception:  # noqa: BLE001 - the boundary of an examination: the next one is tried
                 log.bug("web_examination_failed")
             pause_s = _EXAMINE_S if self._is_watched() or self._examined is None else _EXAMINE_IDLE_S

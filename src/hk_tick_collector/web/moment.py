@@ -25,6 +25,7 @@ class Moment:
     unread_s: float  # for how long `status.json` could not be read
     findings: list[Finding]
     examined: Examination | None
+    unexamined: str  # why the last examination failed; empty if it did not
     hour: dict[str, list[float | None]]  # figure → its last hour, see history.py
     known_s: float  # how much of the hour the page has watched
     busiest: list[Busy]

@@ -2,6 +2,8 @@
 
 Before the server has threads or sockets it forks one process, and that one forks a child for each question. So a child
 that a disk holds in the kernel keeps neither a connection nor the port, and ends by itself when the disk answers.
+There are a few places for children, and a child keeps its place until it ends, whether somebody waits for it or not.
+Not counted is what a disk holds of a child that has named the disk and ended: the process in which it tried to read.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import pickle
 import signal
 import socket
 import traceback
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.ops.findings import remedies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _QUESTION_BYTES: Final = 1 << 16
+_ANSWER_BYTES: Final = 1 << 18  # of one read
 _AT_ONCE: Final = 4  # children; further questions wait
-_CAP_S: Final = 60.0  # a child that has not answered then is given up
+_CAP_S: Final = 60.0  # whoever asks waits no longer for a place, and then no longer for an answer
 
 
 class Patience(Protocol):
@@ -40,6 +45,7 @@ class Reading:
     def __init__(self, patience: Patience) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._places: asyncio.Semaphore | None = None
+        self._answering: set[asyncio.Task[bytes]] = set()
         self._pid = os.fork()
         if not self._pid:
             self._socket.close()
@@ -64,10 +70,22 @@ class Reading:
         os.waitpid(self._pid, 0)
 
     async def _ask(self, work: Callable[[], _T], path: Path | None) -> _T:
+        question = pickle.dumps((work, path))
         if self._places is None:
             self._places = asyncio.Semaphore(_AT_ONCE)
-        async with self._places:
-            answer = await self._answer(pickle.dumps((work, path)))
+        try:
+            async with asyncio.timeout(_CAP_S):
+                await self._places.acquire()
+        except TimeoutError:
+            text = f"all {_AT_ONCE} processes that read were busy for {_CAP_S:.0f} s, so this was not read"
+            raise CollectorError(text, hint=remedies.DISK_MESSAGES) from None
+        answering = self._send(question, self._places)
+        try:
+            async with asyncio.timeout(_CAP_S):
+                answer = await asyncio.shield(answering)
+        except TimeoutError:
+            text = f"the process that reads did not answer within {_CAP_S:.0f} s"
+            raise CollectorError(text, hint=remedies.DISK_MESSAGES) from None
         if not answer:
             raise CollectorError("the process that reads ended without an answer", hint="reload the page")
         ok, content = pickle.loads(answer)  # noqa: S301 - written by our own child
@@ -77,19 +95,29 @@ class Reading:
             raise content
         raise RuntimeError(f"in the child that reads:\n{content}")
 
-    async def _answer(self, question: bytes) -> bytes:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._socket, [question], [theirs.fileno()])
-        ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            async with asyncio.timeout(_CAP_S):
-                return await reader.read()
-        except TimeoutError:
-            return b""
-        finally:
-            writer.close()
+    def _send(self, question: bytes, places: asyncio.Semaphore) -> asyncio.Task[bytes]:
+        """Sends a question. Its place, which the caller has taken, is free when the answer's socket ends."""
+        with ExitStack() as held:
+            held.callback(places.release)
+            ours, theirs = socket.socketpair()
+            held.enter_context(ours)
+            ours.setblocking(False)
+            with theirs:
+                socket.send_fds(self._socket, [question], [theirs.fileno()])
+            answering = asyncio.create_task(_received(ours))
+            at_its_end = held.pop_all()
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+        answering.add_done_callback(lambda _: at_its_end.close())
+        return answering
+
+
+async def _received(answers: socket.socket) -> bytes:
+    """What a child sends until it ends; nothing if it was killed."""
+    loop, said = asyncio.get_running_loop(), bytearray()
+    while part := await loop.sock_recv(answers, _ANSWER_BYTES):
+        said += part
+    return bytes(said)
 
 
 def _fork_for_each(questions: socket.socket, patience: Patience) -> NoReturn:

@@ -198,14 +198,18 @@ class SymbolView:
 
     async def _part(self, question: Asked, known: Known) -> Part:
         place = await self._place(question.day)
+        symbol = question.symbol or next((name for name, _, _ in await self._list(place.day)), "HK.00700")
+        return await self._watch(place).part(symbol, known, clock.now_ms())
+
+    def _watch(self, place: Place) -> DayWatch:
+        """The watch of a day. Keep what is returned: other viewers may replace it by those of other days meanwhile."""
         key = place.day, place.is_archived
         if key not in self._watches:
             self._watches[key] = DayWatch(place, secrets.token_hex(4), self._worker)
         self._watches.move_to_end(key)
         while len(self._watches) > _MOST_DAYS:
             self._watches.popitem(last=False)
-        symbol = question.symbol or next((name for name, _, _ in await self._list(place.day)), "HK.00700")
-        return await self._watches[key].part(symbol, known, clock.now_ms())
+        return self._watches[key]
 
     async def _place(self, day: str | None) -> Place:
         """Where a day is, or the newest day file; the latter depends on neither the archive nor the view *Days*."""

@@ -139,4 +139,5 @@ WORDS: Final[dict[str, Words]] = {
     "details": Words("Everything that status prints", "status 的全部輸出"),
     "details_of": Words("of {time} HKT", "{time} HKT 的輸出"),
     "details_none": Words("not read yet", "仍未讀取"),
+    "details_failed": Words("cannot be read: {error}", "無法讀取：{error}"),
 }

@@ -84,6 +84,8 @@ class Worker:
             self._process = None
 
     async def _ask(self, question: bytes) -> tuple[bool, Any]:
+        if self._idle:
+            self._idle.cancel()
         is_answered = False
         try:
             if self._process is None:
@@ -93,8 +95,6 @@ class Worker:
         finally:
             if not is_answered:  # also if this browser left: its answer would be taken for that of the next question
                 self.close()
-        if self._idle:
-            self._idle.cancel()
         self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self.close)
         found: tuple[bool, Any] = pickle.loads(answer)  # noqa: S301 - written by our own process
         return found
