@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -12,6 +13,7 @@ import pytest
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.spool import Spool
 
 from .trial import now_ms, wait_until
 
@@ -72,6 +74,20 @@ def wait_held(trial: Trial, day: str, rows: int) -> None:
     wait_until(held, lambda: f"{rows} ticks of {day} held: {trial.status()}\n{trial.tail()}")
 
 
+def wait_spooled(trial: Trial, day: str) -> None:
+    """Returns when ticks of the day are in its spool. It is read from a copy: whoever opens a spool may change it."""
+
+    def spooled() -> bool:
+        copy = trial.directory / "spool-copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        with suppress(OSError):  # the collector removes and creates files meanwhile
+            shutil.copytree(trial.data_root / ".spool", copy)
+            return any(Spool(directory).rows for directory in copy.glob(f"*.{day}"))
+        return False
+
+    wait_until(spooled, lambda: f"ticks of {day} in a spool\n{trial.tail()}")
+
+
 def late_or_not(trial: Trial, which: str) -> None:
     """Has ticks of the day come; of today they do anyway."""
     if which == "yesterday":
@@ -106,6 +122,7 @@ def test_a_bad_file_loses_no_tick(begin: Begin, kind: str, which: str) -> None:
     assert live.received == live.stored + live.duplicate + live.rejected + live.dropped + live.waiting
     assert live.writer_trouble == ""
 
+    wait_spooled(trial, day)
     collector.kill()
     collector = trial.run()
     collector.wait_for("day_held", day=day)

@@ -146,8 +146,9 @@ def test_a_foreign_lock_is_named_and_the_collector_recovers(begin: Begin) -> Non
     trial.wait_stored(500)
     with trial.locked():
         collector.wait_for("sqlite_busy_backoff")
-        finding = trial.wait_finding("writer_busy")
-        assert f"locked by pid {os.getpid()} (" in finding.text
+        finding = trial.wait_finding(
+            "writer_busy", f"locked by pid {os.getpid()} ("
+        )  # who it is is found a little later
         assert finding.remedy == f"sudo kill -TERM {os.getpid()}"
         wait_until(lambda: trial.live().waiting >= 2000, "two seconds of the market")
     collector.wait_for("writer_recovered", cause="busy")
