@@ -141,7 +141,8 @@ class PublishedTicks:
             number: PublishedDay(number, position.bound.on(number), day) for number, day in position.days.items()
         }
         self._wanted = frozenset(position.symbols)
-        self._feed = Feed(servers, position.bound.day, position.at, only_new=position.bound.only_new)
+        bound = position.bound
+        self._feed = Feed(servers, bound.day, position.at, only_new=bound.only_new, last_day=only)
         weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
         self._told_away_s: float | None = None
