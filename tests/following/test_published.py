@@ -467,3 +467,24 @@ def test_a_stream_reads_no_more_of_the_servers_than_it_needs(
     assert read(DAY - 2, DAY - 2) == [4, 5]
     monkeypatch.setattr(feed, "_DAYS_ASKED", 1)
     assert read(DAY - 1) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_days_that_have_not_begun_do_not_push_out_today(published: Published) -> None:
+    """Ticks with wrong dates are left out, with one warning. Those of tomorrow are not: clocks differ."""
+    send_days(published, DAY, counters=[1])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+            read = read_until(stream, 1)
+            send_days(published, *(DAY + 30 * each for each in range(1, 10)), DAY + 2, DAY + 1, counters=[1])
+            send_days(published, DAY, counters=[2])
+            read += read_until(stream, 2)
+            position = stream.position
+    assert read_days(read) == {DAY: [1, 2], DAY + 1: [1]}
+    assert (position.bound.day, sorted(position.days)) == (DAY, [DAY, DAY + 1])
+    (warning,) = [str(each.message) for each in told if each.category is StreamWarning]
+    assert (
+        f"messages of a of days that have not begun are left out, first those of {market.day_name(DAY + 30)};"
+        in warning
+    )

@@ -146,6 +146,7 @@ class PublishedTicks:
         weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
         self._told_away_s: float | None = None
+        self._told_ahead: set[str] = set()  # sources of which days were left out that have not begun
         self.is_finished = False
 
     @property
@@ -196,11 +197,15 @@ class PublishedTicks:
 
     def _rows(self, messages: list[StreamMessage]) -> dict[int, list[Tick]]:
         found: dict[int, list[Tick]] = {}
+        tomorrow = market.day_number(now_ms()) + 1
         for message in messages:
             try:
                 name, source = day_and_source(message.subject)
                 number = market.parse_day(name)
                 if number < self._bound.day or (self._only is not None and number != self._only):
+                    continue
+                if number > tomorrow:  # a wrong date, or the clock of this host is behind
+                    self._tell_ahead(source, name)
                     continue
                 ticks = decode(message.data)
                 _demand_same(ticks, name, source)
@@ -217,6 +222,15 @@ class PublishedTicks:
         for number in sorted(self._days)[:-_DAYS]:
             del self._days[number]
             self._bound = Bound(number + 1)
+
+    def _tell_ahead(self, source: str, day: str) -> None:
+        """A warning that days of a source have not begun, once for each source."""
+        if source not in self._told_ahead:
+            self._told_ahead.add(source)
+            words = f"messages of {source} of days that have not begun are left out, first those of {day}"
+            warnings.warn(
+                f"{words}; check the dates of its ticks, and the clock of this host", StreamWarning, stacklevel=2
+            )
 
     def _tell_absence(self) -> None:
         """A warning if there has been no server for a while, once each time."""
