@@ -435,15 +435,40 @@ def test_a_first_day_without_messages_begins_with_the_next_one_that_has_some(pub
 
 
 @pytest.mark.usefixtures("one_day")
-def test_days_that_were_published_the_newest_first_are_whole(published: Published) -> None:
-    """A publisher with a backlog sends some of each day, the newest day first: nothing of a later day is left out."""
-    days = [DAY - each for each in range(5)]
+@pytest.mark.parametrize("count", [5, 12])
+def test_days_that_were_published_the_newest_first_are_whole(
+    published: Published, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A publisher with a backlog sends some of each day, the newest day first: nothing of any day is left out."""
+    monkeypatch.setattr(feed, "_AT_ONCE", 1)
+    days = [DAY - each for each in range(count)]
     send_days(published, *days, counters=[1, 2])
     send_days(published, *days, counters=[3, 4])
     with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[-1])) as stream:
-        read = read_until(stream, 20)
+        read = read_until(stream, 4 * count)
     assert read_days(read) == {each: [1, 2, 3, 4] for each in days}
     demand_in_order(read)
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_position_has_the_last_eight_days(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier days are over once nothing of them comes: what is sent again of them is not delivered again."""
+    monkeypatch.setattr(feed, "_AT_ONCE", 1)
+    days = [DAY - each for each in reversed(range(10))]
+    send_days(published, *days, counters=[1, 2])
+    with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[0])) as stream:
+        read_until(stream, 20)
+        assert sorted(stream.position.days) == days
+        position = str(stream.position)
+    send_days(published, DAY - 8, DAY + 1, *days, counters=[1, 2, 3])
+    with hk_tick_collector.stream(published.servers.url, start=position) as stream:
+        read = read_until(stream, 12)
+        assert (stream.position.bound.day, sorted(stream.position.days)) == (DAY - 8, [*days[1:], DAY + 1])
+    assert read_days(read) == {DAY + 1: [1, 2, 3]} | {each: [3] for each in days[1:]}
+    monkeypatch.setattr(published_module, "_UNFINISHED_S", 0.0)
+    with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[0])) as stream:
+        read_until(stream, 30)
+        assert sorted(stream.position.days) == [*days[3:], DAY + 1]
 
 
 @pytest.mark.usefixtures("one_day")

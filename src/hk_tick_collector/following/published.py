@@ -6,6 +6,7 @@ missing. A symbol whose sequences have no such counter is remembered tick by tic
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 import weakref
@@ -39,6 +40,7 @@ _ACTIVE_S: Final = 1.0
 _AWAY_S: Final = 5.0  # without a server before a warning: by then another server has taken over
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
+_UNFINISHED_S: Final = 3600.0  # after a message of a day more of it may come, whatever its date
 CAUSE: Final = "not_published"
 
 
@@ -63,6 +65,7 @@ class PublishedDay:
 
     def __init__(self, number: int, bound: Bound, known: DayPosition | None = None) -> None:
         self.bound = bound
+        self.heard_s = -math.inf  # when a message of it came (monotonic)
         self.delivered: dict[str, Delivered] = dict(known.delivered) if known else {}
         # Symbols whose sequences do not follow the counter. A position does not name them, but has their sequences.
         self._odd = {symbol for symbol, each in self.delivered.items() if not _are_of_day(number, each)}
@@ -182,9 +185,10 @@ class PublishedTicks:
                 continue
             self._active_s = time.monotonic()
             for number, rows in self._rows(messages).items():
-                day = self._days.get(number)
-                if day is None:
-                    day = self._days[number] = PublishedDay(number, self._bound.on(number))
+                day = self._days.get(number) or PublishedDay(number, self._bound.on(number))
+                day.heard_s = self._active_s
+                if number not in self._days:
+                    self._days[number] = day
                     self._forget_days()
                 if found := day.find(rows):
                     yield day, number, found
@@ -218,8 +222,13 @@ class PublishedTicks:
         return dict(sorted(found.items()))
 
     def _forget_days(self) -> None:
-        """Removes all but the last days from the position: the servers keep no more than a week."""
+        """Removes all but the last days from the position: the servers keep no more than a week.
+
+        It keeps a day of which messages still come: a publisher with a longer backlog sends all its days in turn.
+        """
         for number in sorted(self._days)[:-_DAYS]:
+            if time.monotonic() - self._days[number].heard_s < _UNFINISHED_S:
+                break
             del self._days[number]
             self._bound = Bound(number + 1)
 
