@@ -20,6 +20,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import StreamAwayError, StreamError, UsageError
 from hk_tick_collector.following import feed
 from hk_tick_collector.following import published as published_module
+from hk_tick_collector.following.bound import Bound
 from hk_tick_collector.following.feed import Feed
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.position import Position
@@ -406,3 +407,109 @@ def test_a_stream_made_anew_behind_a_connection_that_stays(published: Published)
         published.send([4], [5], [1, 2, 3], [6], [7])
         read += read_until(stream, 4)
     assert sorted(counters(read)) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def send_days(published: Published, *days: int, counters: Sequence[int]) -> None:
+    """A message with these counters of each of the days, in this order."""
+    for number in days:
+        published.send_rows(of_day(number, counters), day=number)
+
+
+def read_days(batches: list[Batch]) -> dict[int, list[int]]:
+    """The counters that came of each day."""
+    found: dict[int, list[int]] = {}
+    for batch in batches:
+        found.setdefault(market.parse_day(str(batch.day)), []).extend(counters([batch]))
+    return found
+
+
+@pytest.mark.usefixtures("one_day")
+@pytest.mark.parametrize("before", [5, 400])
+def test_a_first_day_without_messages_begins_with_the_next_one_that_has_some(published: Published, before: int) -> None:
+    """It has expired, or it was a holiday: what the servers hold of later days is delivered, also from a position."""
+    send_days(published, DAY - 1, DAY, counters=[1, 2])
+    position = str(Position((), Bound(DAY - before), {}))
+    for start in (market.day_name(DAY - before), position):
+        with hk_tick_collector.stream(published.servers.url, start=start) as stream:
+            assert read_days(read_until(stream, 4)) == {DAY - 1: [1, 2], DAY: [1, 2]}
+
+
+@pytest.mark.usefixtures("one_day")
+@pytest.mark.parametrize("count", [5, 12])
+def test_days_that_were_published_the_newest_first_are_whole(
+    published: Published, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A publisher with a backlog sends some of each day, the newest day first: nothing of any day is left out."""
+    monkeypatch.setattr(feed, "_AT_ONCE", 1)
+    days = [DAY - each for each in range(count)]
+    send_days(published, *days, counters=[1, 2])
+    send_days(published, *days, counters=[3, 4])
+    with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[-1])) as stream:
+        read = read_until(stream, 4 * count)
+    assert read_days(read) == {each: [1, 2, 3, 4] for each in days}
+    demand_in_order(read)
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_position_has_the_last_eight_days(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier days are over once nothing of them comes: what is sent again of them is not delivered again."""
+    monkeypatch.setattr(feed, "_AT_ONCE", 1)
+    days = [DAY - each for each in reversed(range(10))]
+    send_days(published, *days, counters=[1, 2])
+    with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[0])) as stream:
+        read_until(stream, 20)
+        assert sorted(stream.position.days) == days
+        position = str(stream.position)
+    send_days(published, DAY - 8, DAY + 1, *days, counters=[1, 2, 3])
+    with hk_tick_collector.stream(published.servers.url, start=position) as stream:
+        read = read_until(stream, 12)
+        assert (stream.position.bound.day, sorted(stream.position.days)) == (DAY - 8, [*days[1:], DAY + 1])
+    assert read_days(read) == {DAY + 1: [1, 2, 3]} | {each: [3] for each in days[1:]}
+    monkeypatch.setattr(published_module, "_UNFINISHED_S", 0.0)
+    with hk_tick_collector.stream(published.servers.url, start=market.day_name(days[0])) as stream:
+        read_until(stream, 30)
+        assert sorted(stream.position.days) == [*days[3:], DAY + 1]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_a_stream_reads_no_more_of_the_servers_than_it_needs(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins with the first message of its days, at the end if there is none; with many days at the start."""
+    send_days(published, DAY - 4, DAY + 2, DAY - 1, DAY - 2, DAY, counters=[1])
+
+    def read(first_day: int, last_day: int | None = None) -> list[int]:
+        with closing(
+            Feed(Servers(published.servers.urls, "t"), first_day, None, only_new=False, last_day=last_day)
+        ) as it:
+            it.start(CAP_S)
+            return taken(it, lambda: it.quiet_s > 0)
+
+    assert read(DAY - 3) == read(DAY - 1) == [3, 4, 5]
+    assert read(DAY - 4) == [1, 2, 3, 4, 5]
+    assert read(DAY) == [5]
+    assert read(DAY + 1) == read(DAY - 3, DAY - 3) == []
+    assert read(DAY - 2, DAY - 2) == [4, 5]
+    monkeypatch.setattr(feed, "_DAYS_ASKED", 1)
+    assert read(DAY - 1) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("one_day")
+def test_days_that_have_not_begun_do_not_push_out_today(published: Published) -> None:
+    """Ticks with wrong dates are left out, with one warning. Those of tomorrow are not: clocks differ."""
+    send_days(published, DAY, counters=[1])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with hk_tick_collector.stream(published.servers.url, start="day") as stream:
+            read = read_until(stream, 1)
+            send_days(published, *(DAY + 30 * each for each in range(1, 10)), DAY + 2, DAY + 1, counters=[1])
+            send_days(published, DAY, counters=[2])
+            read += read_until(stream, 2)
+            position = stream.position
+    assert read_days(read) == {DAY: [1, 2], DAY + 1: [1]}
+    assert (position.bound.day, sorted(position.days)) == (DAY, [DAY, DAY + 1])
+    (warning,) = [str(each.message) for each in told if each.category is StreamWarning]
+    assert (
+        f"messages of a of days that have not begun are left out, first those of {market.day_name(DAY + 30)};"
+        in warning
+    )

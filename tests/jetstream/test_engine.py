@@ -12,7 +12,7 @@ from tests.nats_servers import NatsServers
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
-from hk_tick_collector.jetstream.engine import ask, last_message, message_at, next_message, store
+from hk_tick_collector.jetstream.engine import ask, held_subjects, last_message, message_at, next_message, store
 from hk_tick_collector.jetstream.message import AgainMessage, encode_again
 from hk_tick_collector.jetstream.streams import ensure_stream, wanted
 from hk_tick_collector.jetstream.subjects import STREAM, again_subject, message_id, ticks_subject
@@ -61,6 +61,8 @@ def test_the_stream_is_created_once_and_read_back(one: NatsServers) -> None:
         assert await last_message(connection, "hk.ticks.*.a") == at
         assert await next_message(connection, SUBJECT, 2) == at
         assert await next_message(connection, "hk.again.a", 0) is None
+        assert await held_subjects(connection, "hk.ticks.*.*") == {SUBJECT}
+        assert await held_subjects(connection, "hk.again.*") == set()
 
     with_connection(one, work)
 

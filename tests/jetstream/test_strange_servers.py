@@ -14,7 +14,7 @@ from tests.jetstream.scripted_server import Raw, greeting, scripted, silent
 from hk_tick_collector.errors import StreamAwayError, StreamError
 from hk_tick_collector.jetstream.anchor import Anchor, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, connect
-from hk_tick_collector.jetstream.engine import message_at, next_message, store
+from hk_tick_collector.jetstream.engine import held_subjects, message_at, next_message, store
 from hk_tick_collector.jetstream.reading import OrderedReader
 from hk_tick_collector.jetstream.streams import ensure_stream
 from hk_tick_collector.publishing.presence import Publisher, answer_for, other_publisher
@@ -92,6 +92,7 @@ ANSWERS = [
     b'{%s,"state":null}' % GOOD,
     b'{%s,"state":{"first_seq":"x"}}' % GOOD,
     b'{%s,"state":{"first_seq":1e400}}' % GOOD,
+    b'{%s,"total":1,"state":{"first_seq":"x","subjects":["x"]}}' % GOOD,
     b'{%s,"state":{},"cluster":{"replicas":[7]}}' % GOOD,
     b'{"message":null}',
     b'{"message":{"seq":1e400,"subject":"a"}}',
@@ -110,6 +111,7 @@ def test_an_answer_that_is_none_is_one_line(answer: bytes) -> None:
         lambda connection: store(connection, SUBJECT, b"x", "id"),
         lambda connection: message_at(connection, 1),
         lambda connection: next_message(connection, SUBJECT, 100),
+        lambda connection: held_subjects(connection, SUBJECT),
         lambda connection: check_anchor(connection, Anchor(1, "x")),
     ]
     if answer != b"{%s}" % GOOD:  # a stream without messages may be told so
@@ -118,6 +120,18 @@ def test_an_answer_that_is_none_is_one_line(answer: bytes) -> None:
         found = outcome(greeting(), lambda _: answer, request)
         assert isinstance(found, StreamError), (request, found)
         assert len(str(found)) < 400
+
+
+def test_more_subjects_than_one_answer_lists_are_not_all_subjects() -> None:
+    """Then nobody knows which there are; where there is no stream now, there will be one."""
+
+    def subjects(answer: bytes) -> Any:
+        return outcome(greeting(), lambda _: answer, lambda connection: held_subjects(connection, SUBJECT))
+
+    assert subjects(b'{"total":2,"state":{"subjects":{"a":7,"b":1}}}') == {"a", "b"}
+    assert subjects(b'{"total":3,"state":{"subjects":{"a":7,"b":1}}}') is None
+    gone = subjects(b'{"error":{"code":404,"err_code":10059,"description":"stream not found"}}')
+    assert isinstance(gone, StreamAwayError)
 
 
 @pytest.mark.parametrize(

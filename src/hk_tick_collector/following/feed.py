@@ -15,12 +15,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import StreamAwayError
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import MessageError, StreamAwayError
 from hk_tick_collector.jetstream.anchor import Anchor, Held, check_anchor
 from hk_tick_collector.jetstream.connect import Connection, Servers, UnusableFileError, connect
-from hk_tick_collector.jetstream.engine import info, last_message, next_message, understood
+from hk_tick_collector.jetstream.engine import held_subjects, info, last_message, next_message, understood
 from hk_tick_collector.jetstream.reading import OrderedReader
-from hk_tick_collector.jetstream.subjects import TICKS, ticks_subject
+from hk_tick_collector.jetstream.subjects import TICKS, day_and_source, ticks_subject
 
 if TYPE_CHECKING:
     from hk_tick_collector.jetstream.reading import StreamMessage
@@ -30,17 +31,23 @@ _WAITING: Final = 4  # lists of messages in the queue: that limits memory while 
 _CHECK_S: Final = 4.0  # between two checks whether the engine still has what was read
 _AWAY_S: Final = (0.2, 1.5)  # before the next connection
 _END_S: Final = 2.0
-_LATER_DAYS: Final = 2
+_DAYS_ASKED: Final = 16  # for their first message, one request each; a stream of a week has fewer days
 
 
 class Feed:
     """The thread. `start` waits until it is known where the stream begins; `take` raises errors of the servers."""
 
-    def __init__(self, servers: Servers, first_day: int, anchor: Anchor | None, *, only_new: bool) -> None:
-        """Begins after the anchor; without one with the first message of a day, or with the next message."""
+    def __init__(
+        self, servers: Servers, first_day: int, anchor: Anchor | None, *, only_new: bool, last_day: int | None = None
+    ) -> None:
+        """Begins after the anchor. Without one with the first message of these days, or with the next message.
+
+        `last_day`: None for all days from the first one to tomorrow.
+        """
         self._at_end: tuple[float, float] | None = None  # nothing more to read: since when, and last told (monotonic)
         self._servers = servers
         self._first_day = first_day
+        self._last_day = last_day
         self._anchor = anchor
         self._only_new = only_new
         self._consumers = 1  # how many the reader in use has created
@@ -174,13 +181,27 @@ class Feed:
         with understood(connection, "a request for the state of the stream"):
             end = int(stream["state"]["last_seq"]) + 1
         if self._first_seq is None:
-            self._first_seq = end if self._only_new else await self._first_of_days(connection) or end
+            self._first_seq = end if self._only_new else await self._first_of_days(connection, end)
         return self._first_seq if self._first_seq <= end else 1
 
-    async def _first_of_days(self, connection: Connection) -> int | None:
-        """The first message of the first day, or of one soon after it if that is earlier."""
-        found = []
-        for day in range(self._first_day, self._first_day + _LATER_DAYS + 1):
-            message = await next_message(connection, ticks_subject(market.day_name(day), "*"), 1)
-            found += [message.seq] if message is not None else []
-        return min(found, default=None)
+    async def _first_of_days(self, connection: Connection, end: int) -> int:
+        """The first message of all days that are wanted; `end`, where the stream ended before, if there is none.
+
+        A publisher with a backlog sends some of each day, the newest day first. So the first message of a later day may
+        be the earliest one. To begin earlier delivers nothing else: who takes the messages leaves out earlier days.
+        """
+        subjects = await held_subjects(connection, TICKS)
+        last_day = market.day_number(now_ms()) + 1 if self._last_day is None else self._last_day
+        days = set()
+        for subject in subjects or ():
+            with suppress(MessageError):
+                days.add(day_and_source(subject)[0])
+        wanted = [day for day in sorted(days) if self._first_day <= market.parse_day(day) <= last_day]
+        if subjects is None or len(wanted) > _DAYS_ASKED:
+            return 1
+        first = end
+        for day in wanted:
+            message = await next_message(connection, ticks_subject(day, "*"), 1)
+            # It has expired since, or the leader has changed: the new one may not have read all of its log.
+            first = min(first, 1 if message is None else message.seq)
+        return first

@@ -6,6 +6,7 @@ missing. A symbol whose sequences have no such counter is remembered tick by tic
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 import weakref
@@ -39,6 +40,7 @@ _ACTIVE_S: Final = 1.0
 _AWAY_S: Final = 5.0  # without a server before a warning: by then another server has taken over
 _QUIET_S: Final = 5.0  # at the end of the stream: nothing more comes of a day that is over
 _DAYS: Final = 8
+_UNFINISHED_S: Final = 3600.0  # after a message of a day more of it may come, whatever its date
 CAUSE: Final = "not_published"
 
 
@@ -63,6 +65,7 @@ class PublishedDay:
 
     def __init__(self, number: int, bound: Bound, known: DayPosition | None = None) -> None:
         self.bound = bound
+        self.heard_s = -math.inf  # when a message of it came (monotonic)
         self.delivered: dict[str, Delivered] = dict(known.delivered) if known else {}
         # Symbols whose sequences do not follow the counter. A position does not name them, but has their sequences.
         self._odd = {symbol for symbol, each in self.delivered.items() if not _are_of_day(number, each)}
@@ -141,10 +144,12 @@ class PublishedTicks:
             number: PublishedDay(number, position.bound.on(number), day) for number, day in position.days.items()
         }
         self._wanted = frozenset(position.symbols)
-        self._feed = Feed(servers, position.bound.day, position.at, only_new=position.bound.only_new)
+        bound = position.bound
+        self._feed = Feed(servers, bound.day, position.at, only_new=bound.only_new, last_day=only)
         weakref.finalize(self, self._feed.end)  # a stream that nobody closed
         self._active_s = 0.0
         self._told_away_s: float | None = None
+        self._told_ahead: set[str] = set()  # sources of which days were left out that have not begun
         self.is_finished = False
 
     @property
@@ -180,9 +185,10 @@ class PublishedTicks:
                 continue
             self._active_s = time.monotonic()
             for number, rows in self._rows(messages).items():
-                day = self._days.get(number)
-                if day is None:
-                    day = self._days[number] = PublishedDay(number, self._bound.on(number))
+                day = self._days.get(number) or PublishedDay(number, self._bound.on(number))
+                day.heard_s = self._active_s
+                if number not in self._days:
+                    self._days[number] = day
                     self._forget_days()
                 if found := day.find(rows):
                     yield day, number, found
@@ -195,11 +201,15 @@ class PublishedTicks:
 
     def _rows(self, messages: list[StreamMessage]) -> dict[int, list[Tick]]:
         found: dict[int, list[Tick]] = {}
+        tomorrow = market.day_number(now_ms()) + 1
         for message in messages:
             try:
                 name, source = day_and_source(message.subject)
                 number = market.parse_day(name)
                 if number < self._bound.day or (self._only is not None and number != self._only):
+                    continue
+                if number > tomorrow:  # a wrong date, or the clock of this host is behind
+                    self._tell_ahead(source, name)
                     continue
                 ticks = decode(message.data)
                 _demand_same(ticks, name, source)
@@ -212,10 +222,24 @@ class PublishedTicks:
         return dict(sorted(found.items()))
 
     def _forget_days(self) -> None:
-        """Removes all but the last days from the position: the servers keep no more than a week."""
+        """Removes all but the last days from the position: the servers keep no more than a week.
+
+        It keeps a day of which messages still come: a publisher with a longer backlog sends all its days in turn.
+        """
         for number in sorted(self._days)[:-_DAYS]:
+            if time.monotonic() - self._days[number].heard_s < _UNFINISHED_S:
+                break
             del self._days[number]
             self._bound = Bound(number + 1)
+
+    def _tell_ahead(self, source: str, day: str) -> None:
+        """A warning that days of a source have not begun, once for each source."""
+        if source not in self._told_ahead:
+            self._told_ahead.add(source)
+            words = f"messages of {source} of days that have not begun are left out, first those of {day}"
+            warnings.warn(
+                f"{words}; check the dates of its ticks, and the clock of this host", StreamWarning, stacklevel=2
+            )
 
     def _tell_absence(self) -> None:
         """A warning if there has been no server for a while, once each time."""

@@ -90,6 +90,22 @@ async def info(connection: Connection) -> dict[str, Any] | None:
         raise
 
 
+async def held_subjects(connection: Connection, subject: str) -> set[str] | None:
+    """Which subjects the stream holds messages of, among those that a subject with wildcards names.
+
+    None if there are more than the engine lists at once, which is 100,000.
+    """
+    try:
+        answer = await ask(connection, f"STREAM.INFO.{STREAM}", {"subjects_filter": subject})
+    except RefusedError as error:
+        if error.code != NO_STREAM:
+            raise
+        raise StreamAwayError(f"there is no stream {STREAM}: a publisher makes it anew") from None
+    with understood(connection, "a request for the subjects of the stream"):
+        held = set((answer["state"].get("subjects") or {}).keys())
+        return held if len(held) >= int(answer["total"]) else None
+
+
 async def message_at(connection: Connection, seq: int) -> StoredMessage | None:
     """The message at a sequence of the stream, asked of its leader; None if there is none."""
     return await _message(connection, {"seq": seq}, range(seq, seq + 1))
