@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.quality.days import Collected
+from tests.reliability.disks import disk_of_its_own, frozen
 
-from hk_tick_collector.cli._patience import in_child
-from hk_tick_collector.errors import CollectorError, NoDayError
+from hk_tick_collector.cli._patience import demand_writable, in_child
+from hk_tick_collector.errors import CollectorError, DiskHangsError, NoDayError
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.web import reading as reading_module
 from hk_tick_collector.web.busiest import count_rows
-from hk_tick_collector.web.reading import Reading
+from hk_tick_collector.web.reading import Reading, StillHeldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,3 +230,82 @@ def test_nothing_is_left_when_it_is_closed() -> None:
     asyncio.run(reading.call(os.getpid))
     reading.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def held_by_disks(place: Path) -> int:
+    """How many processes whose current directory this is wait for a disk in the kernel."""
+    count = 0
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended
+            if process.name.isdigit() and (process / "cwd").readlink() == place:
+                state = (process / "stat").read_text("ascii").rpartition(")")[2].split()[0]
+                count += state == "D"
+    return count
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts disks")
+def test_a_frozen_disk_holds_no_more_processes_with_each_question(workdir: Path) -> None:
+    """While it holds one, others that would read there are told at once; other disks are read, and this one again when
+    it has thawed.
+    """
+    with disk_of_its_own(workdir / "disk") as disk, closing(Collected(disk / "20261120.db")) as day:
+        day.ticks("HK.00700", 5)
+        other = disk / "20261119.db"
+        reading = Reading(in_child)
+
+        async def ask_while_frozen() -> int:
+            with pytest.raises(DiskHangsError, match="frozen"):
+                await reading.read(partial(count_rows, day.path), day.path)
+            held = held_by_disks(workdir)
+            for path in (day.path, other, disk):
+                with pytest.raises(DiskHangsError, match="frozen"):
+                    await reading.read(partial(count_rows, path), path)
+            assert await reading.read(os.getpid, workdir) != os.getpid()
+            return held
+
+        async def ask_when_thawed() -> None:
+            while True:
+                with suppress(DiskHangsError):
+                    await reading.read(partial(count_rows, day.path), day.path)
+                    return
+                await asyncio.sleep(0.01)
+
+        async def story() -> None:
+            with frozen(workdir / "disk"):
+                assert await ask_while_frozen() == held_by_disks(workdir) == 1
+            await ask_when_thawed()
+
+        asyncio.run(story())
+        reading.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts disks")
+def test_a_call_that_a_disk_holds_is_not_repeated(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that limits its own waits leaves a process behind too."""
+    monkeypatch.setattr(reading_module, "_ENDS_S", 0.0)
+    with disk_of_its_own(workdir / "disk") as disk:
+        reading = Reading(in_child)
+
+        async def story() -> None:
+            with frozen(workdir / "disk"):
+                assert await reading.call(partial(_is_frozen, disk))
+                for _ in range(3):
+                    with pytest.raises(StillHeldError):
+                        await reading.call(partial(_is_frozen, disk))
+                assert held_by_disks(workdir) == 1
+            while True:
+                with suppress(StillHeldError):
+                    assert not await reading.call(partial(_is_frozen, disk))
+                    return
+                await asyncio.sleep(0.01)
+
+        asyncio.run(story())
+        reading.close()
+
+
+def _is_frozen(disk: Path) -> bool:
+    try:
+        demand_writable(disk)
+    except DiskHangsError:
+        return True
+    return False

@@ -24,6 +24,7 @@ from .history import FOLDS, Hour
 from .judging import judged, no_report
 from .live_file import LiveFile
 from .moment import Moment
+from .reading import StillHeldError
 from .today import Today
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ class Feed:
                 self._examined = await self._site.reading.call(self._site.examine)
                 self._examined_s = time.monotonic()
                 self._unexamined = ""
+            except StillHeldError as error:  # what the last one found is still true
+                self._unexamined = "" if self._examined else error.one_line()
             except CollectorError as error:  # settings that are wrong now: the live state is still judged
                 self._examined = None
                 self._unexamined = error.one_line()

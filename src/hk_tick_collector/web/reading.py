@@ -3,7 +3,8 @@
 Before the server has threads or sockets it forks one process, and that one forks a child for each question. So a child
 that a disk holds in the kernel keeps neither a connection nor the port, and ends by itself when the disk answers.
 There are a few places for children, and a child keeps its place until it ends, whether somebody waits for it or not.
-Not counted is what a disk holds of a child that has named the disk and ended: the process in which it tried to read.
+A child that has named a hanging disk ends, but the process in which it tried to read stays until the disk answers.
+Until then nobody else reads there, so that these processes do not become more and more.
 """
 
 from __future__ import annotations
@@ -13,23 +14,46 @@ import os
 import pickle
 import signal
 import socket
+import time
 import traceback
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
-from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.errors import CollectorError, DiskHangsError
 from hk_tick_collector.ops.findings import remedies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _T = TypeVar("_T")
+_Answer: TypeAlias = tuple[bool, Any]  # whether it succeeded; its result or error
 
 _QUESTION_BYTES: Final = 1 << 16
 _ANSWER_BYTES: Final = 1 << 18  # of one read
+_ENDS_S: Final = 2.0  # a child that has answered ends sooner, unless a disk holds a process of it
 _AT_ONCE: Final = 4  # children; further questions wait
 _CAP_S: Final = 60.0  # whoever asks waits no longer for a place, and then no longer for an answer
+
+
+class StillHeldError(CollectorError):
+    """A disk still holds what was asked before, so it was not asked again."""
+
+
+class _Held(NamedTuple):
+    """A process that a disk may hold: `watch` ends with it. `path` and `error` are None for a `call`."""
+
+    watch: socket.socket
+    path: Path | None
+    error: DiskHangsError | None
+    answered_s: float  # monotonic
+
+    def holds(self, path: Path | None) -> bool:
+        """Whether a question about this path would hang too."""
+        if path is None or self.error is None:
+            return path is self.path and time.monotonic() - self.answered_s > _ENDS_S
+        return path == self.path or Path(self.error.place) in (path, *path.parents)
 
 
 class Patience(Protocol):
@@ -45,7 +69,8 @@ class Reading:
     def __init__(self, patience: Patience) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._places: asyncio.Semaphore | None = None
-        self._answering: set[asyncio.Task[bytes]] = set()
+        self._answering: set[asyncio.Task[_Answer | None]] = set()
+        self._held: list[_Held] = []
         self._pid = os.fork()
         if not self._pid:
             self._socket.close()
@@ -61,16 +86,25 @@ class Reading:
         return await self._ask(work, path)
 
     async def call(self, work: Callable[[], _T]) -> _T:
-        """The same for work that limits its waits for a disk by itself."""
+        """The same for work that limits its waits for a disk by itself.
+
+        Raises StillHeldError while a disk holds a process of an earlier call.
+        """
         return await self._ask(work, None)
 
     def close(self) -> None:
         """Ends the process that forks; children end by themselves."""
         self._socket.close()
+        for held in self._held:
+            held.watch.close()
         os.waitpid(self._pid, 0)
 
     async def _ask(self, work: Callable[[], _T], path: Path | None) -> _T:
         question = pickle.dumps((work, path))
+        for held in self._held:
+            if held.holds(path):
+                text = "a disk still holds what was asked before"
+                raise copy(held.error) if held.error else StillHeldError(text, hint=remedies.DISK_MESSAGES)
         if self._places is None:
             self._places = asyncio.Semaphore(_AT_ONCE)
         try:
@@ -79,45 +113,62 @@ class Reading:
         except TimeoutError:
             text = f"all {_AT_ONCE} processes that read were busy for {_CAP_S:.0f} s, so this was not read"
             raise CollectorError(text, hint=remedies.DISK_MESSAGES) from None
-        answering = self._send(question, self._places)
+        answering = self._send(question, self._places, path)
         try:
             async with asyncio.timeout(_CAP_S):
                 answer = await asyncio.shield(answering)
         except TimeoutError:
             text = f"the process that reads did not answer within {_CAP_S:.0f} s"
             raise CollectorError(text, hint=remedies.DISK_MESSAGES) from None
-        if not answer:
+        if answer is None:
             raise CollectorError("the process that reads ended without an answer", hint="reload the page")
-        ok, content = pickle.loads(answer)  # noqa: S301 - written by our own child
+        ok, content = answer
         if ok:
             return content  # type: ignore[no-any-return]
         if isinstance(content, CollectorError):
             raise content
         raise RuntimeError(f"in the child that reads:\n{content}")
 
-    def _send(self, question: bytes, places: asyncio.Semaphore) -> asyncio.Task[bytes]:
+    def _send(self, question: bytes, places: asyncio.Semaphore, path: Path | None) -> asyncio.Task[_Answer | None]:
         """Sends a question. Its place, which the caller has taken, is free when the answer's socket ends."""
-        with ExitStack() as held:
-            held.callback(places.release)
+        with ExitStack() as until_answered:
+            until_answered.callback(places.release)
             ours, theirs = socket.socketpair()
-            held.enter_context(ours)
+            until_answered.enter_context(ours)
             ours.setblocking(False)
-            with theirs:
-                socket.send_fds(self._socket, [question], [theirs.fileno()])
-            answering = asyncio.create_task(_received(ours))
-            at_its_end = held.pop_all()
+            watch, watched = socket.socketpair()
+            with theirs, watched, ExitStack() as failed:
+                failed.callback(watch.close)
+                socket.send_fds(self._socket, [question], [theirs.fileno(), watched.fileno()])
+                failed.pop_all()
+            answering = asyncio.create_task(self._answered(ours, watch, path))
+            at_its_end = until_answered.pop_all()
         self._answering.add(answering)
         answering.add_done_callback(self._answering.discard)
         answering.add_done_callback(lambda _: at_its_end.close())
         return answering
 
+    async def _answered(self, answers: socket.socket, watch: socket.socket, path: Path | None) -> _Answer | None:
+        """The answer of a child; None if it was killed. What a disk may hold of it is watched until it ends."""
+        with ExitStack() as unless_held:
+            unless_held.callback(watch.close)
+            loop, said = asyncio.get_running_loop(), bytearray()
+            while part := await loop.sock_recv(answers, _ANSWER_BYTES):
+                said += part
+            answer: _Answer | None = pickle.loads(said) if said else None  # noqa: S301 - written by our own child
+            error = answer[1] if answer and isinstance(answer[1], DiskHangsError) else None
+            if error is not None or path is None:
+                held = _Held(watch, path, error, time.monotonic())
+                self._held.append(held)
+                loop.add_reader(watch, self._release, held)
+                unless_held.pop_all()
+        return answer
 
-async def _received(answers: socket.socket) -> bytes:
-    """What a child sends until it ends; nothing if it was killed."""
-    loop, said = asyncio.get_running_loop(), bytearray()
-    while part := await loop.sock_recv(answers, _ANSWER_BYTES):
-        said += part
-    return bytes(said)
+    def _release(self, held: _Held) -> None:
+        """The process has ended."""
+        asyncio.get_running_loop().remove_reader(held.watch)
+        held.watch.close()
+        self._held.remove(held)
 
 
 def _fork_for_each(questions: socket.socket, patience: Patience) -> NoReturn:
@@ -126,10 +177,10 @@ def _fork_for_each(questions: socket.socket, patience: Patience) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # it ends with its socket
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no child is waited for
     while True:
-        question, files, _, _ = socket.recv_fds(questions, _QUESTION_BYTES, 1)
+        question, files, _, _ = socket.recv_fds(questions, _QUESTION_BYTES, 2)
         if not question:
             os._exit(0)
-        with socket.socket(fileno=files[0]) as answers:
+        with socket.socket(fileno=files[0]) as answers, socket.socket(fileno=files[1]):
             try:
                 work, path = pickle.loads(question)  # noqa: S301 - from our own process
                 if not os.fork():
