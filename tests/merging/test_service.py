@@ -238,8 +238,10 @@ def test_a_merged_day_is_proved_by_what_its_collectors_were_told(servers: NatsSe
     async def run() -> None:
         a, b = await publisher(servers, "a"), await publisher(servers, "b")
         async with merging(servers, root, lambda: morning_ms) as (_, status):
-            for each, rows in ((a, whole[20:]), (b, whole[:60])):
+            sent = ((a, whole[20:]), (b, whole[:60]))
+            for each, rows in sent:  # the day is sealed when all collectors of which it has ticks have sealed theirs
                 await each.send(rows)
+            for each, rows in sent:
                 await each.send_sums(rows, total_of(rows, BY_GAP, whole), sealed=True)
             await until(lambda: is_sealed(root, DAY_NAME))
             assert status.refused_messages == 0

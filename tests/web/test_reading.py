@@ -244,10 +244,13 @@ def held_by_disks(place: Path) -> int:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts disks")
-def test_a_frozen_disk_holds_no_more_processes_with_each_question(workdir: Path) -> None:
-    """While it holds one, others that would read there are told at once; other disks are read, and this one again when
-    it has thawed.
+def test_a_frozen_disk_holds_no_more_processes_with_each_question(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it holds one, others that would read there are told so; other disks are read, and this one again when it
+    has thawed.
     """
+    monkeypatch.setattr(reading_module, "_ENDS_S", 0.0)
     with disk_of_its_own(workdir / "disk") as disk, closing(Collected(disk / "20261120.db")) as day:
         day.ticks("HK.00700", 5)
         other = disk / "20261119.db"

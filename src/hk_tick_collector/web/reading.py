@@ -14,7 +14,6 @@ import os
 import pickle
 import signal
 import socket
-import time
 import traceback
 from contextlib import ExitStack
 from copy import copy
@@ -47,13 +46,23 @@ class _Held(NamedTuple):
     watch: socket.socket
     path: Path | None
     error: DiskHangsError | None
-    answered_s: float  # monotonic
+    ended: asyncio.Event
 
     def holds(self, path: Path | None) -> bool:
         """Whether a question about this path would hang too."""
         if path is None or self.error is None:
-            return path is self.path and time.monotonic() - self.answered_s > _ENDS_S
+            return path is self.path
         return path == self.path or Path(self.error.place) in (path, *path.parents)
+
+    async def demand_end(self) -> None:
+        """Returns when the process has ended; raises its error, or StillHeldError, if that takes too long."""
+        try:
+            async with asyncio.timeout(_ENDS_S):
+                await self.ended.wait()
+        except TimeoutError:
+            text = "a disk still holds what was asked before"
+            error = copy(self.error) if self.error else StillHeldError(text, hint=remedies.DISK_MESSAGES)
+            raise error from None
 
 
 class Patience(Protocol):
@@ -101,10 +110,8 @@ class Reading:
 
     async def _ask(self, work: Callable[[], _T], path: Path | None) -> _T:
         question = pickle.dumps((work, path))
-        for held in self._held:
-            if held.holds(path):
-                text = "a disk still holds what was asked before"
-                raise copy(held.error) if held.error else StillHeldError(text, hint=remedies.DISK_MESSAGES)
+        while held := next((held for held in self._held if held.holds(path)), None):
+            await held.demand_end()
         if self._places is None:
             self._places = asyncio.Semaphore(_AT_ONCE)
         try:
@@ -158,7 +165,7 @@ class Reading:
             answer: _Answer | None = pickle.loads(said) if said else None  # noqa: S301 - written by our own child
             error = answer[1] if answer and isinstance(answer[1], DiskHangsError) else None
             if error is not None or path is None:
-                held = _Held(watch, path, error, time.monotonic())
+                held = _Held(watch, path, error, asyncio.Event())
                 self._held.append(held)
                 loop.add_reader(watch, self._release, held)
                 unless_held.pop_all()
@@ -168,6 +175,7 @@ class Reading:
         """The process has ended."""
         asyncio.get_running_loop().remove_reader(held.watch)
         held.watch.close()
+        held.ended.set()
         self._held.remove(held)
 
 
