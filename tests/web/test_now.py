@@ -211,9 +211,12 @@ def test_a_browser_logs_in_and_is_sent_back_when_the_token_changes(
     locked.live()
     page = tab(locked.url, allowed=("401",))
     expect(page).to_have_url(f"{locked.url}/login")
+    field = page.get_by_role("textbox")
+    expect(field).to_be_focused()
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("This is not the token.")
+    expect(field).to_be_focused()  # of the new page: its text is there a little earlier
     page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")
     expect(page.locator(".verdict")).to_contain_text("Collecting, nothing to do")
