@@ -49,11 +49,9 @@ endef
 # Processes that a test starts are measured too, except those that are killed.
 coverage: $(VENV)/.compiled debian-packages  ## every test, and the share of src/ that they run: the figure, and coverage/index.html
 	@rm -rf .coverage .coverage.* coverage
-	@$(call tests,-m coverage run)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage html --quiet
-	@$(BIN)/coverage report --skip-covered --sort cover
-	@echo "coverage: $$($(BIN)/coverage report --format total --precision 1) % of lines and branches"
+	@($(call tests,-m coverage run)); code=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report --skip-covered --sort cover; \
+	echo "coverage: $$($(BIN)/coverage report --format total --precision 1) % of lines and branches"; exit $$code
 
 MINUTES ?= 60
 mutants: $(VENV)/.mutants  ## puts small faults into the sources; tests must notice 85 % of them; MINUTES=60, continues at the next call

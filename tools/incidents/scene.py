@@ -137,7 +137,10 @@ class Scene:
                 command, env=environ, stdin=screen.follower, stdout=screen.follower, start_new_session=True
             )
             try:
-                screen.shows("HKT")
+                screen.wait(
+                    lambda lines: "HKT" in lines[0] and not any("reading the live state" in line for line in lines),
+                    "a first reading",
+                )
                 screen.next_second()
                 screen.next_second()
                 return "\n".join([*screen.lines, ""])
