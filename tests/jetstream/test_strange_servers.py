@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -266,3 +267,41 @@ def test_a_connection_that_ends_meanwhile_is_lost_to_every_use() -> None:
             await connection.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("first", [b"", b"INFO {"], ids=repr)
+def test_an_attempt_that_is_given_up_closes_its_socket(first: bytes) -> None:
+    """By itself, and not when Python finds the object that nobody holds any more: the server sees the end at once."""
+
+    async def run() -> bytes:
+        reached: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
+
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(first)
+            reached.set_result(reader)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            writer.close()
+
+        server = await asyncio.start_server(hold, "127.0.0.1", 0)
+        async with server:
+            attempt = asyncio.create_task(connect(Servers((f"nats://127.0.0.1:{port_of(server)}",), "t")))
+            reader = await reached
+            gc.disable()
+            try:
+                attempt.cancel()
+                with suppress(asyncio.CancelledError):
+                    await attempt
+                del attempt
+                async with asyncio.timeout(60):
+                    return await reader.read()
+            finally:
+                gc.enable()
+
+    assert asyncio.run(run()) == b""
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Where it listens."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port

@@ -226,6 +226,9 @@ async def _connect_to(
     except Exception as error:  # noqa: BLE001 - nats-py raises its own errors, those of sockets, of TLS and of JSON
         await connection.close()
         raise _fault(url, connection.failure or error) from None
+    except asyncio.CancelledError:
+        client.abort()
+        raise
     return connection
 
 
