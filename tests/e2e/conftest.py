@@ -293,7 +293,11 @@ class Proxy:
             for end in readable:
                 if end is self._server:
                     near, _ = self._server.accept()
-                    far = socket.create_connection(("127.0.0.1", self._target))
+                    try:
+                        far = socket.create_connection(("127.0.0.1", self._target))
+                    except ConnectionRefusedError:  # the program behind it is between two lives
+                        near.close()
+                        continue
                     other |= {near: far, far: near}
                 elif end in other and not _carried(end, other[end]):
                     for one in (end, other[end]):
