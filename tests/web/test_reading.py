@@ -285,7 +285,7 @@ def test_a_frozen_disk_holds_no_more_processes_with_each_question(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts disks")
 def test_a_call_that_a_disk_holds_is_not_repeated(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work that limits its own waits leaves a process behind too."""
-    monkeypatch.setattr(reading_module, "_ENDS_S", 0.0)
+    monkeypatch.setattr(reading_module, "_CALL_ENDS_S", 0.0)
     with disk_of_its_own(workdir / "disk") as disk:
         reading = Reading(in_child)
 

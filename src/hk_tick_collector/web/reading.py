@@ -31,7 +31,8 @@ _Answer: TypeAlias = tuple[bool, Any]  # whether it succeeded; its result or err
 
 _QUESTION_BYTES: Final = 1 << 16
 _ANSWER_BYTES: Final = 1 << 18  # of one read
-_ENDS_S: Final = 2.0  # a child that has answered ends sooner, unless a disk holds a process of it
+_ENDS_S: Final = 2.0  # whoever reads a disk that may have thawed waits so long for the end of what it held
+_CALL_ENDS_S: Final = 10.0  # a child that has answered ends sooner, also on a busy machine, unless a disk holds it
 _AT_ONCE: Final = 4  # children; further questions wait
 _CAP_S: Final = 60.0  # whoever asks waits no longer for a place, and then no longer for an answer
 
@@ -57,7 +58,7 @@ class _Held(NamedTuple):
     async def demand_end(self) -> None:
         """Returns when the process has ended; raises its error, or StillHeldError, if that takes too long."""
         try:
-            async with asyncio.timeout(_ENDS_S):
+            async with asyncio.timeout(_ENDS_S if self.error else _CALL_ENDS_S):
                 await self.ended.wait()
         except TimeoutError:
             text = "a disk still holds what was asked before"
