@@ -145,10 +145,9 @@ class Reading:
             until_answered.enter_context(ours)
             ours.setblocking(False)
             watch, watched = socket.socketpair()
-            with theirs, watched, ExitStack() as failed:
-                failed.callback(watch.close)
+            until_answered.enter_context(watch)
+            with theirs, watched:
                 socket.send_fds(self._socket, [question], [theirs.fileno(), watched.fileno()])
-                failed.pop_all()
             answering = asyncio.create_task(self._answered(ours, watch, path))
             at_its_end = until_answered.pop_all()
         self._answering.add(answering)
@@ -158,18 +157,15 @@ class Reading:
 
     async def _answered(self, answers: socket.socket, watch: socket.socket, path: Path | None) -> _Answer | None:
         """The answer of a child; None if it was killed. What a disk may hold of it is watched until it ends."""
-        with ExitStack() as unless_held:
-            unless_held.callback(watch.close)
-            loop, said = asyncio.get_running_loop(), bytearray()
-            while part := await loop.sock_recv(answers, _ANSWER_BYTES):
-                said += part
-            answer: _Answer | None = pickle.loads(said) if said else None  # noqa: S301 - written by our own child
-            error = answer[1] if answer and isinstance(answer[1], DiskHangsError) else None
-            if error is not None or path is None:
-                held = _Held(watch, path, error, asyncio.Event())
-                self._held.append(held)
-                loop.add_reader(watch, self._release, held)
-                unless_held.pop_all()
+        loop, said = asyncio.get_running_loop(), bytearray()
+        while part := await loop.sock_recv(answers, _ANSWER_BYTES):
+            said += part
+        answer: _Answer | None = pickle.loads(said) if said else None  # noqa: S301 - written by our own child
+        error = answer[1] if answer and isinstance(answer[1], DiskHangsError) else None
+        if error is not None or path is None:
+            held = _Held(watch.dup(), path, error, asyncio.Event())  # `watch` is closed with the answer's socket
+            self._held.append(held)
+            loop.add_reader(held.watch, self._release, held)
         return answer
 
     def _release(self, held: _Held) -> None:
