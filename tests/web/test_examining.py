@@ -8,39 +8,26 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hk_tick_collector import clock
-from hk_tick_collector.cli._options import limits
+from tests.web.sites import nothing_found, site_of
+
 from hk_tick_collector.cli._patience import in_child
-from hk_tick_collector.config import Settings
 from hk_tick_collector.errors import CollectorError
-from hk_tick_collector.ops.findings.words import NO_WORDS
 from hk_tick_collector.web import now
 from hk_tick_collector.web.feed import Feed
 from hk_tick_collector.web.pages import Pages
 from hk_tick_collector.web.reading import Reading
-from hk_tick_collector.web.site import Examination, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hk_tick_collector.web.site import Examination
+
 
 def _examined(counted: Path) -> Examination:
     with counted.open("a") as file:
         file.write("x")
-    return Examination([], NO_WORDS, {}, None, silent=True, at_ms=clock.now_ms())
-
-
-def _site(data_root: Path, reading: Reading, examine: Callable[[], Examination]) -> Site:
-    return Site(
-        data_root=data_root,
-        archive=None,
-        instance="test",
-        lang="en",
-        limits=limits(Settings.model_validate({})),
-        reading=reading,
-        examine=examine,
-    )
+    return nothing_found()
 
 
 def _times(counted: Path) -> int:
@@ -61,7 +48,7 @@ def test_who_begins_to_look_does_not_see_what_was_found_while_nobody_looked(tmp_
     counted, reading = tmp_path / "counted", Reading(in_child)
 
     async def look() -> None:
-        feed = Feed(_site(tmp_path, reading, partial(_examined, counted)), lambda *_: {}, lambda: False)
+        feed = Feed(site_of(tmp_path, reading, partial(_examined, counted)), lambda *_: {}, lambda: False)
         await feed.begin()
         running = asyncio.create_task(feed.run())
         await _until(lambda: feed.moment is not None and feed.moment.examined is not None)
@@ -85,7 +72,7 @@ def test_an_examination_that_fails_says_why(tmp_path: Path) -> None:
     reading, render = Reading(in_child), now.renderer(Pages("test", "en"))
 
     async def look() -> str:
-        feed = Feed(_site(tmp_path, reading, _busy), render, lambda: False)
+        feed = Feed(site_of(tmp_path, reading, _busy), render, lambda: False)
         await feed.begin()
         running = asyncio.create_task(feed.run())
         await _until(lambda: feed.moment is not None and feed.moment.unexamined != "")

@@ -14,15 +14,12 @@ import pytest
 from playwright.sync_api import expect
 from tests.quality.days import Collected
 from tests.web.inline import Inline
+from tests.web.sites import site_of
 
-from hk_tick_collector.cli._options import limits
 from hk_tick_collector.cli._patience import in_child
-from hk_tick_collector.config import Settings
-from hk_tick_collector.ops.findings.words import NO_WORDS
 from hk_tick_collector.web.days_watch import DaysWatch
 from hk_tick_collector.web.pages import Pages
 from hk_tick_collector.web.reading import Reading
-from hk_tick_collector.web.site import Examination, Site
 from hk_tick_collector.web.symbol_view import CHART_INTEGRITY, Asked, SymbolView, chart_script
 
 if TYPE_CHECKING:
@@ -249,16 +246,7 @@ def test_each_of_many_days_is_shown(tmp_path: Path) -> None:
     reading = Reading(in_child)
 
     async def story() -> list[tuple[str, str]]:
-        site = Site(
-            data_root=tmp_path,
-            archive=None,
-            instance="test",
-            lang="en",
-            limits=limits(Settings.model_validate({})),
-            reading=reading,
-            examine=lambda: Examination([], NO_WORDS, {}, None, silent=True, at_ms=0),
-        )
-        view = SymbolView(Pages("test", "en"), site, DaysWatch(tmp_path, None, 3.0, Inline()))
+        view = SymbolView(Pages("test", "en"), site_of(tmp_path, reading), DaysWatch(tmp_path, None, 3.0, Inline()))
         try:
             parts = await asyncio.gather(*(view.whole(Asked("", name, "", "")) for name in days))
         finally:
