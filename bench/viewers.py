@@ -61,9 +61,9 @@ class Family:
             pid = waiting.pop()
             with suppress(OSError, ValueError):  # it has just ended
                 tasks = list(Path(f"/proc/{pid}/task").iterdir())
-                exact_s = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-                used_s = exact_s if len(tasks) == 1 else cpu_s(pid)  # the former is of the main thread only
-                self._used_s[pid] = max(used_s, self._used_s.get(pid, 0.0))
+                exact_s = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+                # the former is of the threads that live, the latter of all, but in steps of 10 ms
+                self._used_s[pid] = max(exact_s, cpu_s(pid), self._used_s.get(pid, 0.0))
                 for task in tasks:
                     waiting += map(int, (task / "children").read_text().split())
         return sum(self._used_s.values())

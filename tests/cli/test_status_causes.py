@@ -137,8 +137,8 @@ def test_problems_of_opend_and_a_closed_market_are_named(
     tell(workdir / "control", "end all")
     tell(workdir / "control", "quota 1")
     tell(workdir / "control", "cut")
-    said = status(lambda said: {"symbols_refused", "not_subscribed"} & set(codes(said)))
-    assert any("subscription quota" in finding["text"] for finding in said["findings"])
+    # the first of these findings has OpenD's text only once the symbol was asked for again and refused
+    status(lambda said: any("subscription quota" in finding["text"] for finding in said["findings"]))
 
 
 def test_a_lock_is_named_before_what_waits_for_it(start: Start, workdir: Path, status: Status) -> None:
