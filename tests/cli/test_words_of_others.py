@@ -168,7 +168,7 @@ def test_any_locale_shows_every_word(place: Path, run: Run, environ: dict[str, s
         assert "阅" in shown or "\\u9605" in shown
 
 
-@pytest.mark.parametrize("environ", (LOCALES[3], LOCALES[-1]), ids=lambda environ: "-".join(environ.values()))
+@pytest.mark.parametrize("environ", [LOCALES[3], LOCALES[-1]], ids=lambda environ: "-".join(environ.values()))
 def test_json_is_json_in_any_locale(place: Path, run: Run, environ: dict[str, str]) -> None:
     """Pure ASCII, so that every reader in any locale gets the same document with the original text."""
     for args in JSON:
