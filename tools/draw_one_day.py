@@ -1,4 +1,4 @@
-"""Renews docs/one-day.svg: runs the recipe "one whole day in three minutes" of the readme, then draws its chart.
+"""Renews docs/one-day.svg: runs the recipe "one whole trading day in four minutes" of the readme, then draws its chart.
 
     python tools/draw_one_day.py [--data-root DIR]
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-_RECIPE: Final = re.compile(r"## One whole day in three minutes\n.*?```bash[^\n]*\n(.*?)```", re.DOTALL)
+_RECIPE: Final = re.compile(r"## One whole trading day in four minutes\n.*?```bash[^\n]*\n(.*?)```", re.DOTALL)
 
 
 def recipe() -> str:

@@ -17,7 +17,7 @@ from hk_tick_collector.archive.facts import read_facts
 from hk_tick_collector.archive.proof import COMPLETE, GAPS_KNOWN, NOT_PROVABLE
 from hk_tick_collector.model import WITHOUT_BOTH
 from hk_tick_collector.quality.facts import DayFacts, read_day
-from hk_tick_collector.quality.places import Place
+from hk_tick_collector.quality.places import DayLocation
 from hk_tick_collector.quality.verdict import judge
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def proof_of(path: Path, *statements: str) -> Proof:
         for statement in statements:
             db.execute(statement)
     facts = read_facts(path)
-    place = Place(path.stem, path, None)
+    place = DayLocation(path.stem, path, None)
     judged_facts = list(read_day(place, open_ms(path.stem) + market.DAY_MS))[-1]
     assert isinstance(judged_facts, DayFacts)
     judged = judge(judged_facts, 2.0)

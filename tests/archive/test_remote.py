@@ -301,7 +301,7 @@ def test_two_threads_may_read_one_book_for_the_first_time(
     with ThreadPoolExecutor(2) as pool:
         for _ in range(20):
             archive = Remote(address, s3_server.variables)
-            archive.make_space()
+            archive.make_directory()
             books = list(pool.map(lambda _, archive=archive: archive.local_book(name, digest).read_bytes(), range(2)))
             assert books == [whole, whole]
             archive.close()

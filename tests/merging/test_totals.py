@@ -19,7 +19,7 @@ from hk_tick_collector.merging.merger import COLLECTORS_DIRECTORY, DISAGREEMENT_
 from hk_tick_collector.merging.parts import Part
 from hk_tick_collector.model import BY_GAP, CLOSE, MATCH, NO_ANSWER, NOT_TRADED, UNEXPLAINED, Reconciled
 from hk_tick_collector.quality.facts import DayFacts, read_day
-from hk_tick_collector.quality.places import Place
+from hk_tick_collector.quality.places import DayLocation
 from hk_tick_collector.quality.verdict import judge
 from hk_tick_collector.store.dayfile import StoreOptions
 from hk_tick_collector.store.merged_rows import MergedReader
@@ -82,7 +82,7 @@ class Union:
         """What the sealed day proves: the same to a certificate and to `quality`."""
         assert self.merger.union.seal(DAY, at(self._seq))
         proof = read_facts(self.path).proof
-        facts = list(read_day(Place(self.path.stem, self.path, None), CLOSE_MS + market.DAY_MS))[-1]
+        facts = list(read_day(DayLocation(self.path.stem, self.path, None), CLOSE_MS + market.DAY_MS))[-1]
         assert isinstance(facts, DayFacts)
         assert judge(facts, 2.0).standing == proof.standing
         return proof

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
 HOUR_MS: Final = 3_600_000
 DAY: Final = "20261120"
@@ -113,7 +113,7 @@ class Collected:
         self.db.close()
 
 
-def archive(path: Path, root: Path) -> Place:
+def archive(path: Path, root: Path) -> DayLocation:
     """Archives a day file as `archive` lays it out: the book, and the ticks as Parquet. Returns its place."""
     import pyarrow as pa
     import pyarrow.parquet as pq

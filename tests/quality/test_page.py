@@ -16,7 +16,7 @@ from hk_tick_collector import market
 from hk_tick_collector.quality.facts import DayFacts, read_day
 from hk_tick_collector.quality.overall import ALL, FEW, Overall
 from hk_tick_collector.quality.page import page
-from hk_tick_collector.quality.places import Place, archived, list_places
+from hk_tick_collector.quality.places import DayLocation, archived, list_places
 from hk_tick_collector.quality.verdict import judge
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Parsed(HTMLParser):
             self.text += data
 
 
-def read(places: Sequence[Place], *, detail: bool = False) -> Overall:
+def read(places: Sequence[DayLocation], *, detail: bool = False) -> Overall:
     """The facts and verdicts of days."""
     found = Overall(ALL if detail else FEW)
     for place in places:

@@ -24,7 +24,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.collector_lock import OwnerLock
-from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import Batch, ConnectionChange, DayFile, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
 from hk_tick_collector.store.locks import describe
 
@@ -71,8 +71,8 @@ def collecting(directory: Path) -> Iterator[None]:
 def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """While the writer has the file open and the newest ticks are only in the WAL: OK, exit 0, every figure."""
     path = tmp_path / f"{DAY}.db"
-    link = Link(OPEN_MS, connected=True, conn_id=1, reason="")
-    with closing(fill(path, tick, count=1200, links=[link], duplicate=3)), collecting(tmp_path):
+    link = ConnectionChange(OPEN_MS, connected=True, conn_id=1, reason="")
+    with closing(fill(path, tick, count=1200, connections=[link], duplicate=3)), collecting(tmp_path):
         found = check(path, at_s=at("09:50:30"))
     assert (found.code, found.verdict) == (0, "OK: 1,200 ticks of 1 symbols, collecting, nothing to do")
     assert found.figures["rows"] == "1,200 of 1 symbols"
@@ -136,8 +136,8 @@ def test_the_market_state_has_priority_over_the_clock(
 def test_the_cause_of_a_lag_is_the_verdict(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """No collector runs, or OpenD is not connected: each is the verdict, and the lag that it causes is shown below."""
     path = tmp_path / f"{DAY}.db"
-    link = Link(OPEN_MS + 5000, connected=False, conn_id=None, reason="connection refused")
-    with closing(fill(path, tick, links=[link])):
+    link = ConnectionChange(OPEN_MS + 5000, connected=False, conn_id=None, reason="connection refused")
+    with closing(fill(path, tick, connections=[link])):
         found = check(path, at_s=at("10:00:00"))
         assert found.code == 2
         assert found.verdict == (
@@ -542,7 +542,7 @@ def test_text_from_outside_is_cleaned(tmp_path: Path, tick: Callable[..., TickRo
     folder = tmp_path / "a\x1b[2Jb"
     folder.mkdir()
     path = folder / f"{DAY}.db"
-    fill(path, tick, links=[Link(OPEN_MS, connected=False, conn_id=None, reason=HOSTILE)]).close()
+    fill(path, tick, connections=[ConnectionChange(OPEN_MS, connected=False, conn_id=None, reason=HOSTILE)]).close()
     with closing(apsw.Connection(str(path))) as db:
         db.execute("UPDATE meta SET value = ? WHERE key = 'software_version'", (HOSTILE,))
     with collecting(folder):

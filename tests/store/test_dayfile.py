@@ -18,7 +18,7 @@ from tests.store.other_readers import query
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaChangedError, StoreError
 from hk_tick_collector.model import Instrument, Reconciled, Tick
 from hk_tick_collector.store import schema
-from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
+from hk_tick_collector.store.dayfile import Batch, ConnectionChange, DayFile, Ledger, StoreOptions, Written
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader
@@ -191,9 +191,13 @@ def test_a_run_continues_its_own_account(open_day: OpenDay, path: Path, tick: Ma
 def test_connections_follow_each_other_without_a_pause(open_day: OpenDay, path: Path) -> None:
     """Each connection ends where the next begins, and only the last one has no end."""
     day = open_day(path)
-    links = [Link(10, False, None, "starting"), Link(20, True, 7, ""), Link(30, False, None, "gone")]
-    day.write(Batch(links=links[:2]), NOW_MS)
-    day.write(Batch(links=links[2:]), NOW_MS)
+    links = [
+        ConnectionChange(10, False, None, "starting"),
+        ConnectionChange(20, True, 7, ""),
+        ConnectionChange(30, False, None, "gone"),
+    ]
+    day.write(Batch(connections=links[:2]), NOW_MS)
+    day.write(Batch(connections=links[2:]), NOW_MS)
     with DayReader(path) as reader:
         stretches = reader.connections()
     assert [(s.from_ms, s.to_ms, s.connected, s.conn_id, s.reason) for s in stretches] == [

@@ -10,7 +10,7 @@ from tests.disorder import put_in_disorder
 from tests.store.other_readers import COUNT, attach, files
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.dayfile import Batch, Link, StoreOptions, check_day, make_plain, seal
+from hk_tick_collector.store.dayfile import Batch, ConnectionChange, StoreOptions, check_day, make_plain, seal
 
 from .conftest import NOW_MS
 
@@ -208,14 +208,14 @@ def test_a_connection_that_a_kill_cut_short_ends_with_the_last_commit(open_day: 
     """
     query = "SELECT from_ms, to_ms, reason FROM connections ORDER BY rowid"
     day = open_day(path, "first")
-    day.write(Batch(links=[Link(NOW_MS, True, 7, "")]), NOW_MS + 5)
+    day.write(Batch(connections=[ConnectionChange(NOW_MS, True, 7, "")]), NOW_MS + 5)
     day.abandon()
     again = open_day(path, "first")
     assert attach(path).execute(query).fetchall() == [(NOW_MS, None, "")]
     again.abandon()
     second = open_day(path, "second")
     assert attach(path).execute(query).fetchall() == [(NOW_MS, NOW_MS + 5, "unclean stop")]
-    second.write(Batch(links=[Link(NOW_MS + 90, False, None, "refused")]), NOW_MS + 50)
+    second.write(Batch(connections=[ConnectionChange(NOW_MS + 90, False, None, "refused")]), NOW_MS + 50)
     second.abandon()
     open_day(path, "third")
     assert attach(path).execute(query).fetchall()[1:] == [(NOW_MS + 90, NOW_MS + 90, "refused")]

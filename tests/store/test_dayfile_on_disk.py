@@ -16,7 +16,7 @@ import pytest
 from tests.store.other_readers import COUNT, attach, files
 
 from hk_tick_collector.errors import DamagedFileError, SealedDayError, StoreError
-from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import Batch, ConnectionChange, DayFile, StoreOptions, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,8 @@ def test_a_file_whose_wal_was_removed_in_mid_copy_is_whole_or_named_damaged(
     symbols, first = random.choice([1, 3, 10, 40]), random.randrange(4000)
 
     def batch(first: int, count: int, conn_id: int | None) -> Batch:
-        links = [Link(NOW_MS, True, conn_id, "")] if conn_id else []
-        return Batch(rows=[tick(f"HK.{n % symbols:05}", n) for n in range(first, first + count)], links=links)
+        links = [ConnectionChange(NOW_MS, True, conn_id, "")] if conn_id else []
+        return Batch(rows=[tick(f"HK.{n % symbols:05}", n) for n in range(first, first + count)], connections=links)
 
     day = DayFile(path, path.stem, "run", NOW_MS, "test", OPTIONS)
     day.write(batch(0, first, 1), NOW_MS)

@@ -13,7 +13,7 @@ import pytest
 from hk_tick_collector.errors import CollectorError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import Gap, Reconciled
 from hk_tick_collector.store import schema
-from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import Batch, ConnectionChange, DayFile, StoreOptions, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.inventory import survey
 from hk_tick_collector.store.query import DayReader
@@ -97,8 +97,11 @@ def path(tmp_path: Path, tick: MakeTick) -> Path:
     """A closed day file with three ticks and an open gap."""
     path = tmp_path / f"{DAY}.db"
     day = DayFile(path, DAY, "first", NOW_MS, "test", StoreOptions())
-    rows, link = [tick("HK.00700", n, NOW_MS) for n in (1, 2, 3)], Link(NOW_MS, connected=True, conn_id=1, reason="")
-    day.write(Batch(rows=rows, gaps=[GAP], links=[link], reconciled=[RECONCILED]), NOW_MS)
+    rows, link = (
+        [tick("HK.00700", n, NOW_MS) for n in (1, 2, 3)],
+        ConnectionChange(NOW_MS, connected=True, conn_id=1, reason=""),
+    )
+    day.write(Batch(rows=rows, gaps=[GAP], connections=[link], reconciled=[RECONCILED]), NOW_MS)
     day.close()
     return path
 

@@ -30,7 +30,7 @@ def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
 def test_the_page_follows_a_collector_from_its_first_tick_to_its_end(
     start: Start, serve: Callable[..., Web], tab: Callable[..., Page]
 ) -> None:
-    """No collector, collecting, OpenD away, stopped: each is on the page without a reload, in the words of `status`."""
+    """No collector, collecting, OpenD gone, stopped: each is on the page without a reload, in the words of `status`."""
     web = serve()
     page = tab(web.url)
     verdict = page.locator(".verdict")
@@ -43,8 +43,8 @@ def test_the_page_follows_a_collector_from_its_first_tick_to_its_end(
     assert float(page.locator(".part-rate-value b").inner_text()) > 0
     collector.read_all_from(opend)
     expect(verdict).to_contain_text("no connection to OpenD")
-    expect(page.locator(".part-opend")).to_contain_text("away")
+    expect(page.locator(".part-opend")).to_contain_text("disconnected")
     assert collector.stop() == 0
     expect(verdict).to_contain_text("stopped")
-    expect(verdict).to_contain_text("No service reports: the figures are of its last report")
+    expect(verdict).to_contain_text("The service does not report. The figures are from its last report")
     expect(page.locator(".part-today tbody tr")).not_to_have_count(0)

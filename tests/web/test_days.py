@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.quality.facts import Progress
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
 _T = TypeVar("_T")
 
@@ -83,7 +83,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The days that were read, one after the other."""
     found: list[str] = []
 
-    def counted(place: Place, now_ms: int, *, spans: bool) -> Iterator[Progress | DayFacts]:
+    def counted(place: DayLocation, now_ms: int, *, spans: bool) -> Iterator[Progress | DayFacts]:
         found.append(place.day)
         return read_day(place, now_ms, spans=spans)
 

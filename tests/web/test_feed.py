@@ -50,7 +50,7 @@ def test_without_a_collector_it_says_so_and_what_to_type(serve: Callable[..., We
     page = shows(web, "no collector is running for DATA_ROOT=.*status.json")
     assert "sudo systemctl start hk-tick-collector" in page
     assert "The collector has never reported here" in page
-    assert "what was before is not known" in page
+    assert "The page has figures since" in page
     assert "沒有收集器在運行" in shows(web, "嚴重", "zh-Hant")
 
 
@@ -58,7 +58,7 @@ def test_figures_of_a_collector_that_reports_no_more_are_marked_as_old(serve: Ca
     """Its last report, when that was, and no figure of this second."""
     web = serve()
     web.live(written_ms=time.time_ns() // 10**6 - 90_000, state="stopped")
-    page = shows(web, "No service reports: the figures are of its last report")
+    page = shows(web, "The service does not report. The figures are from its last report")
     assert "CRITICAL" in page
     assert page.count("<b>–</b>") == 6
 
@@ -67,7 +67,7 @@ def test_a_report_from_the_future_is_none_of_this_second(serve: Callable[..., We
     """The clock was set back by an hour: the page neither trusts the figures nor counts backwards."""
     web = serve()
     web.live(written_ms=time.time_ns() // 10**6 + 3_600_000)
-    page = shows(web, "No service reports")
+    page = shows(web, "The service does not report")
     assert "CRITICAL" in page
     assert not re.search(r"<b>-\d", page)
 

@@ -109,7 +109,7 @@ def test_a_connection_does_not_last_beyond_the_last_report(web: Web, tab: Callab
     now_ms = time.time_ns() // 10**6
     web.live(written_ms=now_ms - 600_000, link_since_ms=now_ms - 630_000)
     page = tab(web.url)
-    expect(page.locator(".verdict")).to_contain_text("the figures are of its last report")
+    expect(page.locator(".verdict")).to_contain_text("The figures are from its last report")
     expect(page.locator(".part-opend")).to_contain_text("connected for 0:30")
 
 
@@ -147,8 +147,8 @@ def test_a_server_that_hangs_or_a_phone_that_slept_is_told_and_recovers(web: Web
     expect(line).to_contain_text("live")
     os.kill(web.pid, signal.SIGSTOP)
     try:
-        expect(line).to_contain_text("No news from the page's server for")
-        expect(line).to_contain_text("Everything below is of")
+        expect(line).to_contain_text("No data from the page's server for")
+        expect(line).to_contain_text("All figures below are from")
     finally:
         os.kill(web.pid, signal.SIGCONT)
     expect(line).to_contain_text("live")
@@ -215,7 +215,7 @@ def test_a_browser_logs_in_and_is_sent_back_when_the_token_changes(
     expect(field).to_be_focused()
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("This is not the token.")
+    expect(page.get_by_role("alert")).to_have_text("The token is wrong.")
     expect(field).to_be_focused()  # of the new page: its text is there a little earlier
     page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")

@@ -14,7 +14,7 @@ from tests.quality.days import DAY, Collected, archive
 from tests.web.inline import Inline
 
 from hk_tick_collector.errors import NoDayError, StoreError
-from hk_tick_collector.quality.places import Place
+from hk_tick_collector.quality.places import DayLocation
 from hk_tick_collector.store import query
 from hk_tick_collector.web import symbol as symbol_module
 from hk_tick_collector.web import symbol_load
@@ -79,7 +79,7 @@ def clock() -> Clock:
 
 
 def watch_of(day: Collected, clock: Clock) -> DayWatch:
-    return DayWatch(Place(DAY, day.path, None), "first", Inline(), clock)
+    return DayWatch(DayLocation(DAY, day.path, None), "first", Inline(), clock)
 
 
 def viewer_of(day: Collected, clock: Clock, symbol: str = TENCENT) -> Viewer:
@@ -195,10 +195,10 @@ def test_viewers_share_one_look(day: Collected, clock: Clock, monkeypatch: pytes
     viewers = [Viewer(watch, TENCENT, day.at(10)) for _ in range(10)]
     for viewer in viewers:
         viewer.look()
-    opened: list[Place] = []
+    opened: list[DayLocation] = []
     real = symbol_module.opened
 
-    def counted(place: Place) -> object:
+    def counted(place: DayLocation) -> object:
         opened.append(place)
         return real(place)
 
@@ -301,7 +301,7 @@ def test_a_bar_without_a_price_has_none(day: Collected, clock: Clock) -> None:
 def test_no_file_a_foreign_one_and_a_damaged_one_are_named(tmp_path: Path, clock: Clock) -> None:
     """What cannot be read raises the error that says why, at every look, and the watch goes on once it can be read."""
     path = tmp_path / f"{DAY}.db"
-    watch = DayWatch(Place(DAY, path, None), "first", Inline(), clock)
+    watch = DayWatch(DayLocation(DAY, path, None), "first", Inline(), clock)
     with pytest.raises(NoDayError):
         asyncio.run(watch.part(TENCENT, NOTHING, 0))
     path.write_bytes(b"SQLite format 3\0" + bytes(4096))
@@ -356,7 +356,7 @@ def test_a_file_under_the_name_of_another_day_is_named(day: Collected) -> None:
     day.db.execute("INSERT OR REPLACE INTO meta VALUES ('trading_day', ?)", (DAY,))
     day.db.execute("VACUUM INTO ?", (str(copy),))
     with pytest.raises(StoreError, match=f"20261123.db is the file of {DAY}, not of 20261123"):
-        list_symbols(Place("20261123", copy, None))
+        list_symbols(DayLocation("20261123", copy, None))
 
 
 def test_the_symbols_of_a_day(day: Collected) -> None:
@@ -365,5 +365,5 @@ def test_the_symbols_of_a_day(day: Collected) -> None:
     day.db.execute(
         "INSERT INTO instruments VALUES (?, '<b>TENCENT', 100, 'STOCK', 0, '2004-06-16', 380.0, 1)", (TENCENT,)
     )
-    rows = list_symbols(Place(DAY, day.path, None))
+    rows = list_symbols(DayLocation(DAY, day.path, None))
     assert [(row.symbol, row.name, row.rows) for row in rows] == [(TENCENT, "<b>TENCENT", 5), (BANK, "", 3)]

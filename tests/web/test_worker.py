@@ -19,7 +19,7 @@ from tests.web.inline import Inline
 from hk_tick_collector.cli._patience import in_child
 from hk_tick_collector.errors import DiskHangsError, StoreError
 from hk_tick_collector.ops.live import kernel_wait
-from hk_tick_collector.quality.places import Place
+from hk_tick_collector.quality.places import DayLocation
 from hk_tick_collector.web import worker
 from hk_tick_collector.web.reading import Reading
 from hk_tick_collector.web.symbol import list_symbols
@@ -51,7 +51,7 @@ def test_one_process_answers_everything() -> None:
         pids = {await asked.read(os.getpid, HERE) for _ in range(3)}
         await asked.read(partial(print, "no answer"), HERE)
         with pytest.raises(StoreError, match=r"there is no /nowhere/20261120\.db"):
-            await asked.read(partial(list_symbols, Place("20261120", Path("/nowhere/20261120.db"), None)), HERE)
+            await asked.read(partial(list_symbols, DayLocation("20261120", Path("/nowhere/20261120.db"), None)), HERE)
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             await asked.read(partial(operator.floordiv, 1, 0), HERE)
         asked.close()
@@ -125,7 +125,7 @@ def test_it_ends_when_it_is_idle_and_not_during_a_question(monkeypatch: pytest.M
 def test_a_frozen_disk_is_named_and_thawed(workdir: Path) -> None:
     """Two seconds after a disk froze the question has its cause; once it is thawed there are answers again."""
 
-    async def story(place: Place) -> None:
+    async def story(place: DayLocation) -> None:
         reading = Reading(in_child)
         asked = Worker(reading)
         try:
@@ -139,4 +139,4 @@ def test_a_frozen_disk_is_named_and_thawed(workdir: Path) -> None:
 
     with disk_of_its_own(workdir / "disk") as disk, closing(Collected(disk / "20261120.db")) as day:
         day.ticks("HK.00700", 5)
-        asyncio.run(story(Place("20261120", day.path, None)))
+        asyncio.run(story(DayLocation("20261120", day.path, None)))

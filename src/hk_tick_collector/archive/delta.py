@@ -5,7 +5,7 @@ a day was replaced, removes its former file, so that a reader sees the day once,
 
 The commit is written here, as JSON, and not by `deltalake`: with `Place.put_new` it is as atomic as every other file
 of the archive, in a directory and in an object store, with the same credentials and the same limits of time; one commit
-can remove and add; and the host that archives needs 129 MB less. The format is that of github.com/delta-io/delta,
+can remove and add; and the host that archives does not need deltalake. The format is that of github.com/delta-io/delta,
 PROTOCOL.md, reader version 1 and writer version 2. If another program wrote a checkpoint, it is read.
 """
 
@@ -213,7 +213,7 @@ def _read(place: Place) -> _Table:
     except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:  # what another program wrote
         raise ArchiveError(
             f"the Delta log of {place.where} is damaged ({type(error).__name__})",
-            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again: it is made anew",
+            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again, which writes it again",
         ) from error
 
 
@@ -228,7 +228,7 @@ def _replayed(place: Place) -> _Table:
     if later != list(range(start + 1, start + 1 + len(later))):
         raise ArchiveError(
             f"the Delta log of {place.where} has a version missing between {later[0]} and {later[-1]}",
-            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again: it is made anew",
+            hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again, which writes it again",
         )
     files, metadata = dict(table.files), table.metadata
     for version in later:
@@ -275,5 +275,5 @@ def _demand_known(place: Place, protocol: dict[str, Any]) -> None:
         raise ArchiveError(
             f"the Delta log of {place.where} was changed by another program, which demands reader version"
             f" {protocol['minReaderVersion']} and writer version {protocol['minWriterVersion']}",
-            hint=f"remove {_LOG} and run archive --delta again: it is made anew",
+            hint=f"remove {_LOG} and run archive --delta again, which writes it again",
         )

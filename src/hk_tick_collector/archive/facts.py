@@ -30,7 +30,7 @@ class Gaps(NamedTuple):
 
     open: int
     of_unknown_size: int  # of the open ones
-    healed: int
+    healed: int  # closed: filled, rejected, in the file of another day, or there is no such tick
     rejected: int  # ticks that were received and could not be stored
     other_day: int  # ticks that were stored in the file of another day
     sha256: str  # of all of them: see docs/archive.md
@@ -115,7 +115,7 @@ def _gaps(reader: DayReader) -> Gaps:
 
 
 def _without_opend_s(day: str, stretches: list[Stretch]) -> float | None:
-    """Seconds from 09:00 to 16:08 in which no connection is recorded. On a half day that is more than trading lost."""
+    """Seconds from 09:00 to 16:08 without a recorded connection; on a half day also the afternoon without trading."""
     if not stretches:
         return None
     start_ms = market.day_start_ms(market.parse_day(day))

@@ -1,11 +1,12 @@
-"""What the tables of a day prove: the verdict of its certificate, and the standing that `quality` gives it.
+"""What the tables of a day prove: its standing, which the certificate calls verdict.
 
 Enters: every table of a day file or of a book, but not the ticks. Leaves: a `Proof`, whose doubts are the reasons why
 the day is not `complete` or `gaps_known`. `complete` needs proof: each symbol by itself, because a surplus of one hides
-what another lacks; a ledger that accounts for each tick; a comparison with OpenD's totals whose figures fit its word.
+what another lacks; a ledger that accounts for each tick; a comparison with OpenD's totals whose figures show what its
+column `explained` says.
 
-The verdict never says more than the figures: that a sequence shows which ticks are missing is inferred from the feed
-and stated by nobody (docs/data-quality.md), so `complete` means complete as far as the sequence shows.
+The standing never says more than the figures. No document of OpenD says that a sequence shows which ticks are missing;
+this was inferred from the feed (docs/data-quality.md). So `complete` means complete as far as the sequence shows.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _ledger(runs: Sequence[Run], counts: Sequence[SymbolCount], *, has_all: bool
 
 
 def _not_compared(counts: Sequence[SymbolCount], compared: Sequence[Reconciled]) -> tuple[str, ...]:
-    """A sequence does not show that ticks came after its last one; OpenD's totals after the close do."""
+    """Symbols without a comparison. Only OpenD's totals show ticks that are missing after the last one."""
     if not compared:
         return ()
     there = {row.symbol for row in compared}

@@ -124,7 +124,7 @@ class SealedDay:
             raise Unproved(str(error), is_fault=True) from error
 
 
-class Proof(NamedTuple):
+class ProvedCopies(NamedTuple):
     """Where a day is proved to be, and what is wrong with other places that should have it."""
 
     places: list[str]
@@ -139,7 +139,7 @@ class Copies:
         self._signers = signers
         self._silent: dict[str, str] = {}  # place → why
 
-    def prove(self, day: SealedDay, needed: int) -> Proof:
+    def prove(self, day: SealedDay, needed: int) -> ProvedCopies:
         """Asks every place. Raises Unproved with the reasons if fewer than `needed` of them have the day.
 
         In each, the certificate is read and its signature checked, it must be of this day file, and both files are read
@@ -164,7 +164,7 @@ class Copies:
             counted = f"{len(proved)} of {needed} copies proved; " if needed > 1 else ""
             why = "; ".join([*faults, *reasons]) or "no archive is named"
             raise Unproved(counted + why, is_fault=bool(faults))
-        return Proof(proved, faults)
+        return ProvedCopies(proved, faults)
 
     def _copy(self, day: SealedDay, place: Place) -> list[object]:
         """The identities of the files that prove the day. Raises Unproved, ArchiveError."""

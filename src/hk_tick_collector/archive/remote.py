@@ -62,10 +62,10 @@ class Remote:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_connected": None, "_end": None, "_certificates": {}}
 
-    def make_space(self) -> None:
+    def make_directory(self) -> None:
         """Makes the directory for books; it is removed when this process ends or this object is gone.
 
-        A process whose children read calls it before they begin: a child that is ended could not remove its own.
+        Call it before child processes read: a child that is killed cannot remove a directory of its own.
         """
         if not self._directory:
             self._directory = tempfile.mkdtemp(prefix="hk-tick-collector-")
@@ -79,7 +79,7 @@ class Remote:
 
     @property
     def place(self) -> S3Place:
-        """The place, connected in this process. ArchiveError if this process was forked from one that has used any."""
+        """The place, connected in this process. ArchiveError if it was forked from one that has used a place."""
         if _used_by and os.getpid() not in _used_by:
             raise ArchiveError(
                 f"{self.where} cannot be read in a process that was forked from one that has read from an object store",
@@ -116,7 +116,7 @@ class Remote:
 
     def local_book(self, name: str, sha256: str) -> Path:
         """A book as a file of this host. It is downloaded once if its SHA-256 is known, and compared with that."""
-        self.make_space()
+        self.make_directory()
         path = Path(self._directory) / f"{sha256 or 'unknown'}-{name.replace('/', '-')}"
         if sha256 and path.exists():
             return path

@@ -1,6 +1,6 @@
 """Signs a text as `ssh-keygen -Y sign` does, byte for byte, and checks such signatures. Ed25519 keys only.
 
-So nobody needs this program to check a certificate: `ssh-keygen -Y verify` of any OpenSSH since 8.1 does. The format is
+A certificate can be checked without this program: `ssh-keygen -Y verify`, OpenSSH 8.1 or later. The format is
 described in PROTOCOL.sshsig of OpenSSH. Ed25519 signatures have no random part: the same text gives the same signature.
 """
 
@@ -195,7 +195,7 @@ def _parse(signature: bytes) -> tuple[bytes, bytes]:
 def _unarmoured(signature: bytes) -> bytes:
     """What follows the magic and the version. ValueError if a byte of the armour is not as `sign` writes it.
 
-    The last line break may be missing, as for ssh-keygen: it says nothing.
+    The last line break may be missing: ssh-keygen accepts that too.
     """
     lines = signature.decode("ascii").removesuffix("\n").split("\n")
     if (lines[0], lines[-1]) != (_BEGIN, _END):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._patience import Disk
 
 _MOST_BYTES: Final = 2**20
-_ALL: Final = Words("all findings", "所有 finding")
+_ALL: Final = Words("all findings", "所有問題")
 _NO_MUTES: Final = Words("nothing is muted", "沒有靜音")
 _MUTED: Final = Words("muted  {what} until {until}, by {by}", "靜音  {what} 至 {until}，由 {by}")
 _NOT_KEPT: Final = Words(

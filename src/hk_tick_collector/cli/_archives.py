@@ -58,7 +58,7 @@ def readable_archive(named: str | None, settings: Settings, env_file: Path | Non
     else:
         found = configured_archive(settings.archive_dir, variables, warn)
     if isinstance(found, Remote):
-        found.make_space()
+        found.make_directory()
     return found
 
 

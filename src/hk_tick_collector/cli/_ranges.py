@@ -44,7 +44,7 @@ def range_named(day: str | None, since: str | None, until: str | None) -> Range:
         raise UsageError(f"--since {since} is later than --until {until}", hint="give the earlier day as --since")
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         words = f"--since {since} is not earlier than --until {until}"
-        raise UsageError(words, hint="a time of --until is not included")
+        raise UsageError(words, hint="--until is exclusive: give a later time")
     return Range(first, last, from_ms, to_ms)
 
 

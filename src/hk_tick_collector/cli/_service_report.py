@@ -77,7 +77,7 @@ class Report:
 
     now_ms: int
     as_of_ms: int  # of the figures: the last live state if the service no longer reports, otherwise now
-    findings: list[Finding]  # the one to act on first at the head
+    findings: list[Finding]  # the most urgent first
     live: LiveStatus | None
     settings: Settings | None  # None if they are wrong
     day: dict[str, Any] | None  # the counters of the newest day file, None if they cannot be read
@@ -94,7 +94,7 @@ class Report:
 
 
 def examine(env_file: Path | None, now_ms: int, disk: Disk, *, warns: bool = True) -> Report:
-    """Examines the service that the settings in force describe. Without `warns` wrong names of settings are not told.
+    """Examines the service that the settings in force describe. `warns`: prints warnings about wrong names.
 
     Raises UsageError if the error is in the caller's own input: the file of --env-file, or the environment.
     """
@@ -182,7 +182,7 @@ def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
     if not live.predecessor_days:
         return live
     root = Path(live.data_root)
-    with suppress(DiskHangsError):  # `disk` remembers the hang
+    with suppress(DiskHangsError):  # `disk` has the error
         left = disk.read(lambda: still_predecessors(root, live.predecessor_days), root)
         return replace(live, predecessor_days=left)
     return live
@@ -211,7 +211,7 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
     installed = unit is not None and unit["LoadState"] == "loaded"
     take_over = not_taken_over(unit)
     place, refused, stopped = "", NO_WORDS, None
-    with suppress(DiskHangsError, BusyFileError):  # `disk` remembers the hang; a locked day file is reported later
+    with suppress(DiskHangsError, BusyFileError):  # `disk` has the error; a locked day file is reported later
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
         if loaded:
             refused = _refused(loaded, disk, given_only=not installed)
@@ -244,7 +244,7 @@ def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms
             lambda: [line_of(error) for error in refusals(loaded, given_only=given_only, leave_out=leave_out).values()],
             loaded.settings.data_root,
         )
-    except DiskHangsError:  # `disk` remembers the hang
+    except DiskHangsError:  # `disk` has the error
         return NO_WORDS
     return reduce(joined, found, NO_WORDS)
 
@@ -296,7 +296,7 @@ def day_figures(
         path = path_of(data_root, name)
         day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
         importing = disk.read(lambda: _waits_for_import(path), path)
-    except (NoDayError, DiskHangsError):  # `disk` remembers the hang
+    except (NoDayError, DiskHangsError):  # `disk` has the error
         return None
     except PredecessorFileError as error:
         remedy = Remedy(error.hint)

@@ -125,7 +125,7 @@ def _share(day: dict[str, Any]) -> Words:
         if day["rows"] == 0:
             return Words("no tick yet", "仍沒有 tick")
         return Words(
-            "unknown: the sequence does not show how many ticks there are", "不明：沒有序號可計算應有多少 tick"
+            "unknown: the sequence does not show how many ticks there are", "不明：由序號不能得知應有多少 tick"
         )
     share = Words(
         "{percent:.5f} %, {counted:,} of {expected:,} ticks of {symbols:,} symbols",
@@ -138,7 +138,9 @@ def _share(day: dict[str, Any]) -> Words:
         share = _plus(share, unknown)
     if complete["without_rule"]:
         named = ", ".join(complete["without_rule"])
-        untold = Words(", without these, whose sequence follows no rule: {named}", "，其序號不能顯示缺漏：{named}")
+        untold = Words(
+            ", without these, whose sequence follows no rule: {named}", "，不計以下序號不能顯示缺漏的股票：{named}"
+        )
         share = _plus(share, untold.filled(named=named))
     return share
 
@@ -147,11 +149,11 @@ def _totals(found: dict[str, Any] | None) -> Words:
     if found is None:
         return Words(
             "not compared yet with OpenD's totals: this is done at lunch and after the close",
-            "仍未與 OpenD 官方數字核對：午間休市及收市後進行",
+            "仍未與 OpenD 的總數核對：午休及收市後進行",
         )
     text = Words(
         "{matching:,} of {symbols:,} symbols agree with OpenD's totals at {session} ({time} HKT): {words}",
-        "{session}核對（{time} HKT）：{symbols:,} 隻股票中 {matching:,} 隻與 OpenD 官方數字相符：{words}",
+        "{session}核對（{time} HKT）：{symbols:,} 隻股票中 {matching:,} 隻與 OpenD 的總數相符：{words}",
     ).filled(
         matching=found["matching"],
         symbols=found["symbols"],
@@ -166,7 +168,7 @@ def _totals(found: dict[str, Any] | None) -> Words:
     return text
 
 
-_SESSIONS: Final = {"lunch": "午間休市", "close": "收市"}
+_SESSIONS: Final = {"lunch": "午休", "close": "收市"}
 
 
 def _link(live: LiveStatus, now_ms: int) -> Words:
@@ -292,7 +294,7 @@ def _muted(live: LiveStatus, now_ms: int) -> Words:
     return text.filled(which=Words(", ".join(one.en for one in each), "、".join(one.zh for one in each)))
 
 
-_ALL_FINDINGS: Final = Words("all findings", "所有 finding")
+_ALL_FINDINGS: Final = Words("all findings", "所有問題")
 
 
 def _trouble(live: LiveStatus) -> Words:

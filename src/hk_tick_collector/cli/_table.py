@@ -43,7 +43,7 @@ def print_table(
         return
     whole, room, drawn = len(header), width_of(sys.stdout), can_redraw(sys.stdout)
     folded = fold if drawn else frozenset()
-    kept = [header.index(name) for name in kept_columns(header, rows, spare, room, drawn=drawn, fold=folded)]
+    kept = [header.index(name) for name in columns_that_fit(header, rows, spare, room, drawn=drawn, fold=folded)]
     left_out = [name for place, name in enumerate(header) if place not in kept]
     header, rows = [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
     if drawn and (room is None or _width(_widths(header, rows, folded), drawn=True) <= room):
@@ -66,7 +66,7 @@ def _print_long(
     """Prints rows as they are read. The rows of `first` decide the widths of the columns."""
     room = width_of(sys.stdout)
     sample = [*first, ["x" * width for width in least]] if least else first
-    names = kept_columns(header, sample, spare, room)
+    names = columns_that_fit(header, sample, spare, room)
     kept = [header.index(name) for name in names]
     widths = _widths(names, [[row[place] for place in kept] for row in sample])
     for row in chain([header], rows):
@@ -75,7 +75,7 @@ def _print_long(
         show(f"(not shown at {room} columns: {', '.join(name for name in header if name not in names)})")
 
 
-def kept_columns(
+def columns_that_fit(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     spare: Sequence[str],

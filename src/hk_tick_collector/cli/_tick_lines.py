@@ -11,7 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import Tick
 
 from ._show import show, show_csv, show_json
-from ._table import kept_columns, print_table
+from ._table import columns_that_fit, print_table
 from ._terminal import width_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def print_ticks(form: Format, ticks: Iterable[Tick], *, follow: bool = False, he
     elif form is Format.CSV:
         show_csv(ticks, Tick._fields if header else ())
     elif follow:
-        names = kept_columns(HEADER, [["x" * width for width in WIDTHS]], SPARE, width_of(sys.stdout))
+        names = columns_that_fit(HEADER, [["x" * width for width in WIDTHS]], SPARE, width_of(sys.stdout))
         kept = [HEADER.index(name) for name in names]
         for row in chain([HEADER] if header else [], map(row_of, ticks)):
             show("  ".join(row[place].rjust(WIDTHS[place]) for place in kept))

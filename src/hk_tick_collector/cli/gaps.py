@@ -39,9 +39,9 @@ def gaps(
 ) -> None:
     """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they have been backfilled.
 
-    Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored. A gap with the
-    cause rejected was received and cannot be stored, so it is not requested again. Exit code 0, with gaps or without.
-    In a merged day a healed gap names the collector that had its last tick.
+    Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored, or once it is
+    known that none can be filled in: those with the cause rejected were received and cannot be stored. Exit code 0,
+    with gaps or without. In a merged day a healed gap names the collector that had its last tick.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.config import Settings
     from hk_tick_collector.quality.facts import DayFacts
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
 _NAME_COLUMNS: Final = 15
 _BAR: Final = 30
@@ -132,7 +132,7 @@ class _Source:
         self._now_ms = now_ms()
         self._draws = can_redraw(sys.stderr)
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[DayLocation]:
         """All days there are."""
         root, archive = self._settings.data_root, self._archive
         try:
@@ -144,7 +144,7 @@ class _Source:
             self._archive = None
             return in_child(lambda: list_places(root, None), root)
 
-    def read(self, places: Sequence[Place], *, spans: bool = False, scans: bool = False) -> Overall:
+    def read(self, places: Sequence[DayLocation], *, spans: bool = False, scans: bool = False) -> Overall:
         """The facts and verdicts of these days."""
         found = Overall(FEW if len(places) > 1 else ALL)
         try:
@@ -168,7 +168,7 @@ class _Source:
                 return live.drift_s
         return None
 
-    def write_page(self, html: Path, found: Overall, others: Sequence[Place], lang: str) -> None:
+    def write_page(self, html: Path, found: Overall, others: Sequence[DayLocation], lang: str) -> None:
         """Writes the page: the chosen days, the other days in the calendar, and one day in detail."""
         from hk_tick_collector.quality.page import page  # imported late: most calls need no page
 
@@ -179,7 +179,7 @@ class _Source:
         rest = self.read(others)
         write_page(html, page(found, rest, detail, self._now_ms, lang))
 
-    def _facts(self, places: Sequence[Place], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
+    def _facts(self, places: Sequence[DayLocation], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
         for _, group in groupby(places, attrgetter("is_archived")):
             left = list(group)
             while left:
@@ -193,7 +193,7 @@ class _Source:
                     yield from (unreadable(place, self._now_ms, error) for place in left)
                     left = []
 
-    def _of_child(self, places: list[Place], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
+    def _of_child(self, places: list[DayLocation], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
         wanted, now, symbols = list(places), self._now_ms, self._symbols
 
         def work() -> Iterator[Progress | DayFacts]:
@@ -209,7 +209,7 @@ class _Source:
                 redraw(f"{item.day} [{bar}] {item.read:,} of {item.rows:,} ticks", sys.stderr)
 
 
-def _can_scan(places: Sequence[Place]) -> bool:
+def _can_scan(places: Sequence[DayLocation]) -> bool:
     """Whether the ticks of these days can be read; a warning if they are archived and the extra is missing."""
     if not any(place.is_archived for place in places) or find_spec("pyarrow"):
         return True
@@ -218,8 +218,8 @@ def _can_scan(places: Sequence[Place]) -> bool:
 
 
 def _chosen(
-    settings: Settings, places: list[Place], day: str | None, since: str | None, until: str | None
-) -> list[Place]:
+    settings: Settings, places: list[DayLocation], day: str | None, since: str | None, until: str | None
+) -> list[DayLocation]:
     """The requested days. Raises NoDayError if there is none, UsageError for an impossible range."""
     if day is not None:
         name = day_named(day)

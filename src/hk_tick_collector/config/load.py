@@ -19,7 +19,7 @@ from hk_tick_collector.errors import UsageError
 
 from .envfile import UnacceptedBytesError, Variable, meant_variables, read_env_file
 from .predecessor import Predecessor, became, is_distinctive, predecessor
-from .settings import DEFINITIONS, Notes, Setting, Settings, as_text, locale_language
+from .settings import DEFINITIONS, Setting, Settings, ValidationContext, as_text, locale_language
 from .values import printable
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     the predecessor are ignored; they are listed in `Loaded.predecessor`.
     """
     given = _given(env_file, environ)
-    notes = Notes(given.warnings)
+    notes = ValidationContext(given.warnings)
     settings, wrong = _parsed(given.texts, given.origins, notes)
     if settings is None or given.faults:
         raise _together(list(dict.fromkeys([*given.faults, *wrong.values()])), given.path)
@@ -108,7 +108,7 @@ def load_rest(
     given = _given(env_file, environ, meant=True)
     wrong: dict[str, UsageError] = {}
     while True:
-        notes = Notes([*given.warnings])
+        notes = ValidationContext([*given.warnings])
         texts = {name: text for name, text in given.texts.items() if name not in wrong}
         settings, found = _parsed(texts, given.origins, notes)
         if settings is not None:
@@ -169,7 +169,7 @@ def _variables(path: Path, faults: list[UsageError], *, meant: bool) -> list[Var
     return meant_variables(path, variables) if meant and found else variables
 
 
-def _loaded(settings: Settings, given: _Given, notes: Notes) -> Loaded:
+def _loaded(settings: Settings, given: _Given, notes: ValidationContext) -> Loaded:
     origins = given.origins
     if origins["OPERATOR_LANG"] == DEFAULT:
         settings = settings.model_copy(update={"operator_lang": locale_language(given.environ)})
@@ -258,7 +258,7 @@ def _not_a_setting(name: str, where: str) -> list[str]:
 
 
 def _parsed(
-    texts: Mapping[str, str], origins: Mapping[str, str], notes: Notes
+    texts: Mapping[str, str], origins: Mapping[str, str], notes: ValidationContext
 ) -> tuple[Settings | None, dict[str, UsageError]]:
     """The settings, or all errors by the name of the setting."""
     try:

@@ -52,7 +52,7 @@ class About:
 
 
 @dataclass(slots=True)
-class Notes:
+class ValidationContext:
     """The context of the validation: it collects findings that are not errors."""
 
     warnings: list[str] = field(default_factory=list)  # one line each
@@ -76,7 +76,7 @@ def _symbols(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
     found = symbol_lists.read_symbols(value)
-    if isinstance(info.context, Notes):
+    if isinstance(info.context, ValidationContext):
         info.context.bad_symbols += found.bad
         if found.again:
             more = f" and {len(found.again) - 3} more" if len(found.again) > 3 else ""

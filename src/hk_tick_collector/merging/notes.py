@@ -24,7 +24,7 @@ _BEHIND_MESSAGES: Final = 32  # of one transaction: more are a backlog
 _KEPT_FILES: Final = 20
 
 
-class Notes:
+class MergeStateWriter:
     """Writes `state`. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(self, state: MergeState, now_ms: Callable[[], int]) -> None:

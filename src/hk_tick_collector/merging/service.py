@@ -32,7 +32,7 @@ from hk_tick_collector.jetstream.subjects import again_subject
 
 from .committing import Committing, GaveUpError
 from .incoming import Refused, read
-from .notes import Notes
+from .notes import MergeStateWriter
 from .parts import SOURCE_OPEN, Part, Position, StartOverError
 from .pauses import Pauses
 from .requests import Requests
@@ -76,7 +76,7 @@ class MergeService:
         self._expired_after: Position | None = None  # for which expired messages were reported: once
         self._upkeep_s = self._anchor_s = self._ask_open_s = 0.0
         self._asked_open_s: dict[tuple[str, str], float] = {}
-        self._notes = Notes(status, now_ms)
+        self._notes = MergeStateWriter(status, now_ms)
         self._pauses = Pauses()
 
     def stop(self) -> None:

@@ -53,11 +53,11 @@ class RsaCipher:
             key = load_pem_private_key(pem, password=None)  # also checks the key
         except (ValueError, TypeError) as error:
             raise CryptoError(
-                f"the RSA key does not parse ({str(error).split('.')[0][:80]})",
+                f"the RSA key cannot be read ({str(error).split('.')[0][:80]})",
                 hint="expected the unencrypted PEM private key that OpenD itself uses",
             ) from None
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise CryptoError("the key is not an RSA key", hint="OpenD wants RSA, 1024 bits, PEM")
+            raise CryptoError("the key is not an RSA key", hint="OpenD requires an RSA key of 1,024 bits in PEM format")
         self._key = key
         self._public = key.public_key()
         self._padding = padding.PKCS1v15()
@@ -72,12 +72,12 @@ class RsaCipher:
     def decrypt(self, wire: bytes) -> bytes:
         """The body of consecutive RSA blocks. Raises CryptoError when they were encrypted with another key."""
         if len(wire) % self._block_bytes:
-            raise _foreign_key()
+            raise _wrong_key()
         blocks = (wire[i : i + self._block_bytes] for i in range(0, len(wire), self._block_bytes))
         try:
             return b"".join(self._key.decrypt(block, self._padding) for block in blocks)
         except ValueError:
-            raise _foreign_key() from None
+            raise _wrong_key() from None
 
 
 class AesCipher:
@@ -132,7 +132,7 @@ class _Context(Protocol):
     def finalize(self) -> bytes: ...
 
 
-def _foreign_key() -> CryptoError:
+def _wrong_key() -> CryptoError:
     return CryptoError(
         "the reply to InitConnect cannot be decrypted",
         hint="use the RSA key that OpenD itself is configured with",

@@ -16,7 +16,7 @@ from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
 from hk_tick_collector.model import WINDOW_ROWS, Instrument
 
 from . import opend_pb2 as pb
-from .part_count import FREE_BYTES, check_parts
+from .part_count import UNCHECKED_BYTES, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -401,7 +401,7 @@ def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
 
 def read_ticker_push(body: bytes) -> pb.TickerPush.S2C:
     """Decodes one push of ticks. Raises ProtocolError when that fails. Must be fast: every pushed tick passes here."""
-    if len(body) > FREE_BYTES:
+    if len(body) > UNCHECKED_BYTES:
         check_parts(pb.TickerPush, body)
     try:
         return pb.TickerPush.FromString(body).s2c

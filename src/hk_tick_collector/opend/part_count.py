@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 # A hundred times the ticks in an answer to GetTicker, fifty times the largest quota of subscriptions.
 MOST_PARTS: Final = 100_000
 _LEAST_BYTES: Final = 2  # the smallest part: a tag and a length of zero
-FREE_BYTES: Final = MOST_PARTS * _LEAST_BYTES  # a shorter message cannot have more parts, and is not checked
+UNCHECKED_BYTES: Final = MOST_PARTS * _LEAST_BYTES  # a shorter message cannot have more parts, and is not checked
 _LONGEST_VARINT_BITS: Final = 70
 
-# For a message type: the numbers of the fields that are lists of messages or contain such a list. Each value is the
-# same mapping for the type of the field.
+# For a message type: the numbers of the fields that are lists of messages or contain such a list. Each value is
+# such a mapping for the message type of that field.
 _Lists: TypeAlias = "dict[int, _Lists]"
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _GROUP, _GROUP_END, _FOUR_BYTES = range(6)
@@ -31,7 +31,7 @@ _VARINT, _EIGHT_BYTES, _LENGTH, _GROUP, _GROUP_END, _FOUR_BYTES = range(6)
 
 def check_parts(kind: type[Message], body: bytes) -> None:
     """Raises ProtocolError for a body with more than MOST_PARTS parts. Call it before parsing."""
-    if len(body) > FREE_BYTES and _has_more_parts(body, _lists_of(kind.DESCRIPTOR)):
+    if len(body) > UNCHECKED_BYTES and _has_more_parts(body, _lists_of(kind.DESCRIPTOR)):
         raise ProtocolError(f"a message of {len(body):,} bytes has more than {MOST_PARTS:,} parts")
 
 

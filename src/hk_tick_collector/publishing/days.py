@@ -17,7 +17,7 @@ from hk_tick_collector.store.day_connection import list_days, path_of
 from hk_tick_collector.store.outbox_reader import OutboxReader
 from hk_tick_collector.store.publish_cursors import DayEntry
 
-from .notes import Notes
+from .notes import CursorRecords
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Days:
         self.unread: dict[str, str] = {}
         self._data_root = data_root
         self._outboxes: dict[str, Outbox] = {}
-        self._notes = Notes(cursors, self._sent_of)
+        self._notes = CursorRecords(cursors, self._sent_of)
         self._waits_until_s: dict[str, float] = {}
 
     def begin(self, source: str, since: str, now_ms: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.publish_cursors import DayEntry, PublishCursors, Sent
 
 
-class Notes:
+class CursorRecords:
     """The entries of the days and further values. `unsaved` is why they cannot be written; empty if they can.
 
     `sent_of` returns what was sent of a day that is being sent now, else None.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.quality_reading import MinuteStep
     from hk_tick_collector.store.query import Run
 
-    from .places import Place
+    from .places import DayLocation
 
 _KEPT_SYMBOLS: Final = 2000  # incomplete symbols of a day that are listed, the worst; all are counted
 _NAMED: Final = 3
@@ -173,7 +173,7 @@ class Progress(NamedTuple):
 
 
 def read_day(
-    place: Place, now_ms: int, symbols: Sequence[str] = (), *, spans: bool = False, scans: bool = False
+    place: DayLocation, now_ms: int, symbols: Sequence[str] = (), *, spans: bool = False, scans: bool = False
 ) -> Iterator[Progress | DayFacts]:
     """The facts of one day, for these symbols or all. A file that cannot be read is a fact, not an error.
 
@@ -199,7 +199,7 @@ def read_day(
         yield DayFacts(**found)
 
 
-def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
+def unreadable(place: DayLocation, now_ms: int, error: CollectorError) -> DayFacts:
     """The facts of a day that cannot be read."""
     return DayFacts(
         day=place.day,
@@ -213,21 +213,21 @@ def unreadable(place: Place, now_ms: int, error: CollectorError) -> DayFacts:
     )
 
 
-def _parts(reader: QualityReader, place: Place, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
+def _parts(reader: QualityReader, place: DayLocation, symbols: Sequence[str]) -> Iterator[tuple[int, list[MinuteStep]]]:
     if place.remote:
         return remote_minutes(in_store(place.remote, place.day)[0], place.day, symbols)
     return parquet_minutes(ticks_file(place.ticks), place.day, symbols) if place.ticks else reader.minutes(symbols)
 
 
 @contextmanager
-def _opened(place: Place) -> Iterator[QualityReader]:
+def _opened(place: DayLocation) -> Iterator[QualityReader]:
     path = in_store(place.remote, place.day)[1].local() if place.remote else place.path
     with BookReader(path) if place.is_archived else QualityReader(path) as reader:
         yield reader
 
 
 def _facts(
-    reader: QualityReader, place: Place, now_ms: int, symbols: Sequence[str], *, is_over: bool
+    reader: QualityReader, place: DayLocation, now_ms: int, symbols: Sequence[str], *, is_over: bool
 ) -> dict[str, Any]:
     counts, meta, runs = reader.symbols(symbols), reader.meta(), reader.ledger()
     reconciled = [row for row in reader.reconciliation() if not symbols or row.symbol in symbols]

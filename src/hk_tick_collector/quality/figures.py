@@ -150,7 +150,7 @@ def _totals(facts: DayFacts) -> Words:
     totals = facts.totals
     if totals is None:
         return Words("not compared with OpenD's totals", "未與 OpenD 的總數核對")
-    sessions = {"lunch": "午間休市", "close": "收市"}
+    sessions = {"lunch": "午休", "close": "收市"}
     text = Words(
         "{session}: {matching:,} of {symbols:,} symbols match OpenD's; ours {volume:,} shares, {turnover:,.0f} HKD,"
         " OpenD's {official_volume:,} and {official_turnover:,.0f}",

@@ -19,7 +19,7 @@ _CERTIFICATE_BYTES: Final = 100_000
 _TICKS: Final = re.compile(rb"^[0-9a-f]{64}  ticks/date=[0-9-]{10}/(ticks-[0-9a-f]{16}\.parquet)$", re.MULTILINE)
 
 
-class Place(NamedTuple):
+class DayLocation(NamedTuple):
     """Where a day is."""
 
     day: str  # 20261120
@@ -38,26 +38,26 @@ class Place(NamedTuple):
         return f"{self.remote}/{self.path}" if self.remote else str(self.path)
 
 
-def list_places(data_root: Path, archive: Path | Remote | None) -> list[Place]:
+def list_places(data_root: Path, archive: Path | Remote | None) -> list[DayLocation]:
     """All days, oldest first. Raises StoreError if a directory cannot be listed, UsageError if there is no archive,
     ArchiveError if an object store refuses.
     """
     if isinstance(archive, Remote):
         books = [day for name in archive.names(layout.BOOKS) if (day := layout.day_of(name))]
-        there = {day: Place(day, Path(layout.book_name(day)), None, archive) for day in books}
-        there |= {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
+        there = {day: DayLocation(day, Path(layout.book_name(day)), None, archive) for day in books}
+        there |= {day: DayLocation(day, path_of(data_root, day), None) for day in list_days(data_root)}
         return [there[day] for day in sorted(there)]
     if archive and not archive.is_dir():
         raise UsageError(f"there is no directory {archive}", hint="name the archive's directory, or mount its disk")
-    found = {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
+    found = {day: DayLocation(day, path_of(data_root, day), None) for day in list_days(data_root)}
     for day in _books(archive) if archive else ():
         found.setdefault(day, archived(archive, day)) if archive else None
     return [found[day] for day in sorted(found)]
 
 
-def archived(archive: Path, day: str) -> Place:
+def archived(archive: Path, day: str) -> DayLocation:
     """Where the archive has a day (`20261120`), or would have it."""
-    return Place(day, archive / layout.book_name(day), archive / layout.ticks_directory(day))
+    return DayLocation(day, archive / layout.book_name(day), archive / layout.ticks_directory(day))
 
 
 def in_store(archive: Remote, day: str) -> tuple[RemoteFile, RemoteFile]:

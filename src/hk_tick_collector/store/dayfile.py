@@ -88,7 +88,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ConnectionChange:
     """A connection to OpenD began or ended."""
 
     at_ms: int
@@ -102,7 +102,7 @@ class Batch:
     """The content of one transaction for one day file."""
 
     rows: list[TickRow] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    connections: list[ConnectionChange] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)  # new or changed rows of `gaps`
     rules: list[RuleChange] = field(default_factory=list)  # changed rules of symbols
     reconciled: list[Reconciled] = field(default_factory=list)  # replaces the rows of the same session
@@ -189,8 +189,8 @@ class DayFile:
         with self._transaction():
             self._check_schema()
             stored, conflicts = insert(self._db, rows, self.path.name)
-            for link in batch.links:
-                self._write_link(link)
+            for change in batch.connections:
+                self._write_connection(change)
             turned, gaps_open, gaps_missing = self._write_gaps(batch.gaps)
             rules = self._write_rules(batch.rules)
             if batch.reconciled:
@@ -291,11 +291,11 @@ class DayFile:
                 del waiting[change.symbol]
         return waiting
 
-    def _write_link(self, link: Link) -> None:
-        self._db.execute("UPDATE connections SET to_ms = ? WHERE to_ms IS NULL", (link.at_ms,))
+    def _write_connection(self, change: ConnectionChange) -> None:
+        self._db.execute("UPDATE connections SET to_ms = ? WHERE to_ms IS NULL", (change.at_ms,))
         self._db.execute(
             "INSERT INTO connections (from_ms, connected, conn_id, reason) VALUES (?, ?, ?, ?)",
-            (link.at_ms, int(link.connected), link.conn_id, link.reason),
+            (change.at_ms, int(change.connected), change.conn_id, change.reason),
         )
 
     def _write_ledger(self, ledger: Ledger, now_ms: int) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.archive.certificate import Certificate
     from hk_tick_collector.ops.findings.words import Words
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
 
 class DayRow(NamedTuple):
@@ -52,7 +52,7 @@ class DayRow(NamedTuple):
 class Listing(NamedTuple):
     """Which days there are."""
 
-    places: tuple[Place, ...]  # oldest first
+    places: tuple[DayLocation, ...]  # oldest first
     identities: dict[str, Identity]  # of the files of the newest days, where a later change of the file will show
     certified: frozenset[str]  # days with a signed certificate
     trouble: str  # why the archive is left out; empty if it is not
@@ -79,7 +79,7 @@ def list_days(data_root: Path, archive: Path | None, newest: int) -> Listing:
     return Listing(tuple(places), identities, certified, "")
 
 
-def read_rows(places: Sequence[Place], now_ms: int, drift_warn_s: float, budget_s: float) -> list[DayRow]:
+def read_rows(places: Sequence[DayLocation], now_ms: int, drift_warn_s: float, budget_s: float) -> list[DayRow]:
     """The rows of the first of these days, as many as can be read in about `budget_s` seconds; at least one.
 
     `now_ms` is the time, UTC epoch ms; `drift_warn_s` is DRIFT_WARN_SEC. An unreadable day is a row too.
@@ -92,7 +92,7 @@ def read_rows(places: Sequence[Place], now_ms: int, drift_warn_s: float, budget_
     return rows
 
 
-def read_detail(place: Place, now_ms: int, drift_warn_s: float) -> Day:
+def read_detail(place: DayLocation, now_ms: int, drift_warn_s: float) -> Day:
     """One day with its gaps over time."""
     return _judged(place, now_ms, drift_warn_s, spans=True)
 
@@ -121,13 +121,13 @@ def is_over(day: str, now_ms: int) -> bool:
     return now_ms >= sessions(day)[-1][1]
 
 
-def _judged(place: Place, now_ms: int, drift_warn_s: float, *, spans: bool) -> Day:
+def _judged(place: DayLocation, now_ms: int, drift_warn_s: float, *, spans: bool) -> Day:
     *_, facts = read_day(place, now_ms, spans=spans)
     assert isinstance(facts, DayFacts)
     return Day(facts, judge(facts, drift_warn_s))
 
 
-def _settled(place: Place) -> Identity | None:
+def _settled(place: DayLocation) -> Identity | None:
     try:
         found = identity(place.path)
     except OSError:

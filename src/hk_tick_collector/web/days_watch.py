@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.quality.overall import Day
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
     from hk_tick_collector.store.file_identity import Identity
 
     from .worker import Reads
@@ -122,7 +122,7 @@ class DaysWatch:
                 signed = await self._reads.read(partial(read_signed, self._archive, day), self._archive)
         return Detail(kept[1], kept[2], signed)
 
-    async def place(self, day: str) -> Place:
+    async def place(self, day: str) -> DayLocation:
         """Where a day is. Raises NoDayError or another StoreError."""
         async with self._one_look:
             await self._list()
@@ -183,7 +183,7 @@ class DaysWatch:
         if found != self._survey._replace(version=0):
             self._survey = found._replace(version=self._survey.version + 1)
 
-    def _to_read(self, places: Sequence[Place], now_ms: int) -> list[Place]:
+    def _to_read(self, places: Sequence[DayLocation], now_ms: int) -> list[DayLocation]:
         """The days to read: the newest one, then those that were never read, then those that changed."""
         wanted = [
             place
@@ -192,12 +192,12 @@ class DaysWatch:
         ]
         return sorted(wanted, key=lambda place: (place is not places[-1], place.day in self._rows))
 
-    def _stamp(self, place: Place, now_ms: int) -> _Stamp:
+    def _stamp(self, place: DayLocation, now_ms: int) -> _Stamp:
         """What is known of a file before it is read: a change meanwhile shows in the next listing."""
         found = self._listing.identities.get(place.day)
         return _Stamp(found, is_over(place.day, now_ms), place.is_archived, self._clock())
 
-    def _is_current(self, read: _Stamp, place: Place, now_ms: int) -> bool:
+    def _is_current(self, read: _Stamp, place: DayLocation, now_ms: int) -> bool:
         if (read.is_over, read.is_archived) != (is_over(place.day, now_ms), place.is_archived):
             return False
         age_s = self._clock() - read.at_s

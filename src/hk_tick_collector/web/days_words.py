@@ -57,7 +57,7 @@ DAYS_WORDS: Final[dict[str, Words]] = {
     "stored": Words("stored", "已存"),
     "reconciliation": Words("Totals compared with OpenD's", "與 OpenD 總數核對"),
     "not_compared": Words(
-        "Not compared yet: that happens at noon and after the close.", "尚未核對：午間休市及收市後進行。"
+        "Not compared yet: that happens at noon and after the close.", "尚未核對：午休及收市後進行。"
     ),
     "compared": Words(
         "{session}: {matching} of {symbols} symbols match", "{session}：{symbols} 隻股票中 {matching} 隻相符"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.quality.outages import Outage, find_outages, sessions
-from hk_tick_collector.quality.places import Place
+from hk_tick_collector.quality.places import DayLocation
 from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.quality_reading import BookReader, GapSpan, QualityReader
 from hk_tick_collector.store.query import demand_day, list_days, path_of
@@ -63,7 +63,9 @@ class SymbolRow(NamedTuple):
     missing: int
 
 
-def look(place: Place, wanted: Mapping[str, Wanted], unchanged: Identity | None, until_ms: int | None) -> Look | None:
+def look(
+    place: DayLocation, wanted: Mapping[str, Wanted], unchanged: Identity | None, until_ms: int | None
+) -> Look | None:
     """Reads what is new. None if the file is still `unchanged`: it is not opened then.
 
     With `until_ms` (UTC epoch ms) also the time without OpenD up to then. Raises StoreError.
@@ -78,15 +80,15 @@ def look(place: Place, wanted: Mapping[str, Wanted], unchanged: Identity | None,
     return Look(found if is_settled else None, found.inode if found else 0, news, away)
 
 
-def newest_place(data_root: Path) -> Place:
+def newest_place(data_root: Path) -> DayLocation:
     """Where the newest day file is: the day that is being collected, if any is. Raises NoDayError or a StoreError."""
     days = list_days(data_root)
     if not days:
         raise NoDayError(f"no day has been collected in {data_root} yet", hint="hk-tick-collector status")
-    return Place(days[-1], path_of(data_root, days[-1]), None)
+    return DayLocation(days[-1], path_of(data_root, days[-1]), None)
 
 
-def list_symbols(place: Place) -> list[SymbolRow]:
+def list_symbols(place: DayLocation) -> list[SymbolRow]:
     """The symbols of a day that have a tick, those with the most ticks first. Raises StoreError."""
     with opened(place) as reader, reader.snapshot():
         names = {each.symbol: each.name or "" for each in reader.instruments()}
@@ -97,7 +99,7 @@ def list_symbols(place: Place) -> list[SymbolRow]:
     return sorted(rows, key=lambda row: (-row.rows, row.symbol))
 
 
-def opened(place: Place) -> QualityReader:
+def opened(place: DayLocation) -> QualityReader:
     """The day file, or the archived book. StoreError also if it is of another day."""
     reader = BookReader(place.path) if place.is_archived else QualityReader(place.path)
     try:
@@ -108,7 +110,7 @@ def opened(place: Place) -> QualityReader:
     return reader
 
 
-def _news(reader: QualityReader, place: Place, count: SymbolCount, wanted: Wanted) -> News:
+def _news(reader: QualityReader, place: DayLocation, count: SymbolCount, wanted: Wanted) -> News:
     ticks: list[Tick] = []
     if place.is_archived:
         pass  # the book has no ticks: `symbol_load.load` reads them

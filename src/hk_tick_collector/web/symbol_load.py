@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
 
 class Loaded(NamedTuple):
@@ -26,14 +26,14 @@ class Loaded(NamedTuple):
     ticks: list[Tick]  # of an archived day the newest TICKS in order of sequence; none of a day file: `look` reads them
 
 
-def load(place: Place, symbol: str) -> Loaded:
+def load(place: DayLocation, symbol: str) -> Loaded:
     """The candles of all ticks of a symbol. Raises StoreError; CollectorError without the extra `data`."""
     newest: list[Tick] = []
     with closing(_batches(place, symbol, newest)) as batches:
         return Loaded(Candles.of(place.day, batches), newest)
 
 
-def _batches(place: Place, symbol: str, newest: list[Tick]) -> Generator[pa.RecordBatch, None, None]:
+def _batches(place: DayLocation, symbol: str, newest: list[Tick]) -> Generator[pa.RecordBatch, None, None]:
     """All ticks, with COLUMNS; of an archived day `newest` then has the last TICKS of them."""
     from hk_tick_collector.frames import day_file, parquet_file
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
 
     from .days_watch import DaysWatch
     from .pages import Pages
@@ -118,7 +118,7 @@ class SymbolView:
         self._closed = asyncio.Event()
         self._worker = Worker(site.reading)
         self._site = site
-        self._newest: tuple[float, Place] | None = None
+        self._newest: tuple[float, DayLocation] | None = None
 
     def close(self) -> None:
         """Ends every stream."""
@@ -201,7 +201,7 @@ class SymbolView:
         symbol = question.symbol or next((name for name, _, _ in await self._list(place.day)), "HK.00700")
         return await self._watch(place).part(symbol, known, clock.now_ms())
 
-    def _watch(self, place: Place) -> DayWatch:
+    def _watch(self, place: DayLocation) -> DayWatch:
         """The watch of a day. Keep what is returned: other viewers may replace it by those of other days meanwhile."""
         key = place.day, place.is_archived
         if key not in self._watches:
@@ -211,7 +211,7 @@ class SymbolView:
             self._watches.popitem(last=False)
         return self._watches[key]
 
-    async def _place(self, day: str | None) -> Place:
+    async def _place(self, day: str | None) -> DayLocation:
         """Where a day is, or the newest day file; the latter depends on neither the archive nor the view *Days*."""
         if day is not None:
             return await self._days.place(day)

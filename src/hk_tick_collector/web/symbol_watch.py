@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hk_tick_collector.model import Instrument, Tick
-    from hk_tick_collector.quality.places import Place
+    from hk_tick_collector.quality.places import DayLocation
     from hk_tick_collector.store.file_identity import Identity
     from hk_tick_collector.store.quality_reading import GapSpan
 
@@ -151,7 +151,9 @@ class _Watched:
 class DayWatch:
     """Watches symbols of one day. Memory is that of the watched symbols' candles."""
 
-    def __init__(self, place: Place, epoch: str, reads: Reads, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, place: DayLocation, epoch: str, reads: Reads, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`epoch` is another one for each watch; `clock` gives seconds."""
         self.place = place
         self._epoch = epoch

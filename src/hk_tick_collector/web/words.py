@@ -22,15 +22,15 @@ WORDS: Final[dict[str, Words]] = {
     "connecting": Words("connecting", "連接中"),
     "is_live": Words("live", "即時"),
     "lost": Words(
-        "No news from the page's server for {seconds} s. Everything below is of {time} HKT.",
-        "{seconds} 秒沒有收到頁面伺服器的消息。以下全部是 {time} HKT 的數字。",
+        "No data from the page's server for {seconds} s. All figures below are from {time} HKT.",
+        "已 {seconds} 秒沒有收到頁面伺服器的資料。以下全部是 {time} HKT 的數字。",
     ),
     "full": Words(
-        "Too many browsers look at this page: it connects as soon as one of them leaves.",
+        "Too many browsers have this page open. It connects as soon as one of them closes it.",
         "太多瀏覽器正在查看此頁：有人離開後會自動連接。",
     ),
     "no_script": Words(
-        "Without JavaScript this page does not renew itself: reload it.",
+        "Without JavaScript this page does not update itself: reload it.",
         "沒有 JavaScript，此頁不會自動更新：請重新載入。",
     ),
     "copy": Words("Copy", "複製"),
@@ -40,10 +40,10 @@ WORDS: Final[dict[str, Words]] = {
     # login, errors
     "login": Words("Log in", "登入"),
     "token": Words("Token (WEB_TOKEN of the collector's settings)", "權杖（收集器設定中的 WEB_TOKEN）"),
-    "wrong_token": Words("This is not the token.", "權杖不正確。"),
+    "wrong_token": Words("The token is wrong.", "權杖不正確。"),
     "wait": Words("Too many wrong tokens: try again in {seconds} s.", "錯誤次數太多：請在 {seconds} 秒後再試。"),
     "error_404": Words("There is no such page.", "沒有這個頁面。"),
-    "error_405": Words("This page only reads.", "此頁只供閱讀。"),
+    "error_405": Words("This page is read-only.", "此頁唯讀。"),
     "error_500": Words(
         "The page failed: a bug. The service's journal has the details; collection is not affected.",
         "頁面出錯：這是程式錯誤，詳情見服務日誌；收集不受影響。",
@@ -58,8 +58,8 @@ WORDS: Final[dict[str, Words]] = {
     "fine": Words("Collecting, nothing to do", "正在收集，毋須處理"),
     "next": Words("Next", "下一步"),
     "as_of": Words(
-        "No service reports: the figures are of its last report, {time} HKT.",
-        "沒有服務回報：數字屬於最後一次回報，{time} HKT。",
+        "The service does not report. The figures are from its last report, {time} HKT.",
+        "服務沒有回報。數字屬於最後一次回報，{time} HKT。",
     ),
     "unread": Words(
         "status.json could not be read for {seconds} s: the disk does not answer.",
@@ -80,19 +80,19 @@ WORDS: Final[dict[str, Words]] = {
     "unit_queue": Words("rows", "筆"),
     "unit_spool": Words("rows", "筆"),
     "unit_disk": same("GB"),
-    "most": Words("most {value}", "最高 {value}"),
-    "least": Words("least {value}", "最低 {value}"),
+    "most": Words("highest {value}", "最高 {value}"),
+    "least": Words("lowest {value}", "最低 {value}"),
     "unknown": Words("unknown", "不明"),
     "not_trading": Words("no trading now", "現時沒有交易"),
     "hour_known": Words(
-        "The page has watched since {time} HKT; what was before is not known.",
-        "此頁由 {time} HKT 起觀察；之前的情況不明。",
+        "The page has figures since {time} HKT only.",
+        "此頁只有 {time} HKT 起的數字。",
     ),
     "picture": Words("{name}, the last hour: {text}", "{name}，最近一小時：{text}"),
     # OpenD and the market
     "opend": same("OpenD"),
     "connected": Words("connected", "已連線"),
-    "away": Words("away", "已中斷"),
+    "away": Words("disconnected", "已中斷"),
     "for": Words("for {time}", "已 {time}"),
     "market": Words("Market", "市場"),
     "symbols": Words("Symbols", "股票"),
@@ -101,7 +101,7 @@ WORDS: Final[dict[str, Words]] = {
     "drift": Words("{seconds} s against OpenD", "與 OpenD 相差 {seconds} 秒"),
     "budget": Words("Outage budget", "可中斷時間"),
     "budget_of": Words(
-        "{seconds} s: if OpenD is away for longer, {symbol} loses ticks for good",
+        "{seconds} s: after that {symbol} loses ticks for good",
         "{seconds} 秒：OpenD 中斷超過此時間，{symbol} 的 tick 便會遺失",
     ),
     "budget_left": Words(

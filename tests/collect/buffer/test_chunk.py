@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hk_tick_collector.collect.buffer.chunk import Chunk, Part
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from hk_tick_collector.store.dayfile import Link
         (Chunk(rejected=3), True, True),
         (Chunk(rejected=3, dropped=1), False, True),
         (Chunk(rejected=3, on_commit=print), False, True),
-        (Chunk(links=[Link(1, True, 1, "")]), False, True),
+        (Chunk(connections=[ConnectionChange(1, True, 1, "")]), False, True),
     ],
 )
 def test_a_count_alone_can_be_merged_into_another_chunk(chunk: Chunk, count_alone: bool, more_than_rows: bool) -> None:

@@ -17,7 +17,7 @@ from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Tick
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.stats import Stats
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 
 if TYPE_CHECKING:
     from tests.collect.conftest import Journal
@@ -206,7 +206,7 @@ def test_a_full_queue_still_takes_connections() -> None:
     desk = Desk(max_rows=1)
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
     desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
-    assert [chunk.links for chunk in desk.take()] == [[], [Link(NOW_MS, False, None, "gone")]]
+    assert [chunk.connections for chunk in desk.take()] == [[], [ConnectionChange(NOW_MS, False, None, "gone")]]
 
 
 def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
@@ -342,4 +342,4 @@ def test_a_connection_is_recorded_with_all_its_fields() -> None:
     desk = Desk()
     desk.intake.link(NOW_MS, connected=True, conn_id=7, reason="ready")
     (chunk,) = desk.take()
-    assert chunk.links == [Link(NOW_MS, True, 7, "ready")]
+    assert chunk.connections == [ConnectionChange(NOW_MS, True, 7, "ready")]

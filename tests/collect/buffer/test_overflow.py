@@ -18,7 +18,7 @@ from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, RuleChange
 from hk_tick_collector.stats import Stats
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ def test_a_stop_tries_a_failed_spool_again_at_once(place: Path, make_overflow: M
     overflow = make_overflow(Spool(spool_place))
     spool_place.write_text("in the way of the directory")
     overflow.put(chunk(0, 10))
-    overflow.put(Chunk(links=[Link(1, False, None, "gone")]))
+    overflow.put(Chunk(connections=[ConnectionChange(1, False, None, "gone")]))
     wait_until(lambda: overflow.take() is not None, "the failure")
     spool_place.unlink()
     assert overflow.stop(time.monotonic() + 0.7, [chunk(10, 17)]) == 0
@@ -322,9 +322,9 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     before = overflow.active
     assert not before
     change = GapChange(1, Gap("HK.00700", 1, 2, 0, 0, 1, "restart", GAP_OPEN, 1, None, 1))
-    rule, link, told = RuleChange(1, "HK.00700", "counter", 0), Link(5, True, 1, ""), list[str]()
+    rule, link, told = RuleChange(1, "HK.00700", "counter", 0), ConnectionChange(5, True, 1, ""), list[str]()
     full = chunk(0, 3)
-    full.rejected, full.dropped, full.links, full.gaps, full.rules = 2, 4, [link], [change], [rule]
+    full.rejected, full.dropped, full.connections, full.gaps, full.rules = 2, 4, [link], [change], [rule]
     full.on_commit = lambda: told.append("committed")
     more = chunk(3, 5)
     more.rejected, more.dropped = 1, 1
@@ -341,7 +341,7 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
     assert [row[1] for each in found for row in each.rows] == [0, 1, 2, 3, 4]
     assert (sum(each.rejected for each in found), sum(each.dropped for each in found)) == (3, 5)
     # With the rows or behind them: rows can be read from the spool a moment before the rest of their chunk is noted.
-    assert [[each for part in found for each in getattr(part, name)] for name in ("links", "gaps", "rules")] == [
+    assert [[each for part in found for each in getattr(part, name)] for name in ("connections", "gaps", "rules")] == [
         [link], [change], [rule],
     ]  # fmt: skip
     assert told == ["committed"]
@@ -372,7 +372,7 @@ def test_rows_lost_by_the_spool_are_dropped_and_counted_exactly(
     """Known when the spool is empty: in the account of the chunk that returns in their place, and in the log."""
     overflow = make_overflow(Spool(place))
     lost = chunk(0, 7)
-    lost.links = [Link(5, True, 1, "")]
+    lost.connections = [ConnectionChange(5, True, 1, "")]
     overflow.put(lost)
     wait_until(lambda: overflow.safe_rows == 7, "the append")
     (segment,) = place.glob("*.spool")
@@ -385,7 +385,7 @@ def test_rows_lost_by_the_spool_are_dropped_and_counted_exactly(
 
     wait_until(look, "what is left of it")
     (back,) = found
-    assert (back.rows, back.dropped, back.links) == ([], 7, lost.links)
+    assert (back.rows, back.dropped, back.connections) == ([], 7, lost.connections)
     assert (overflow.rows, overflow.storing.lost_rows) == (0, 7)
     (told,) = journal.events("ticks_dropped")
     assert (told.level, told.fields) == ("ERROR", {"rows": "7", "dropped_total": "7", "cause": "spool_damaged"})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +68,8 @@ def test_a_full_queue_still_takes_chunks_without_rows(tick: MakeTick) -> None:
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     assert not queue.has_room(1)
     queue.put(Chunk(dropped=1))
-    queue.put(Chunk(links=[Link(1, False, None, "gone")]))
-    assert [(len(chunk.rows), chunk.dropped, len(chunk.links)) for chunk in queue.take(9, 0.0, 0.0)] == [
+    queue.put(Chunk(connections=[ConnectionChange(1, False, None, "gone")]))
+    assert [(len(chunk.rows), chunk.dropped, len(chunk.connections)) for chunk in queue.take(9, 0.0, 0.0)] == [
         (1, 0, 0),
         (0, 1, 0),
         (0, 0, 1),

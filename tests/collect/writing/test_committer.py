@@ -9,7 +9,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
-from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import ConnectionChange, StoreOptions, seal
 
 from .work import ACCOUNT, COUNT, DAY, MIDNIGHT_MS, hundred, stop
 
@@ -37,7 +37,7 @@ def test_a_commit_reported_as_failed_is_not_counted_twice(
     if held:
         held.execute(COUNT).get  # noqa: B018 - a property that reads
     disk.fail("sync", apsw.IOError)
-    rig.queue.put(Chunk(rejected=1, links=[Link(5, True, 1, "")]))
+    rig.queue.put(Chunk(rejected=1, connections=[ConnectionChange(5, True, 1, "")]))
     rig.put(hundred(tick))
     rig.writer.start()
     journal.wait_for("persist_failed")

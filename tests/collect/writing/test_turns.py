@@ -10,7 +10,7 @@ from tests.collect.conftest import CAP_S, wait_until
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 
 from .days import DAY, TODAY, TODAY_MS, account, of_old_days, of_today, watch
 
@@ -91,7 +91,7 @@ def test_connections_and_counts_belong_to_today(make_rig: MakeRig, tick: MakeTic
     rig.put([tomorrow, *of_old_days(tick, 2)])
     rig.writer.start()
     rig.wait_stored(3)
-    rig.queue.put(Chunk(links=[Link(5, True, 1, "")], dropped=3))
+    rig.queue.put(Chunk(connections=[ConnectionChange(5, True, 1, "")], dropped=3))
     assert rig.writer.stop(time.monotonic() + CAP_S) == 0
     assert rig.query(DAY, "SELECT dropped, (SELECT count(*) FROM connections) FROM ledger") == [(3, 1)]
     assert account(rig) == (6, 3, 0)

@@ -23,7 +23,7 @@ from hk_tick_collector.collect.writing.turns import Turns
 from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, RuleChange
 from hk_tick_collector.stats import Stats
-from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import ConnectionChange, StoreOptions, seal
 from hk_tick_collector.store.query import DayReader
 from hk_tick_collector.store.spool import Spool
 
@@ -105,7 +105,7 @@ def when_told(journal: Journal, event: str, act: Callable[[], object]) -> None:
 def test_all_that_a_chunk_holds_goes_into_its_days(hall: Hall) -> None:
     """Rows, gaps and rules of a day go to its own file; connections and counts without a day to today's, once."""
     gap = Gap("HK.00700", 1, 2, 0, 0, 5, "restart", GAP_OPEN, 1, None, 1)
-    first = Chunk(rows=hall.rows(1, 2), rejected=3, dropped=4, links=[Link(5, True, 1, "")])
+    first = Chunk(rows=hall.rows(1, 2), rejected=3, dropped=4, connections=[ConnectionChange(5, True, 1, "")])
     first.gaps, first.rules = [GapChange(TODAY, gap)], [RuleChange(TODAY, "HK.00700", "counter", 0)]
     second = Chunk(rows=hall.rows(3, 4, YESTERDAY), rejected=1)
     second.gaps = [GapChange(YESTERDAY, gap._replace(missing=7))]

@@ -23,7 +23,7 @@ from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Tick
 from hk_tick_collector.ops.findings.held_days import remedy_of
 from hk_tick_collector.stats import Stats
-from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import ConnectionChange, DayFile, StoreOptions, seal
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_only_the_ticks_of_a_bad_day_wait(
     for first in (1, 11):
         rig.put([row for day in DAYS.values() for row in rows_of(tick, day, 10, first)])
         rig.wait_stored(2 * (first + 9))
-    rig.queue.put(Chunk(links=[Link(5, True, 1, "")], dropped=2))
+    rig.queue.put(Chunk(connections=[ConnectionChange(5, True, 1, "")], dropped=2))
 
     wait_until(lambda: rig.stats.held_rows == {name: 20}, f"20 rows held: {rig.stats.held_rows}")
     assert rig.queue.rows == 20

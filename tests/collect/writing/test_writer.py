@@ -18,7 +18,7 @@ from hk_tick_collector.collect.opend_state import ExchangeClock
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import Tick
-from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.dayfile import ConnectionChange, StoreOptions, seal
 from hk_tick_collector.store.spool import Spool
 
 from .work import ACCOUNT, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
@@ -78,7 +78,7 @@ def test_the_day_has_its_file_before_its_first_tick(make_rig: MakeRig, journal: 
     rig.writer.open_day = market.parse_day(DAY)
     rig.writer.start()
     assert journal.wait_for("day_opened").fields["day"] == DAY
-    rig.queue.put(Chunk(links=[Link(5, False, None, "starting")]))
+    rig.queue.put(Chunk(connections=[ConnectionChange(5, False, None, "starting")]))
     stop(rig)
     assert rig.query(DAY, "SELECT (SELECT count(*) FROM ticks), (SELECT reason FROM connections)") == [(0, "starting")]
 

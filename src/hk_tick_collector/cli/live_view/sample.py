@@ -46,7 +46,7 @@ class Sample:
 
     now_ms: int
     as_of_ms: int  # of the figures: the last live state if the service no longer reports, otherwise now
-    findings: list[Finding]  # the one to act on first at the head
+    findings: list[Finding]  # the most urgent first
     explained: Words = NO_WORDS  # why no ticks are expected, which ticks are lost
     live: LiveStatus | None = None
     day: dict[str, Any] | None = None  # the day's counters, as in the JSON of `status`; None if they cannot be read

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hk_tick_collector.model import Gap, GapChange, RuleChange, TickRow
-    from hk_tick_collector.store.dayfile import Link
+    from hk_tick_collector.store.dayfile import ConnectionChange
 
 
 class Part(NamedTuple):
@@ -32,7 +32,7 @@ class Chunk:
     rows: list[TickRow] = field(default_factory=list)
     rejected: int = 0  # number of ticks that cannot be stored; they are already logged
     dropped: int = 0  # number of rows dropped for lack of space
-    links: list[Link] = field(default_factory=list)
+    connections: list[ConnectionChange] = field(default_factory=list)
     gaps: list[GapChange] = field(default_factory=list)  # gaps that these rows open or fill: same transaction
     rules: list[RuleChange] = field(default_factory=list)  # changes of the symbols' rules: same transaction
     on_disk: bool = False  # the rows stay in a spool until `on_commit`: a stop need not save them
@@ -44,7 +44,7 @@ class Chunk:
 
     def has_more_than_rejected(self) -> bool:
         """Whether it has anything except rows and a count of rejected ticks."""
-        return bool(self.dropped or self.links or self.gaps or self.rules)
+        return bool(self.dropped or self.connections or self.gaps or self.rules)
 
     def has_more_than_rows(self) -> bool:
         """Whether it has anything except rows."""

@@ -15,7 +15,7 @@ from hk_tick_collector.gaps.push_watch import PushWatch
 from hk_tick_collector.gaps.symbol_day import CAUSE_FUTURE
 from hk_tick_collector.model import Rejected, Tick, ts_ms_of
 from hk_tick_collector.opend.convert import DETAILS_MOST
-from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.dayfile import ConnectionChange
 
 from .chunk import Chunk
 from .rejection_log import Refused, Rejections
@@ -152,7 +152,9 @@ class Intake:
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
         """Records that a connection to OpenD began or ended."""
-        self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
+        self._queue.put(
+            Chunk(rejected=self._take_unwanted(), connections=[ConnectionChange(at_ms, connected, conn_id, reason)])
+        )
 
     def _note_rejects(self, rejected: list[Rejected], *, backfilled: bool) -> None:
         stats, news = self._stats, self._refused.ticks(rejected, backfilled=backfilled)

@@ -285,6 +285,6 @@ def _add(chunk: Chunk, beside: Chunk) -> None:
     chunk.rows += beside.rows
     chunk.rejected += beside.rejected
     chunk.dropped += beside.dropped
-    chunk.links += beside.links
+    chunk.connections += beside.connections
     chunk.gaps += beside.gaps
     chunk.rules += beside.rules

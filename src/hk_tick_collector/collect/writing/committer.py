@@ -135,7 +135,7 @@ class Committer:
     def has_unfiled(self) -> bool:
         """Whether connections or counts wait for a file."""
         held = self.unfiled
-        return bool(held.links or held.rejected or held.duplicate or held.dropped)
+        return bool(held.connections or held.rejected or held.duplicate or held.dropped)
 
     def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
         """Writes one transaction. If the last attempt was committed despite its error, returns the result of that."""

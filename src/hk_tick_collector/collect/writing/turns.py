@@ -50,7 +50,7 @@ class Turns:
         for chunk in chunks:
             unfiled.rejected += chunk.rejected
             unfiled.dropped += chunk.dropped
-            unfiled.links.extend(chunk.links)
+            unfiled.connections.extend(chunk.connections)
         rows = _by_day(list(chain.from_iterable(map(_ROWS, chunks))))
         gaps: dict[int, list[Gap]] = {}
         rules: dict[int, list[RuleChange]] = {}

@@ -25,7 +25,7 @@ _LINE: Final = Words(
 )
 _MUTED: Final = Words("; muted: {which}", "；已靜音：{which}")
 _UNTIL: Final = Words("{code} until {until}", "{code} 至 {until}")
-_ALL: Final = Words("all findings", "所有 finding")
+_ALL: Final = Words("all findings", "所有問題")
 
 
 class HeartbeatClock:

@@ -337,7 +337,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "reconciled": entry(
         "our volume compared with OpenD's, at lunch and after the close",
-        "午休與收市後，本機成交量與 OpenD 官方數字的核對",
+        "午休與收市後，本機成交量與 OpenD 的總數的核對",
         "unexplained=0 is fine; otherwise see reconciliation in docs/data-quality.md",
         "`unexplained=0` 即正常；否則見 docs/data-quality.md 的 reconciliation",
     ),

@@ -71,19 +71,19 @@ def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
     ]
 
 
-_SESSIONS: Final = {"lunch": "午間休市", "close": "收市"}
+_SESSIONS: Final = {"lunch": "午休", "close": "收市"}
 TOTALS_DIFFER: Final = FindingSpec(
     code="totals_differ",
     text=Words(
         "{count} of {all} symbols differ from OpenD's volume at {session} for an unknown reason, most of all {worst} by"
         " {shares:,} shares (docs/data-quality.md)",
-        "{session}核對時 {all} 隻股票中有 {count} 隻的成交量與 OpenD 官方數字不符，原因不明，最大為 {worst} 相差"
+        "{session}核對時 {all} 隻股票中有 {count} 隻的成交量與 OpenD 的總數不符，原因不明，最大為 {worst} 相差"
         " {shares:,} 股（docs/data-quality.md）",
     ),
     remedy=Remedy("hk-tick-collector gaps {worst}"),
     meaning=Words(
         "some symbols differ from OpenD's volume of the day for an unknown reason",
-        "部分股票的成交量與 OpenD 官方數字不符，原因不明",
+        "部分股票的成交量與 OpenD 的總數不符，原因不明",
     ),
     do=Words(
         "docs/data-quality.md explains the table reconciliation",

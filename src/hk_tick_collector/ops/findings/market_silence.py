@@ -37,7 +37,7 @@ STATES: Final = {  # market state → its name for people
     "auction": Words("pre-open auction", "開市前競價"),
     "waiting_open": Words("before the open", "等待開市"),
     "morning": Words("morning session", "早市"),
-    "rest": Words("lunch", "午間休市"),
+    "rest": Words("lunch", "午休"),
     "afternoon": Words("afternoon session", "午市"),
     "closed": Words("closed", "已收市"),
     "closing_auction": Words("closing auction", "收市競價"),
@@ -79,7 +79,7 @@ def silence(status: LiveStatus, now_ms: int) -> Words:
     if kind in _HALF:
         return _HALF[kind]
     if state == "rest":
-        return Words("lunch, until 13:00", "午間休市，至 13:00")
+        return Words("lunch, until 13:00", "午休，至 13:00")
     if state == "waiting_open":
         return Words("before the open at 09:30", "未開市，09:30 開市")
     return _CLOSED if minute >= _NOON else _BEFORE
