@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 LOOKS: Final = 10
-APART_S: Final = 0.01
+APART_S: Final = 0.05
 _OF_DATA: Final = re.compile(r"/\d{8}\.db(-wal|-shm|-journal)?$|\.spool$")  # not those that were deleted
 
 

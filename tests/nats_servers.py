@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_READY_S: Final = 60.0
+_READY_S: Final = 300.0
 _APART_S: Final = 0.05
 
 

@@ -161,7 +161,7 @@ def test_a_longer_patience_is_remembered_separately(project: Path) -> None:
     """For mutants: tests that wait for a thread take part there, and `make quick` still leaves them."""
     (project / "mended").touch()
     counts(project, "--quick")
-    patient = ("--patience=5",)
+    patient = ("--patience=30",)
     assert counts(project, "--quick", *patient) == {"passed": 4, "skipped": 4}
     assert counts(project, "--quick-as-known", *patient) == {"passed": 4, "deselected": 3}
     assert counts(project, "--quick-as-known") == {"passed": 2, "deselected": 5}

@@ -251,7 +251,7 @@ def test_killed_at_any_moment(cli: Cli, data: Path, archive_root: Path, workdir:
 def test_a_signal_leaves_nothing_unfinished(data: Path, archive_root: Path, workdir: Path) -> None:
     """One line says so; no file of the day, and no workspace, is left."""
     (data / f"{DAYS[0]}.db").unlink()
-    make_big_day(data / f"{DAYS[0]}.db", 300_000)
+    make_big_day(data / f"{DAYS[0]}.db", 600_000)
     assert seal(data / f"{DAYS[0]}.db", SEALED_MS, StoreOptions())
     process = start(workdir, "--day", DAYS[0], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end_s = time.monotonic() + CAP_S

@@ -124,7 +124,7 @@ def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
         found = checks(cli("doctor", "--json", **settings))
         took_s = time.monotonic() - begun_s
     assert "does not answer in time" in found["OpenD"]["text"]
-    assert took_s < TOTAL_S * 2, took_s
+    assert took_s < TOTAL_S * 10, took_s
 
 
 @pytest.mark.parametrize(

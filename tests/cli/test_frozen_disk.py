@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DAY: Final = "20261120"
 OPEN_MS: Final = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
 ANSWER_S: Final = 5.0
+CAP_S: Final = 300.0
 THAW: Final = "sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {root})"
 
 
@@ -62,7 +63,7 @@ def ask(workdir: Path, *args: str, **environ: str) -> subprocess.CompletedProces
     began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", *args],
-        cwd=workdir, env={**os.environ, **environ}, capture_output=True, text=True, timeout=5 * ANSWER_S, check=False,
+        cwd=workdir, env={**os.environ, **environ}, capture_output=True, text=True, timeout=CAP_S, check=False,
     )  # fmt: skip
     print(f"{args}: {time.monotonic() - began_s:.1f} s")
     return done

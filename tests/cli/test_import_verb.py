@@ -306,6 +306,7 @@ def test_every_verb_says_the_same_of_a_file_that_is_open(cli: Cli, root: Path) -
         assert script.stdout.startswith(f"WARNING: {path} is a day file of the predecessor, open in pid {other.pid} (")
         assert script.stdout.endswith(f"-> {steps}\n")
         other.terminate()
+        other.wait(300)
         assert cli("import", str(path)).returncode == 0
     assert cli("gaps").returncode == 0
 

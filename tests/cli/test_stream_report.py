@@ -123,7 +123,9 @@ def named(settings: Settings) -> Check:
     return found
 
 
-def test_doctor_checks_the_name_under_which_this_host_publishes(tmp_path: Path) -> None:
+def test_doctor_checks_the_name_under_which_this_host_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before `publish` refuses it: a name with a dot, and one that another host has. None is needed to merge."""
     away = settings_of(tmp_path, stream_url="nats://127.0.0.1:1", instance_id="hk.example", symbols="HK.00700")
     assert (named(away).outcome, "cannot name a source" in named(away).text) == (Outcome.FAILURE, True)
@@ -145,6 +147,7 @@ def test_doctor_checks_the_name_under_which_this_host_publishes(tmp_path: Path) 
 
         state = PublishState(NOW_MS, NOW_MS - 9000, 7, "1", "a", str(tmp_path), "publishing")
         write_publish_state(tmp_path / PUBLISH_NAME, text_of(state), 7)
+        monkeypatch.setattr("hk_tick_collector.publishing.presence._ANSWER_S", 60.0)  # this process answers itself
         assert asyncio.run(while_published(NOW_MS - 9000)).outcome is Outcome.OK
         other = asyncio.run(while_published(NOW_MS - 8000))
         assert (other.outcome, "host-2, pid 7, since" in other.text) == (Outcome.FAILURE, True)

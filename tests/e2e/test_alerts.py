@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CAP_S = 300.0  # a finding is over after a minute
 SECRET = "hunter2secret"
-TIMES = "?cto=2&rto=2"  # beside a receiver that hangs
+TIMES = "?cto=2&rto=2"  # of a receiver that hangs
 
 
 def wait_for(condition: Callable[[], object], what: Callable[[], object]) -> None:
@@ -38,7 +38,8 @@ def test_being_kicked_out_is_alerted_with_its_remedy_and_its_end(
     control = workdir / "control"
     opend = start.simulate("--rate", "200", "--wait", "--control", str(control))
     there, hanging = receiver(), receiver(hangs=True)
-    urls = [f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{TIMES}" for one in (hanging, there)]
+    each = ((hanging, TIMES), (there, PATIENT))
+    urls = [f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{times}" for one, times in each]
     collector = start.run(opend.port, {"ALERT_URLS": " ".join(urls), "INSTANCE_ID": "desk-1"})
     collector.wait_stored(200)
     tell(control, "kicked-out")
@@ -140,7 +141,8 @@ def test_open_findings_are_remembered_across_a_restart(
     title = "[desk-1] WARNING opend_away"
     collector = start.run(free_port, settings)
     wait_for(lambda: title in there.titles(), there.titles)
-    wait_for((collector.data_root / ".alerts.json").exists, lambda: "kept")
+    kept = collector.data_root / ".alerts.json"
+    wait_for(lambda: kept.exists() and '"told": 0' not in kept.read_text(), lambda: "kept as sent")
     collector.kill()
     again = start.run(free_port, settings)
     again.wait_for("health", count=20)
@@ -170,14 +172,20 @@ def test_a_mute_reaches_the_running_service_and_ends(
     collector = start.run(free_port, settings)
     collector.wait_for("health")
     where = {"DATA_ROOT": str(collector.data_root), "OPERATOR_LANG": "en"}
-    muted = cli("alerts", "--mute", "1h", "opend_away", **where)
-    assert (muted.returncode, muted.stderr) == (0, "")
-    assert "the running service has read it" in muted.stdout
+    said: list[str] = []
+
+    def is_read(*args: str) -> bool:
+        done = cli("alerts", *args, **where)
+        said.append(done.stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+        return "the running service has read it" in done.stdout  # within five seconds: a full machine may need longer
+
+    wait_for(lambda: is_read("--mute", "1h", "opend_away"), lambda: said)
     assert collector.wait_for("alerts_muted").fields["finding"] == "opend_away"
     collector.wait_for("health", count=20)
     assert title not in there.titles()
     shown = cli("status", **where)
-    assert shown.returncode == 1, "it stays visible"
+    assert shown.returncode in {1, 2}, "it stays visible"  # critical after a minute
     assert "no connection to OpenD" in shown.stdout
     assert "opend_away until " in shown.stdout
 
@@ -186,7 +194,7 @@ def test_a_mute_reaches_the_running_service_and_ends(
     again.wait_for("alerts_muted")
     again.wait_for("health", count=3)
     assert title not in there.titles()
-    assert "the running service has read it" in cli("alerts", "--unmute", **where).stdout
+    wait_for(lambda: is_read("--unmute"), lambda: said)
     again.wait_for("alerts_unmuted")
     wait_for(lambda: {title, title.replace("WARNING", "CRITICAL")} & set(there.titles()), there.titles)
     wait_for((collector.data_root / ".alerts.json").exists, lambda: "recorded")

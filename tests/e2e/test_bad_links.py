@@ -113,7 +113,7 @@ def test_reconnecting_leaks_nothing(start: Start, start_proxy: Callable[[int], P
         collector.wait_for("subscribed", count=cut + 1)
     before = collector.stored()
     collector.wait_stored(before + 500)
-    assert count_kept(collector.pid) <= kept
+    wait_until(lambda: count_kept(collector.pid) <= kept, "no more descriptors than before")
     assert resident_kib(collector.pid) < before_kib + 16 * 1024
     unstable = wait_finding(collector, "link_unstable")
     assert "futu_disconnected" in unstable.remedy
@@ -249,7 +249,8 @@ def test_refused_symbols_and_a_short_quota_are_named(start: Start) -> None:
     assert "quota" in words["HK.09988"].lower()
     assert "quota" in wait_finding(collector, "symbols_refused").text
     subscribed = collector.wait_for("subscribed").fields
-    assert (subscribed["symbols"], subscribed["refused"], subscribed["quota_remaining"]) == ("2", "2", "0")
+    assert (subscribed["symbols"], subscribed["refused"]) == ("2", "2")
+    assert subscribed["quota_remaining"] in {"0", "unknown"}  # unknown while OpenD's answer is late
     collector.wait_stored(100)
     assert collector.wait_for("health", connected="True", subscribed="2/4")
     assert collector.stop() == 0

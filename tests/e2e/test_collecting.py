@@ -102,7 +102,7 @@ def test_no_thread_uses_the_event_loop_of_another(start: Start, start_proxy: Cal
 
     The check makes all other tests twice as slow, so it is on here and in `make soak` only.
     """
-    opend = start.simulate("--rate", "500", "--wait")
+    opend = start.simulate("--rate", "500", "--wait", "--within-window")
     proxy = start_proxy(opend.port)
     collector = start.run(proxy.port, {"PYTHONASYNCIODEBUG": "1"})
     collector.wait_stored(500)

@@ -133,9 +133,16 @@ def test_a_scrape_agrees_with_status_and_the_day_file(start: Start, page_table: 
     stored = "hktc_ticks_total{outcome=stored}"
     wait_until(lambda: samples(scrape(collector))[stored] == 6000, "all 6000 in a scrape")
 
-    found, live = samples(scrape(collector)), live_state(collector)
-    assert found["hktc_ticks_received_total"] == live.received
-    assert found["hktc_ticks_total{outcome=duplicate}"] == live.duplicate
+    def read() -> tuple[dict[str, float], LiveStatus]:
+        return samples(scrape(collector)), live_state(collector)
+
+    def agrees() -> bool:  # the live state is written a moment after the scrape can be read
+        found, live = read()
+        counts = found["hktc_ticks_received_total"], found["hktc_ticks_total{outcome=duplicate}"]
+        return counts == (live.received, live.duplicate)
+
+    wait_until(agrees, lambda: str(read()))
+    found, live = read()
     assert found["hktc_queue_rows"] == 0
     assert (found["hktc_symbols_wanted"], found["hktc_symbols_subscribed"]) == (3, 3)
     assert (found["hktc_opend_connected"], found["hktc_opend_ready"]) == (1, 1)
@@ -309,9 +316,9 @@ class Prometheus:
         return found
 
     def scraped(self, least: int) -> bool:
-        """Whether it has scraped the collector this often."""
+        """Whether it has scraped the collector this often, without those that took too long."""
         try:
-            found = self.ask('count_over_time(up{job="hk-tick-collector"}[5m])')
+            found = self.ask('sum_over_time(up{job="hk-tick-collector"}[5m])')
         except (OSError, ValueError):  # it does not listen yet, or says that it is not ready
             return False
         return bool(found) and int(found[0]["value"][1]) >= least
@@ -350,8 +357,13 @@ def test_every_expression_of_the_dashboard_has_an_answer(start: Start, tmp_path:
         wait_until(lambda: prometheus.scraped(3), "three scrapes")
         asked = asked_of_prometheus()
         assert len(asked) > 40
-        empty = [expression for expression in asked if not prometheus.ask(expression)]
-        assert [expression for expression in empty if not MAY_BE_EMPTY.search(expression)] == []
+        for expression in asked:
+            prometheus.ask(expression)
+        needed = [expression for expression in asked if not MAY_BE_EMPTY.search(expression)]
+        # on a full machine a scrape that takes too long leaves a rate without its two points for a while
+        wait_until(
+            lambda: all(map(prometheus.ask, needed)), lambda: str([each for each in needed if not prometheus.ask(each)])
+        )
     finally:
         prometheus.close()
 

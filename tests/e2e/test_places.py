@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -52,7 +53,9 @@ def test_every_line_of_the_contract_splits_into_its_fields(start: Start) -> None
             assert fields <= event.fields.keys()
         assert collector.events(name)
     assert all(datetime.fromisoformat(event.time).utcoffset() is not None for event in events)
-    assert [event.time for event in events] == sorted(event.time for event in events)
+    times = [datetime.fromisoformat(event.time) for event in events]
+    # two threads may write in another order than they read the clock
+    assert all(after > before - timedelta(seconds=10) for before, after in pairwise(times))
     assert re.fullmatch(r"\d+/\d+", collector.events("health")[0].fields["queue_rows"])
     assert events[-1].name == "shutdown"
 
@@ -120,14 +123,15 @@ def test_a_full_disk_is_named_and_survived(start: Start, small_disk: Path) -> No
 
 def test_a_foreign_lock_delays_and_loses_nothing(start: Start) -> None:
     """`sqlite_busy_backoff` while another process writes; then it catches up."""
-    opend = start.simulate("--rate", "1000", "--total", "3000", "--wait")
+    opend = start.simulate("--rate", "1000", "--wait")
     collector = start.run(opend.port, {"SQLITE_BUSY_TIMEOUT_MS": "20"})
     collector.wait_stored(500)
     with_lock = lock(collector)
     collector.wait_for("sqlite_busy_backoff")
-    opend.wait_made(3000)
+    opend.wait_made(len(opend.truth()) + 1000)
     with_lock()
-    collector.wait_stored(3000)
+    collector.wait_for("writer_recovered", cause="busy")
+    collector.read_all_from(opend)
     assert collector.stop() == 0
     assert [tick[:8] for tick in collector.ticks()] == sorted(opend.truth())
 

@@ -141,7 +141,7 @@ def test_an_error_without_standard_error_keeps_its_exit_code() -> None:
 def test_a_limit_of_file_size_is_named(start: Start) -> None:
     """RLIMIT_FSIZE: rows are kept while it applies, stored when it is lifted; `status` reports it."""
     opend = start.simulate("--rate", "500", "--wait")
-    collector = start.run(opend.port)
+    collector = start.run(opend.port, {"HEALTH_INTERVAL_SEC": "3600"})  # its log is a file with the same limit
     collector.wait_stored(50)
     before = resource.prlimit(collector.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, (4096, before[1]))

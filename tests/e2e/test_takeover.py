@@ -118,8 +118,10 @@ def test_a_killed_takeover_is_completed_by_the_next_start(start: Start, workdir:
     killed.wait_for("predecessor_import")
     killed.wait_stored(2000)
     killed.kill()
+    unfinished = list(root.glob("*.not-imported"))  # the import may have been faster than the kill
     collector = start.run(opend.port)
-    collector.wait_for("predecessor_imported")
+    if unfinished:
+        collector.wait_for("predecessor_imported")
     collector.wait_stored(6000)
     assert collector.stop() == 0
     assert sorted(made(collector.ticks())) == sorted(theirs)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TICKS: Final = 12_000
+TICKS: Final = 20_000  # most of them come after the fault, also on a slow machine
 RATE: Final = 2_000  # ticks per second
 
 

@@ -19,7 +19,7 @@ from hk_tick_collector.jetstream.streams import ensure_stream
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CAP_S = 60.0
+_CAP_S = 300.0
 
 
 def address_of(servers: NatsServers) -> tuple[str, int]:

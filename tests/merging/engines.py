@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Reconciled, TickRow
 
 DAY_NAME: Final = market.day_name(DAY)
-_PATIENCE_S: Final = 60.0  # only a fault takes that long
+_PATIENCE_S: Final = 300.0  # a finished day is looked for once a minute; more than that is a fault
 _SINCE_MS: Final = now_ms()
 
 

@@ -216,8 +216,14 @@ class Publishing:
 
     def wait_streamed(self, running: Running, condition: Callable[[Streamed], object]) -> Streamed:
         """What the stream holds, when the condition is true of it."""
-        running.wait_for(lambda: condition(self.streamed()))
-        return self.streamed()
+        last: list[Streamed] = []
+
+        def holds() -> object:
+            last[:] = [self.streamed()]
+            return condition(last[0])
+
+        running.wait_for(holds)
+        return last[0]
 
 
 class Streamed:

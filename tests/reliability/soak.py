@@ -54,6 +54,7 @@ SYMBOLS: Final = 60
 RATE: Final = 1200.0
 REPORT_S: Final = 10.0
 KILLERS: Final = 3
+COMMIT_S: Final = 10.0  # so long a loaded machine may need from the start to the first commit
 KILL_ANYWAY_S: Final = 1.5  # while nobody trades there is no commit to wait for
 FULL_FROM_S: Final = 300.0  # only a long soak has time for the full lengths, and to notice a half-open connection
 OVERTIME_SHARE: Final = 0.2  # of the soak, to hear the close: an OpenD that is killed goes on where it ended
@@ -318,7 +319,7 @@ class Soak:
     def _kill(self, killer: Killer) -> None:
         while not self._done.is_set():
             try:
-                killer.cycle(KILL_ANYWAY_S, patient=False)
+                killer.cycle(COMMIT_S if self._trades() else KILL_ANYWAY_S, patient=False)
             except Exception as error:  # noqa: BLE001 - a thread's boundary: the soak fails with it
                 if not self._done.is_set():
                     self.figures.failures.append(f"a killed collector: {error!r}")

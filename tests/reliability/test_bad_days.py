@@ -170,6 +170,7 @@ def test_the_gaps_of_an_unreadable_file_are_kept(begin: Begin) -> None:
     os.chown(path, 65534, 65534)
     path.chmod(0o600)
     collector = trial.run()
+    collector.wait_for("subscribed")
     trial.market.tell("resume")
     collector.wait_for("day_not_resumed", day=DAY)
     collector.wait_for("day_held", day=DAY)

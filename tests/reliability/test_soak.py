@@ -24,8 +24,8 @@ def test_a_day_of_faults_loses_nothing(workdir: Path, seed: int) -> None:
     figures = soak(workdir, SECONDS, seed)
     assert figures.failures == []
     assert figures.lost == 0
-    assert figures.kills >= 20
-    assert figures.faults >= 10
+    assert figures.kills >= 6
+    assert figures.faults >= 5
     assert figures.damages > 0
 
 

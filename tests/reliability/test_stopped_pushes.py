@@ -50,9 +50,9 @@ def test_all_symbols_stop_at_once(begin: Begin) -> None:
 
 def test_a_lost_subscription_is_noticed_when_opend_refuses_a_request(begin: Begin) -> None:
     """OpenD answers only for subscribed symbols: after a refusal the subscriptions are compared at once, not with the
-    next comparison of each minute. At 30 ticks/s OpenD's window holds half of that minute.
+    next comparison of each minute. At 20 ticks/s OpenD's window holds 50 s, less than that minute.
     """
-    trial = begin(symbols=SYMBOL, rate=30.0)
+    trial = begin(symbols=SYMBOL, rate=20.0)
     collector = trial.run()
     trial.wait_stored(100)
     trial.market.tell(f"lose-subscriptions {SYMBOL}")

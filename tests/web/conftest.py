@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
     from tests.nursery import Nursery
 
-CAP_S: Final = 60.0
+CAP_S: Final = 300.0
 CAP_MS: Final = CAP_S * 1000
 _REPORT_S: Final = 0.5
 CHROMIUM: Final = "/usr/bin/chromium"
@@ -194,7 +194,7 @@ def browser() -> Iterator[Browser]:
 
     expect.set_options(timeout=CAP_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS), timeout=CAP_MS)
         yield chromium
         chromium.close()
 

@@ -122,8 +122,9 @@ def test_it_ends_when_it_is_idle_and_not_during_a_question(monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="freezing a disk needs root")
-def test_a_frozen_disk_is_named_and_thawed(workdir: Path) -> None:
+def test_a_frozen_disk_is_named_and_thawed(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two seconds after a disk froze the question has its cause; once it is thawed there are answers again."""
+    monkeypatch.setattr("hk_tick_collector.web.reading._ENDS_S", 60.0)  # of the child that the disk held
 
     async def story(place: DayLocation) -> None:
         reading = Reading(in_child)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -112,6 +113,10 @@ def make_intake(queue: TickQueue, stats: Stats) -> Intake:
     return Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), stats, time.monotonic)
 
 
+def _holds(queue: TickQueue, rows: int) -> bool:
+    return queue.rows >= rows
+
+
 def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], journal: Journal) -> None:
     """Replayed rows take a quarter of the memory at a time, and only while another quarter is free for live ticks."""
     _ = journal
@@ -125,8 +130,9 @@ def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], jour
         storing = asyncio.create_task(store_rows(rows, intake, queue))
         await asyncio.sleep(0)
         waiting, batches = [queue.rows], list[list[int]]()
-        for _ in range(3):
-            chunks = await asyncio.to_thread(queue.take, 1000, 0.0, CAP_S)
+        for there in (11, 20, 5):
+            await asyncio.to_thread(wait_until, partial(_holds, queue, there), "the next rows")
+            chunks = queue.take(1000, 0.0, 0.0)
             waiting.append(queue.rows)
             batches.append([len(chunk.rows) for chunk in chunks])
             queue.done(chunks)

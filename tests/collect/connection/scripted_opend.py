@@ -38,7 +38,7 @@ SYMBOLS: Final = ("HK.00700", "HK.09988")
 TRADED_S: Final = market.day_start_ms(market.parse_day("20261120")) // 1000 + 36_000
 TICK_EVERY_S: Final = 0.01
 QUICK: Final = Waits(
-    answer_s=0.1,
+    answer_s=0.5,
     first_state_s=0.2,
     state_every_s=0.05,
     subscribe_again_s=0.05,
@@ -48,7 +48,7 @@ QUICK: Final = Waits(
 )  # in place of 12, 3, 3, 3, 60, 5 and 2 s
 
 
-LATE_S: Final = 0.15  # as 14 s are beside the 12 s of an answer
+LATE_S: Final = 0.7  # as 14 s are beside the 12 s of an answer
 
 
 REFUSED, LATE, MUTE, WRONG, EMPTY = HOWS = ("refused", "late", "mute", "wrong", "empty")

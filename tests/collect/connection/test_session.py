@@ -46,7 +46,7 @@ def test_subscribing_without_an_answer_ends_nothing(journal: Journal, tmp_path: 
             service.assert_nothing_lost()
 
     run(story())
-    assert named(journal, "Sub") == 1
+    assert named(journal, "Sub") >= 1
     assert journal.events("futu_disconnected") == []
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from tests.collect.conftest import wait_until
 
 from hk_tick_collector import market
 
@@ -43,7 +44,7 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     rig.wait_stored(1000)
     assert journal.wait_for("writer_recovered").fields["cause"] == "busy"
     assert len(journal.events("sqlite_busy_backoff")) == 1
-    assert rig.queue.storing.writer_trouble == ""
+    wait_until(lambda: rig.queue.storing.writer_trouble == "", "no trouble")  # a moment after the line
     stop(rig)
     other.close()
     assert rig.query(DAY, COUNT) == [(1000,)]
@@ -78,7 +79,8 @@ def test_a_disk_that_fails_is_named_and_survived(
     rig.writer.start()
     fields = journal.wait_for("persist_failed").fields
     assert fields["cause"] in (cause, "cannot_open", "io_error")
-    assert rig.queue.storing.writer_trouble == fields["cause"]
+    causes = {event.fields["cause"] for event in journal.events("persist_failed")}  # the next attempt may have another
+    assert rig.queue.storing.writer_trouble in causes
     rig.put(hundred(tick, 100))
     assert rig.stats.stored == 0
     disk.repair()

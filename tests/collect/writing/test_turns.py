@@ -31,6 +31,7 @@ def test_todays_ticks_do_not_wait_for_old_days(make_rig: MakeRig, tick: MakeTick
     rig.put([*of_old_days(tick, 30), *of_today(tick, 3)])
     rig.writer.start()
     rig.wait_stored(40)
+    assert rig.writer.stop(time.monotonic() + CAP_S) == 0  # counted as stored a moment before it is a commit
     sizes = [commit.rows for commit in rig.writer.pop_commits()]
     assert sizes == [3, 1, 1, 1, 1, 7, *[1] * 26], "the fifth file was being opened, for the fourth old day"
 
@@ -48,6 +49,7 @@ def test_spooled_rows_of_old_days_do_not_delay_today(make_rig: MakeRig, tick: Ma
     rig.wait_stored(40)
     wait_until(lambda: stored, "told")
     assert stored == [40]
+    assert rig.writer.stop(time.monotonic() + CAP_S) == 0
     sizes = [commit.rows for commit in rig.writer.pop_commits()]
     assert sizes.index(7) < 10
 

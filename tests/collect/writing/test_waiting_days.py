@@ -444,7 +444,7 @@ def test_each_tick_is_stored_once_with_random_faults_of_day_files(
     for day in blocked:
         (rig.data_root / f"{market.day_name(day)}.db").rmdir()
     rig.wait_stored(received)
-    assert rig.queue.rows == 0
+    wait_until(lambda: rig.queue.rows == 0, "all rows done with")
     assert rig.end() == 0
     stored = {
         (day, int(str(seq)))

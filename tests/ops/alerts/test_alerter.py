@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ops import conftest as ops
 from tests.ops.alerts.conftest import CAP_S, LIMITS
+from tests.receiver import PATIENT
 
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
@@ -45,7 +46,7 @@ def looked(
     until: Callable[[], object] = lambda: True,
 ) -> Stats:
     """Runs a service that has these live states, and stops it once `until()` is true."""
-    destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
+    destinations = open_destinations([f"json://127.0.0.1:{there.port}/{PATIENT}"])
     options = AlertOptions(destinations, LIMITS, data_root, data_root / MUTES_NAME, "one", heartbeat_min=heartbeat_min)
     stats = Stats()
     alerter = Alerter(options, stats, lambda: ops.NOW_MS, runs_again_ms=runs_again_ms)

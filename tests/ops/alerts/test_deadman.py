@@ -65,12 +65,13 @@ def test_a_failure_is_a_warning_until_the_next_answer(
     receiver: Callable[..., Receiver], make_status: ops.MakeStatus, lines: io.StringIO
 ) -> None:
     """`status` gets the reason, the log one line; both without the secret part of the URL."""
-    there, stats = receiver(*[503] * 5), Stats()
+    there, stats = receiver(*[503] * 10_000), Stats()
     seen: list[str] = []
     with pinging(f"http://127.0.0.1:{there.port}/{SECRET}", make_status(), stats):
         wait_until(lambda: stats.deadman_failing_ms)
         failing = make_status(deadman_failing_ms=ops.NOW_MS, deadman_error=stats.deadman_error)
         seen += [f"{found.severity.name} {found.code} {found.text}" for found in check(failing, ops.NOW_MS, LIMITS)]
+        there.recover()
         wait_until(lambda: there.pings and stats.deadman_failing_ms is None)
     (line,) = seen
     assert line.startswith("WARNING deadman_failing ")
@@ -131,7 +132,7 @@ def test_a_server_that_drips_is_given_up(make_status: ops.MakeStatus) -> None:
 
 def test_a_redirect_is_not_followed(make_status: ops.MakeStatus, receiver: Callable[..., Receiver]) -> None:
     """The secret part of the URL goes to its own host only."""
-    there, stats = receiver(302, 302, 302), Stats()
+    there, stats = receiver(*[302] * 10_000), Stats()
     with pinging(f"http://127.0.0.1:{there.port}/{SECRET}", make_status(), stats):
         wait_until(lambda: stats.deadman_error == "HTTP 302")
 

@@ -67,7 +67,7 @@ class MailServer:
 def test_a_mail_is_plain_text() -> None:
     """Line breaks are kept and tags are plain characters; there is no HTML part."""
     server = MailServer()
-    url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure"
+    url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure&cto=60&rto=60"
     open_destinations([url])[0].send(MESSAGE)
     server.close()
     mail = email.message_from_bytes(server.mail, policy=email.policy.default)
@@ -79,7 +79,9 @@ def test_a_mail_is_plain_text() -> None:
 def test_a_mail_that_is_wanted_as_html_shows_the_same() -> None:
     """The reader sees every character of the text and every line break."""
     server = MailServer()
-    url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure&format=html"
+    url = (
+        f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure&format=html&cto=60&rto=60"
+    )
     open_destinations([url])[0].send(MESSAGE)
     server.close()
     mail = email.message_from_bytes(server.mail, policy=email.policy.default)

@@ -107,8 +107,9 @@ def test_a_pipe_or_a_directory_in_its_place_blocks_nobody(path: Path) -> None:
         read_mutes(path)
 
 
-def test_commands_at_the_same_time_lose_nothing(path: Path) -> None:
-    """Each adds a mute of its own."""
+def test_commands_at_the_same_time_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each adds a mute of its own, however long it waits for the others."""
+    monkeypatch.setattr("hk_tick_collector.ops.alerts.mutes._LOCK_S", 300.0)
 
     def add(number: int) -> None:
         change_mutes(path, lambda mutes: [*mutes, Mute(f"x{number}", NOW_MS, NOW_MS + 1000, "duty")], NOW_MS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.ops.alerts.conftest import wait_until
-from tests.receiver import Receiver
+from tests.receiver import PATIENT, Receiver
 
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.ops.alerts.destination import open_destinations
@@ -26,7 +26,7 @@ def test_a_finding_is_sent_once_also_over_a_restart(tmp_path: Path) -> None:
     try:
         finding = SEQUENCE_DISAGREES.found(Severity.CRITICAL, what="HK.00700", root="/merged")
         for _ in range(2):
-            destinations = open_destinations([f"json://127.0.0.1:{receiver.port}"])
+            destinations = open_destinations([f"json://127.0.0.1:{receiver.port}/{PATIENT}"])
             alerts = ProcessAlerts(destinations, tmp_path / "memory", tmp_path, "en", now_ms)
             alerts.start("host-3 merge")
             for _ in range(3):
@@ -50,7 +50,7 @@ def test_a_memory_with_a_wrong_time_is_begun_anew(
     (tmp_path / "memory").write_text(json.dumps(memory))
     receiver = Receiver()
     try:
-        destinations = open_destinations([f"json://127.0.0.1:{receiver.port}"])
+        destinations = open_destinations([f"json://127.0.0.1:{receiver.port}/{PATIENT}"])
         alerts = ProcessAlerts(destinations, tmp_path / "memory", tmp_path, "en", now_ms)
         alerts.start("host-3 merge")
         alerts.update([SEQUENCE_DISAGREES.found(Severity.CRITICAL, what="HK.00700", root="/merged")])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.ops.alerts.conftest import CAP_S, wait_until
+from tests.receiver import PATIENT
 
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
@@ -28,8 +29,8 @@ def message(title: str = "[one] WARNING lag") -> Message:
     return Message(Kind.WARNING, "lag", title, "late\nnext: look")
 
 
-def url(port: int, options: str = "") -> str:
-    return f"json://{SECRET}user:{SECRET}@127.0.0.1:{port}/{SECRET}path?cto=1&rto=1{options}"
+def url(port: int, times: str = PATIENT) -> str:
+    return f"json://{SECRET}user:{SECRET}@127.0.0.1:{port}/{SECRET}path{times}"
 
 
 def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
@@ -82,7 +83,7 @@ def test_a_server_that_hangs_delays_neither_the_queue_nor_a_stop(
 ) -> None:
     """A flood is queued at once; the oldest are dropped; a stop takes no longer than allowed."""
     there = receiver(hangs=True)
-    sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0], Stats())
+    sender = Sender(open_destinations([url(there.port, f"?cto=60&rto={HANGS_S}")])[0], Stats())
     sender.start()
     begun_s = time.monotonic()
     for number in range(QUEUE_MESSAGES + 10):

@@ -101,7 +101,7 @@ def test_an_endless_header_ends_its_connection() -> None:
 @pytest.mark.parametrize("begun", [b"", b"GET /met"])
 def test_a_client_that_sends_nothing_more_is_disconnected(begun: bytes) -> None:
     """A client that connects and never completes its request is disconnected when its time is over."""
-    with serving(patience_s=0.1) as port:
+    with serving(patience_s=0.1) as port, suppress(ConnectionResetError):  # if the time was over before it sent
         assert raw(port, begun) == b""
 
 
