@@ -62,7 +62,7 @@ class Killer:
                 raise
         snapshot = None
         days = list_days(trial.data_root)
-        if days and self.kills % _SNAPSHOT_EVERY == 0:
+        if days and self.kills % _SNAPSHOT_EVERY == 0 and self._is_open():  # a damaged file has no copy
             self.snapshots += 1
             target = trial.directory / f"snapshot-{trial.data_root.name}-{self.snapshots}.db"
             source = path_of(trial.data_root, days[-1])
