@@ -56,7 +56,13 @@ upgrade() {
         put_in_force "$new" "$RELEASES/$old"
         fit_day_files "$new"
         end_change
-        say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
+        remove_old_releases "$new" "$old"
+        if has_role collector; then # the copies are kept: $new has not opened the day files yet
+            say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
+        else
+            forget_day_files "$new"
+            say "upgraded to $new; no collector runs on this host"
+        fi
         return
     fi
     before=${BEFORE:-$(live_state "$old")}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PID = 42
@@ -72,3 +75,34 @@ def test_a_version_may_have_the_problems_that_the_old_one_had(tmp_path: Path) ->
     assert judge(tmp_path, status(1, fault, connected=False), status(1, fault, connected=False)).returncode == 0
     done = judge(tmp_path, status(1), status(1, connected=False))
     assert (done.returncode, done.stdout) == (1, "it does not reach OpenD, which the old one did\n")
+
+
+@pytest.mark.parametrize(
+    ("roles", "said", "copies"),
+    [
+        ("collector", "Start it: sudo systemctl start hk-tick-collector", "day_files keep"),
+        ("merge", "no collector runs on this host", "day_files forget"),
+    ],
+)
+def test_old_versions_are_removed_also_where_no_collector_runs(
+    tmp_path: Path, roles: str, said: str, copies: str
+) -> None:
+    """A host that only merges kept every version. A collector that is stopped keeps the copies of its day files."""
+    make_program(tmp_path / "programs" / "systemctl", '[ "$1" != is-active ] || { echo inactive; exit 3; }')
+    for version in range(6):
+        release = tmp_path / "releases" / f"v{version}"
+        release.mkdir(parents=True)
+        os.utime(release, (version, version))
+    steps = r"""
+        check_settings() { :; }
+        put_in_force() { switch_to "$1"; }
+        schema_of() { echo "${1#v}"; }
+        day_files() { [ "$2" = fit ] || echo "day_files $2" >"$TOP/last"; }
+        begin_change() { :; }
+        upgrade v4 v5
+    """
+    done = run(tmp_path, steps, roles=roles)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.rstrip().endswith(said)
+    assert (tmp_path / "last").read_text().strip() == copies
+    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["v3", "v4", "v5"]
