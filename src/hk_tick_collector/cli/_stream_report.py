@@ -65,7 +65,10 @@ def streams_of(settings: Settings, now_ms: int, disk: Disk) -> Streams:
     merge = _newest(
         [MERGE_DIRECTORY / MERGE_NAME, *(root / MERGE_NAME for root in roots)], read_merge_state, roots, disk, now_ms
     )
-    if publish is not None:
+    if publish is not None and publish.state == "stopped" and not settings.stream_url:
+        publish = None  # it was switched off; systemd keeps the directory of its last state
+        findings += _of_unit(PUBLISH)
+    elif publish is not None:
         findings += check_publish(publish, now_ms)
     elif settings.stream_url:
         findings += _of_unit(PUBLISH)
