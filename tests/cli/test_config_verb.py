@@ -140,6 +140,21 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "severity"), [("DATA_ROOT", "ERROR"), ("SPOOL_DIR", "ERROR"), ("SNAPSHOT_DIR", "WARNING")]
+)
+def test_check_names_the_setting_of_a_path_that_is_too_long(cli: Cli, workdir: Path, name: str, severity: str) -> None:
+    """As for any other value that is wrong: one line with its name, and exit code 2."""
+    paths = {"DATA_ROOT": str(workdir), name: f"/tmp/{'x' * 300}"}
+    lines = "".join(f"{each}={path}\n" for each, path in paths.items())
+    (workdir / ".env").write_text(f"FUTU_SYMBOLS=HK.00700\n{lines}")
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith(f"{severity}: {name}=/tmp/xxx")
+    assert "File name too long" in done.stdout.splitlines()[0]
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ("export FUTU_HOST=127.0.0.1", "'export' belongs to a shell"),

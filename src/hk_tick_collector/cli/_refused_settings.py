@@ -6,6 +6,7 @@ Input: the loaded settings. Output: a UsageError for each, with name, value and 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from functools import partial
@@ -66,7 +67,10 @@ def refusals(
 def blocked(settings: Settings) -> tuple[Words, str] | None:
     """Files of another account, or locks, that would prevent a start: a description and the remedy."""
     account, root = service_account(), settings.data_root
-    if not root.is_dir():
+    try:
+        if not root.is_dir():
+            return None
+    except OSError:  # `check_data_root` says why
         return None
     for check in (
         check_directory("DATA_ROOT", root, account, made_by_service=False),
@@ -99,7 +103,9 @@ def check_data_root(loaded: Loaded) -> None:
     except (FileNotFoundError, NotADirectoryError):
         account = service_account()
         made = f"sudo install -d -o {account.name} -g {account.name} -m 0750" if account.installed else "mkdir -p"
-        raise UsageError(f"{given} does not exist", hint=f"{made} {path}", zh=f"{given} 不存在") from None
+        raise UsageError(
+            f"{given} does not exist", hint=f"{made} {path}", zh=f"{given} 不存在"
+        ) from None
     except OSError as error:  # this account may not enter a directory above it
         raise UsageError(
             f"{given} cannot be reached: {error.strerror}",
@@ -119,7 +125,14 @@ def check_made(name: str, path: Path, loaded: Loaded) -> None:
             mode = place.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and loaded.origins[name] != DEFAULT:  # a default is below DATA_ROOT
+                raise UsageError(
+                    f"{_given(name, path, loaded)} cannot be used: {error.strerror}",
+                    hint=f"name a directory in {name}",
+                    zh=f"{_given(name, path, loaded)} 不能使用：{error.strerror}",
+                    hint_zh=f"在 {name} 設定一個目錄",
+                ) from None
             return  # this account may not enter it: `run` reports what it may not do
         if not stat.S_ISDIR(mode):
             below = "" if place == path else f" is below {place}, which"
