@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from functools import partial
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.config import DEFAULT
@@ -104,7 +105,7 @@ def check_data_root(loaded: Loaded) -> None:
         account = service_account()
         made = f"sudo install -d -o {account.name} -g {account.name} -m 0750" if account.installed else "mkdir -p"
         raise UsageError(
-            f"{given} does not exist", hint=f"{made} {path}", zh=f"{given} 不存在"
+            f"{given} does not exist", hint=f"{made} {quote_word(str(path))}", zh=f"{given} 不存在"
         ) from None
     except OSError as error:  # this account may not enter a directory above it
         raise UsageError(
@@ -193,7 +194,8 @@ def _check_key(loaded: Loaded, account: Account) -> None:
     if path and not account.may(path.stat(), 4):
         whose = f"root:{account.name}" if account.installed else account.owner
         given = _given("FUTU_RSA_KEY", path, loaded)
-        command = f"sudo chown {whose} {path}; sudo chmod 0640 {path}"
+        word = quote_word(str(path))
+        command = f"sudo chown {whose} {word}; sudo chmod 0640 {word}"
         raise UsageError(
             f"{given}: {account.name} may not read it", hint=command, zh=f"{given}：{account.name} 不能讀取"
         )

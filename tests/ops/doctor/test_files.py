@@ -56,6 +56,18 @@ def test_rights_are_those_of_the_account(reachable: Path) -> None:
     assert f"may not enter {closed}" in found.text
 
 
+def test_commands_quote_a_path_with_blanks(reachable: Path) -> None:
+    """They can be pasted: an unquoted path would be two."""
+    root = reachable / "my ticks"
+    root.mkdir(mode=0o755)
+    found = check_directory("DATA_ROOT", root, STRANGER, made_by_service=False)
+    assert found.remedy == f"sudo chown hkcollector:hkcollector '{root}'"
+    (root / "HK").mkdir(mode=0o777)
+    root.chmod(0o700)
+    found = check_directory("DATA_ROOT", root / "HK", STRANGER, made_by_service=False)
+    assert found.remedy == f"sudo chmod o+x '{root}'"
+
+
 def test_a_mount_point_may_have_blanks(tmp_path: Path) -> None:
     """The kernel's table has them escaped, and separates its fields by a blank."""
     with small_disk(tmp_path / "my \\ disk\u3000\x0c", "size=1m") as disk:

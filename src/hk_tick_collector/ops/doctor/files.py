@@ -139,13 +139,13 @@ def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> 
     closed = _first_closed(found, account)
     if closed:
         text = Words(f"{account.name} may not enter {closed}", f"{account.name} 不能進入 {closed}")
-        return failure(name, text, f"sudo chmod o+x {closed}")
+        return failure(name, text, f"sudo chmod o+x {shlex.quote(str(closed))}")
     if os.statvfs(found).f_flag & os.ST_RDONLY:
         text = Words(f"{found} is on a read-only file system", f"{found} 在唯讀的檔案系統上")
-        return failure(name, text, f"sudo mount -o remount,rw {_mount(found)[0]}")
+        return failure(name, text, f"sudo mount -o remount,rw {shlex.quote(_mount(found)[0])}")
     if not account.may(mode, 3):
         text = Words(f"{account.name} may not write in {found}", f"{account.name} 不能寫入 {found}")
-        return failure(name, text, f"sudo chown {account.owner} {found}")
+        return failure(name, text, f"sudo chown {account.owner} {shlex.quote(str(found))}")
     return None
 
 
