@@ -26,6 +26,12 @@ def test_a_moment_belongs_to_its_hong_kong_date(ts_ms: int) -> None:
     assert market.hkt(ts_ms) == wall
 
 
+@pytest.mark.parametrize("name", ["00010101", "09991231", "99991231"])
+def test_the_name_of_a_day_always_has_eight_digits(name: str) -> None:
+    """Also of a year that strftime does not pad."""
+    assert market.day_name(market.parse_day(name)) == name
+
+
 @given(MOMENTS)
 def test_a_day_begins_at_midnight_and_ends_a_millisecond_before_the_next(ts_ms: int) -> None:
     """Its start, its last millisecond and its name all belong to the same day."""

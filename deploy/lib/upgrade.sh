@@ -56,7 +56,13 @@ upgrade() {
         put_in_force "$new" "$RELEASES/$old"
         fit_day_files "$new"
         end_change
-        say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
+        remove_old_releases "$new" "$old"
+        if has_role collector; then # the copies are kept: $new has not opened the day files yet
+            say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
+        else
+            forget_day_files "$new"
+            say "upgraded to $new; no collector runs on this host"
+        fi
         return
     fi
     before=${BEFORE:-$(live_state "$old")}
@@ -148,11 +154,13 @@ reason_down() {
     echo "it is $state, exit code $code${words:+, its last word: $words}"
 }
 
-# status --json on stdin: whether this process runs and has no new problem; otherwise prints what is wrong.
+# is_well RELEASE PID BEFORE: `status --json` on stdin, as one line: whether this process runs and has no new problem;
+# otherwise prints what is wrong.
 is_well() {
-    as_service "$RELEASES/$1/.venv/bin/python" -I -c '
+    # Both through the pipe: Linux allows an argument 128 KiB, and `status` of 2,000 symbols can be longer.
+    { cat; printf '%s\n' "$3"; } | as_service "$RELEASES/$1/.venv/bin/python" -I -c '
 import json, sys
-now, before, pid = json.load(sys.stdin), json.loads(sys.argv[2]), int(sys.argv[1])
+(now, before), pid = map(json.loads, sys.stdin), int(sys.argv[1])
 live, lived = now.get("live") or {}, before.get("live") or {}
 if live.get("pid") != pid:
     sys.exit("the new process has not reported yet")
@@ -162,7 +170,7 @@ known = {each["code"] for each in before.get("findings", [])}
 for each in now.get("findings", []):
     if each["severity"] in ("CRITICAL", "UNKNOWN") and each["code"] not in known:
         sys.exit(each["severity"] + ": " + each["text"])
-' "$2" "$3" 2>&1
+' "$2" 2>&1
 }
 
 # ---- day files and the schema that a version writes -----------------------------------------------------------------

@@ -44,7 +44,7 @@ def day_start_ms(day: int) -> int:
 
 def day_name(day: int) -> str:
     """`20261120` for a day number: the name of its file without `.db`."""
-    return day_date(day).strftime("%Y%m%d")
+    return day_date(day).isoformat().replace("-", "")  # strftime does not pad years before 1000
 
 
 def day_date(day: int) -> date:

@@ -101,6 +101,9 @@ def test_check_of_a_host_that_only_merges(cli: Cli, workdir: Path) -> None:
     said = cli("config", "--check").stdout.splitlines()
     assert said[0].startswith(f"ERROR: MERGE_ROOT={workdir}/no/where is in a directory that does not exist: sudo mkdir")
     assert said[1].startswith("ERROR: STREAM_URL is empty")
+    (workdir / ".env").write_text(f"MERGE_ROOT={workdir}/no/my disk/where\n")
+    said = cli("config", "--check").stdout.splitlines()
+    assert said[0].endswith(f"does not exist: sudo mkdir -p '{workdir}/no/my disk'")
     (workdir / ".env").write_text(f"{lines}FUTU_SYMBOLS=00700\n")
     assert "ERROR: FUTU_SYMBOLS" in cli("config", "--check").stdout
 
@@ -137,6 +140,29 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
         f"FUTU_RSA_KEY=/no/key (from {workdir}/.env:2): No such file or directory",
         f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not supported by Apprise",
     ]
+
+
+def test_check_quotes_paths_with_blanks_in_its_commands(cli: Cli, workdir: Path) -> None:
+    """A command that can be pasted."""
+    (workdir / ".env").write_text("FUTU_SYMBOLS=HK.00700\nDATA_ROOT=/no/my ticks\n")
+    first = cli("config", "--check").stdout.splitlines()[0]
+    assert "does not exist: " in first
+    assert first.endswith(" '/no/my ticks'")
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("DATA_ROOT", "ERROR"), ("SPOOL_DIR", "ERROR"), ("SNAPSHOT_DIR", "WARNING")]
+)
+def test_check_names_the_setting_of_a_path_that_is_too_long(cli: Cli, workdir: Path, name: str, severity: str) -> None:
+    """As for any other value that is wrong: one line with its name, and exit code 2."""
+    paths = {"DATA_ROOT": str(workdir), name: f"/tmp/{'x' * 300}"}
+    lines = "".join(f"{each}={path}\n" for each, path in paths.items())
+    (workdir / ".env").write_text(f"FUTU_SYMBOLS=HK.00700\n{lines}")
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith(f"{severity}: {name}=/tmp/xxx")
+    assert "File name too long" in done.stdout.splitlines()[0]
+    assert len(done.stdout.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

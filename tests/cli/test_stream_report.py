@@ -68,6 +68,16 @@ def test_both_are_read_and_judged(tmp_path: Path) -> None:
     assert [name for name, _ in chinese] == ["發布", "合併", "收集器"]
 
 
+def test_a_publish_that_was_switched_off_is_no_warning(tmp_path: Path) -> None:
+    """systemd keeps its last state. Where STREAM_URL is set, it is to run, and the warning stays."""
+    state = PublishState(NOW_MS - 9_000_000, 0, 1, "1", "a", str(tmp_path), "stopped", server="nats://10.0.0.1:4222")
+    write_publish_state(tmp_path / PUBLISH_NAME, text_of(state), 1)
+    found = streams_of(settings_of(tmp_path), NOW_MS, Disk())
+    assert (found.publish, found.findings) == (None, ())
+    found = streams_of(settings_of(tmp_path, stream_url="nats://10.0.0.1:4222"), NOW_MS, Disk())
+    assert [finding.code for finding in found.findings] == ["stream_stopped"]
+
+
 def test_the_state_of_another_directory_is_not_ours(tmp_path: Path) -> None:
     """A copied directory brings the file along; it tells of another merge."""
     (tmp_path / "other").mkdir()

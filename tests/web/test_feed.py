@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import time
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -200,6 +202,22 @@ def test_it_ends_at_once_while_browsers_look(serve: Callable[..., Web]) -> None:
         assert web.stop() == -signal.SIGTERM
         assert looking.read().endswith(b"\n\n")
     wait_until(lambda: not any(_lives(pid) for pid in reading), "the reading process ends", 60)
+
+
+def test_it_ends_if_its_reading_process_is_killed(serve: Callable[..., Web]) -> None:
+    """Without it nothing can be read. systemd starts the page again."""
+    web = serve()
+    for pid in Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text("ascii").split():
+        os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: not _answers(web), "the page ends", 60)
+    assert web.stop() == -signal.SIGTERM
+    assert "web_reading_killed" in web.output
+
+
+def _answers(web: Web) -> bool:
+    with suppress(OSError, HTTPException):
+        return web.get("/alive").code == 200
+    return False
 
 
 def _lives(pid: int) -> bool:

@@ -106,6 +106,15 @@ def test_the_token_opens_the_page_for_programs_and_for_browsers(locked: Web) -> 
     assert locked.get("/", {"Cookie": "hktc_session=1.2"}).code == 401
 
 
+def test_a_cookie_of_another_program_does_not_end_the_session(locked: Web) -> None:
+    """A browser sends the cookies of all ports of a host, and does not care whether another program can read them."""
+    session = locked.get("/login", method="POST", body=f"token={TOKEN}").headers["set-cookie"].partition(";")[0]
+    for other in ('prefs={"a":1}', "name=John Smith", "x=\u00e9", "weird@name=1", "flag", 'q="open', "=x"):
+        for cookies in (f"{other}; {session}", f"{session}; {other}"):
+            assert locked.get("/alive", {"Cookie": cookies}).code == 200
+        assert locked.get("/alive", {"Cookie": other}).code == 401
+
+
 def test_wrong_tokens_are_slowed_down_and_sessions_go_on(locked: Web) -> None:
     """After five wrong ones even the right one must wait; who has a session does not notice."""
     session = locked.get("/login", method="POST", body=f"token={TOKEN}").headers["set-cookie"].partition(";")[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from markupsafe import Markup
+from starlette.requests import Request
 
 from hk_tick_collector.market import STATE_NAMES
 from hk_tick_collector.web.pages import HERE, Pages
@@ -51,6 +52,22 @@ def test_text_from_outside_is_plain_and_escaped() -> None:
     shown = pages.text("error.html", "en", status=404, chosen=_Chosen, view="", views=(), instance="<b>&\n", version="",
                        other_lang="", other_theme="")  # fmt: skip
     assert "&lt;b&gt;&amp; " in shown
+
+
+@pytest.mark.parametrize("path", ["/", "//evil.example/x", "/days/20261120"])
+def test_the_links_of_language_and_colours_stay_on_the_page(path: str) -> None:
+    """A link that begins with two slashes leads to another site; one that is only a query does not."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"symbol=HK.00700",
+        "headers": [(b"host", b"127.0.0.1:9110")],
+    }
+    text = bytes(Pages("test", "en").page(Request(scope), "error.html", status=404).body).decode()
+    assert 'href="?symbol=HK.00700&amp;lang=zh-Hant"' in text
+    assert 'href="?symbol=HK.00700&amp;theme=light"' in text
+    assert "evil" not in text
 
 
 class _Chosen:

@@ -232,6 +232,20 @@ def test_nothing_is_left_when_it_is_closed() -> None:
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
+def test_the_end_of_the_process_that_forks_is_told_once() -> None:
+    """It was killed, for example for want of memory: whoever asks gets an error with a cause, not a broken pipe."""
+    told: list[int] = []
+    reading = Reading(in_child, lambda: told.append(1))
+    forks = reading._pid  # noqa: SLF001 - the process that forks
+    os.kill(forks, signal.SIGKILL)
+    os.waitid(os.P_PID, forks, os.WEXITED | os.WNOWAIT)
+    for _ in range(2):
+        with pytest.raises(CollectorError, match="was killed"):
+            asyncio.run(reading.call(os.getpid))
+    reading.close()
+    assert told == [1]
+
+
 def held_by_disks(place: Path) -> int:
     """How many processes whose current directory this is wait for a disk in the kernel."""
     count = 0

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 import pytest
@@ -22,11 +22,13 @@ from hk_tick_collector.web.symbol import TICKS, list_symbols
 from hk_tick_collector.web.symbol_watch import NOTHING, DayWatch, Known, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hk_tick_collector.model import Tick, TickRow
     from hk_tick_collector.web.candles import Candle
+
+_T = TypeVar("_T")
 
 TENCENT: Final = "HK.00700"
 BANK: Final = "HK.00005"
@@ -327,6 +329,39 @@ def test_symbols_that_nobody_watches_are_forgotten(day: Collected, clock: Clock)
     clock.now_s += 60
     asyncio.run(watch.part(names[0], NOTHING, 0))
     assert list(watch._symbols) == [names[0]]  # noqa: SLF001 - what it keeps
+
+
+class Slow(Inline):
+    """Answers after others had their turn. The next reading takes `next_s` by the test's clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.next_s = 0.0
+
+    async def read(self, work: Callable[[], _T], path: Path) -> _T:
+        await asyncio.sleep(0)
+        self.clock.now_s += self.next_s
+        self.next_s = 0.0
+        return await super().read(work, path)
+
+
+def test_a_symbol_that_is_forgotten_while_its_viewer_waits_is_read_again(day: Collected, clock: Clock) -> None:
+    """A download of a known symbol waits for the readings of others, and was then an empty file."""
+    for name in (TENCENT, BANK, "HK.00981"):
+        day.add(ticks_of(day, 1, 3, name))
+    reads = Slow(clock)
+    watch = DayWatch(DayLocation(DAY, day.path, None), "first", reads, clock)
+
+    async def look() -> Part:
+        await watch.part(TENCENT, NOTHING, 0)
+        clock.now_s += 2
+        reads.next_s = 12
+        viewers = [asyncio.create_task(watch.part(name, NOTHING, 0)) for name in ("HK.00981", BANK, TENCENT)]
+        return (await asyncio.gather(*viewers))[-1]
+
+    part = asyncio.run(look())
+    assert part.figures is not None
+    assert (part.figures.rows, sum(candle.trades for candle in part.candles)) == (3, 3)
 
 
 def test_an_archived_day(day: Collected, clock: Clock, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from hk_tick_collector.errors import ArchiveError, OtherContentError, UsageError
@@ -111,7 +112,9 @@ class S3Place:
         try:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ArchiveError(f"cannot write {lock} ({error.strerror})", hint=f"ls -l {lock}") from error
+            raise ArchiveError(
+                f"cannot write {lock} ({error.strerror})", hint=f"ls -l {quote_word(str(lock))}"
+            ) from error
         try:
             lock_alone(fd, self.where)
             with tempfile.TemporaryDirectory(prefix="hk-tick-collector-") as workspace:

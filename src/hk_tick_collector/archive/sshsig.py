@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 import stat
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import ArchiveError
@@ -155,7 +156,7 @@ def _load(path: Path) -> Ed25519PrivateKey:
             f"cannot read the key {path} ({error.strerror})", hint="run it as its owner: sudo -u hkcollector"
         ) from error
     if stat.S_IMODE(mode) & 0o077:
-        raise ArchiveError(f"others than its owner can read the key {path}", hint=f"chmod 0600 {path}")
+        raise ArchiveError(f"others than its owner can read the key {path}", hint=f"chmod 0600 {quote_word(str(path))}")
     try:
         key = load_ssh_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -6,6 +6,7 @@ Such a host has a MERGE_ROOT, no symbols and no OpenD, so nothing is said of a c
 from __future__ import annotations
 
 from functools import partial
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import clock
@@ -68,7 +69,7 @@ def _check_root(loaded: Loaded) -> None:
     if not root.parent.is_dir():
         raise UsageError(
             f"MERGE_ROOT={root} is in a directory that does not exist",
-            hint=f"sudo mkdir -p {root.parent}",
+            hint=f"sudo mkdir -p {quote_word(str(root.parent))}",
             zh=f"MERGE_ROOT={root} 所在的目錄不存在",
         )
 

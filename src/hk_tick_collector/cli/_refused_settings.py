@@ -6,9 +6,11 @@ Input: the loaded settings. Output: a UsageError for each, with name, value and 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from functools import partial
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.config import DEFAULT
@@ -66,7 +68,10 @@ def refusals(
 def blocked(settings: Settings) -> tuple[Words, str] | None:
     """Files of another account, or locks, that would prevent a start: a description and the remedy."""
     account, root = service_account(), settings.data_root
-    if not root.is_dir():
+    try:
+        if not root.is_dir():
+            return None
+    except OSError:  # `check_data_root` says why
         return None
     for check in (
         check_directory("DATA_ROOT", root, account, made_by_service=False),
@@ -99,7 +104,9 @@ def check_data_root(loaded: Loaded) -> None:
     except (FileNotFoundError, NotADirectoryError):
         account = service_account()
         made = f"sudo install -d -o {account.name} -g {account.name} -m 0750" if account.installed else "mkdir -p"
-        raise UsageError(f"{given} does not exist", hint=f"{made} {path}", zh=f"{given} 不存在") from None
+        raise UsageError(
+            f"{given} does not exist", hint=f"{made} {quote_word(str(path))}", zh=f"{given} 不存在"
+        ) from None
     except OSError as error:  # this account may not enter a directory above it
         raise UsageError(
             f"{given} cannot be reached: {error.strerror}",
@@ -119,7 +126,14 @@ def check_made(name: str, path: Path, loaded: Loaded) -> None:
             mode = place.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and loaded.origins[name] != DEFAULT:  # a default is below DATA_ROOT
+                raise UsageError(
+                    f"{_given(name, path, loaded)} cannot be used: {error.strerror}",
+                    hint=f"name a directory in {name}",
+                    zh=f"{_given(name, path, loaded)} 不能使用：{error.strerror}",
+                    hint_zh=f"在 {name} 設定一個目錄",
+                ) from None
             return  # this account may not enter it: `run` reports what it may not do
         if not stat.S_ISDIR(mode):
             below = "" if place == path else f" is below {place}, which"
@@ -180,7 +194,8 @@ def _check_key(loaded: Loaded, account: Account) -> None:
     if path and not account.may(path.stat(), 4):
         whose = f"root:{account.name}" if account.installed else account.owner
         given = _given("FUTU_RSA_KEY", path, loaded)
-        command = f"sudo chown {whose} {path}; sudo chmod 0640 {path}"
+        word = quote_word(str(path))
+        command = f"sudo chown {whose} {word}; sudo chmod 0640 {word}"
         raise UsageError(
             f"{given}: {account.name} may not read it", hint=command, zh=f"{given}：{account.name} 不能讀取"
         )

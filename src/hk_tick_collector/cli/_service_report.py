@@ -13,6 +13,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hk_tick_collector import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import (
     BusyFileError,
@@ -34,6 +35,7 @@ from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, 
 from hk_tick_collector.ops.findings.remedies import Remedy
 from hk_tick_collector.ops.findings.service import LIVE_STATE, NOT_TAKEN_OVER, SETTINGS, SETTINGS_UNREADABLE
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, cause_of, joined, line_of
+from hk_tick_collector.ops.live.record import newest_of
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.live.systemd_unit import (
     SERVICE,
@@ -258,7 +260,8 @@ def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
 
 
 def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:
-    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError if none can be read.
+    """The live state of the service that writes to this DATA_ROOT: of the one that runs, else the newest. Raises
+    StoreError if none can be read.
 
     A disk that does not answer raises DiskHangsError only if no other place has a live state; `disk` remembers the
     hang.
@@ -279,7 +282,7 @@ def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:
             found.append(live)
     if errors and not found:
         raise errors[0]
-    return max(found, key=lambda live: live.written_ms, default=None)
+    return newest_of(found, clock.now_ms())
 
 
 def _is_same(live: LiveStatus, data_root: Path) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from hk_tick_collector import market
+from hk_tick_collector import clock, market
 from hk_tick_collector.config import DEFAULT
 from hk_tick_collector.errors import DiskHangsError, StoreError
 from hk_tick_collector.ops.findings.finding import Severity
@@ -20,6 +20,7 @@ from hk_tick_collector.ops.findings.streaming import MERGE, PUBLISH, STREAM_NOT_
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
 from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
+from hk_tick_collector.ops.live.record import newest_of
 from hk_tick_collector.ops.live.systemd_unit import show_unit, systemd_runs
 
 if TYPE_CHECKING:
@@ -59,11 +60,15 @@ def streams_of(settings: Settings, now_ms: int, disk: Disk) -> Streams:
         read_publish_state,
         roots[:1],
         disk,
+        now_ms,
     )
     merge = _newest(
-        [MERGE_DIRECTORY / MERGE_NAME, *(root / MERGE_NAME for root in roots)], read_merge_state, roots, disk
+        [MERGE_DIRECTORY / MERGE_NAME, *(root / MERGE_NAME for root in roots)], read_merge_state, roots, disk, now_ms
     )
-    if publish is not None:
+    if publish is not None and publish.state == "stopped" and not settings.stream_url:
+        publish = None  # it was switched off; systemd keeps the directory of its last state
+        findings += _of_unit(PUBLISH)
+    elif publish is not None:
         findings += check_publish(publish, now_ms)
     elif settings.stream_url:
         findings += _of_unit(PUBLISH)
@@ -88,7 +93,8 @@ def collectors_root(loaded: Loaded) -> Path | None:
 
 def merge_of(root: Path, disk: Disk) -> MergeState | None:
     """The live state of the merge that writes into a directory; None if none has."""
-    return _newest([MERGE_DIRECTORY / MERGE_NAME, root / MERGE_NAME], read_merge_state, [root], disk)
+    paths = [MERGE_DIRECTORY / MERGE_NAME, root / MERGE_NAME]
+    return _newest(paths, read_merge_state, [root], disk, clock.now_ms())
 
 
 def is_merge_host(merge: MergeState | None, settings: Settings) -> bool:
@@ -117,16 +123,16 @@ def stream_lines(streams: Streams, now_ms: int, lang: str) -> list[tuple[str, st
 
 
 def _newest(
-    paths: Iterable[Path], read: Callable[[Path], _State | None], roots: list[Path], disk: Disk
+    paths: Iterable[Path], read: Callable[[Path], _State | None], roots: list[Path], disk: Disk, now_ms: int
 ) -> _State | None:
-    """The newest live state in these files that belongs to one of the directories."""
+    """The live state in these files that belongs to one of the directories: of what runs, else the newest."""
     found: list[_State] = []
     for path in paths:
         with suppress(StoreError, DiskHangsError):  # `disk` remembers a hang; another version's file is told by doctor
             state = disk.read(partial(read, path), path.parent)
             if state is not None and any(_is_same(state.data_root, root) for root in roots):
                 found.append(state)
-    return max(found, key=lambda state: state.written_ms, default=None)
+    return newest_of(found, now_ms)
 
 
 def _is_same(data_root: str, root: Path) -> bool:

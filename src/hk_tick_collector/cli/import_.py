@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -76,7 +77,8 @@ def import_(
     if not data_root.is_dir():
         option = "--to" if to else "DATA_ROOT"
         raise UsageError(
-            f"{option} {data_root} is not a directory", hint=f"mkdir -p {data_root}, or name another directory"
+            f"{option} {data_root} is not a directory",
+            hint=f"mkdir -p {quote_word(str(data_root))}, or name another directory",
         )
     keep_free = settings.disk_min_free_mb * 2**20 if not to else 0
     clear_drafts(data_root)

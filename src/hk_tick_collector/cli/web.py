@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
@@ -53,12 +54,18 @@ def web(
     from hk_tick_collector.web.reading import Reading
 
     log.configure(loaded.settings.log_level)
-    reading = Reading(in_child)  # before there is a socket or a thread
+    reading = Reading(in_child, _end)  # before there is a socket or a thread
     try:
         _serve(loaded, address, reading, env_file)
     finally:
         reading.close()
     return 0
+
+
+def _end() -> None:
+    """Ends the page, which can read nothing: systemd starts it again."""
+    log.error("web_reading_killed")
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _serve(loaded: Loaded, address: Address, reading: Reading, env_file: Path | None) -> None:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import UsageError
@@ -68,7 +69,9 @@ def _secret_text(path: Path) -> str:
             if not stat.S_ISREG(mode):
                 raise UsageError(f"STREAM_CREDS={path} is not a file", hint=_HINT)
             if mode & 0o007:
-                raise UsageError(f"every user can read or change STREAM_CREDS={path}", hint=f"chmod o= {path}")
+                raise UsageError(
+                    f"every user can read or change STREAM_CREDS={path}", hint=f"chmod o= {quote_word(str(path))}"
+                )
             return file.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError as error:
         raise UsageError(

@@ -167,7 +167,7 @@ def _fill(source: Source, draft: Path, result: Imported, now_ms: int, version: s
         file.abandon()
         raise
     if not plain:
-        raise StoreError(f"another process has {draft} open", hint=f"sudo fuser -v {draft}")
+        raise StoreError(f"another process has {draft} open", hint=f"sudo fuser -v {quote_word(str(draft))}")
     return result
 
 
@@ -344,7 +344,7 @@ def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
         with _named_errors(data_root):
             plain = make_plain(target, StoreOptions())
         if not plain:
-            raise StoreError(f"another process has {target} open", hint=f"sudo fuser -v {target}")
+            raise StoreError(f"another process has {target} open", hint=f"sudo fuser -v {quote_word(str(target))}")
         yield
     finally:
         lock.release()

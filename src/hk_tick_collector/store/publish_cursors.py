@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
@@ -155,7 +156,9 @@ class PublishCursors:
         try:
             yield
         except apsw.Error as error:
-            raise StoreError(f"cannot use {self.path} ({error})", hint=f"df -h {self.path.parent}") from error
+            raise StoreError(
+                f"cannot use {self.path} ({error})", hint=f"df -h {quote_word(str(self.path.parent))}"
+            ) from error
 
 
 class _OtherVersionError(Exception):
@@ -172,10 +175,12 @@ def _open(path: Path) -> apsw.Connection:
         _prepare(db)
     except (apsw.BusyError, apsw.LockedError):
         db.close(True)
-        raise OwnedError(f"another process publishes with {path}", hint=f"sudo fuser -v {path}") from None
+        raise OwnedError(
+            f"another process publishes with {path}", hint=f"sudo fuser -v {quote_word(str(path))}"
+        ) from None
     except (apsw.IOError, apsw.FullError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
         db.close(True)
-        raise StoreError(f"cannot use {path} ({error})", hint=f"df -h {path.parent}") from None
+        raise StoreError(f"cannot use {path} ({error})", hint=f"df -h {quote_word(str(path.parent))}") from None
     except BaseException:
         db.close(True)
         raise

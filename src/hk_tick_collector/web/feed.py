@@ -44,6 +44,7 @@ _FIRST_READS: Final = 100
 _UNREAD_S: Final = 3.0  # a reader that has not come back for so long waits for the disk
 _SESSIONS: Final = frozenset({"auction", "morning", "afternoon", "closing_auction"})
 _LOG_EVERY_S: Final = 600.0
+_LOG: Final = "sudo journalctl -u hk-tick-collector-web -n 50 --no-pager"
 
 
 class Feed:
@@ -139,6 +140,7 @@ class Feed:
         """What `status` finds: rarely while nobody looks, more often while somebody does, most often while no service
         reports; and at once when somebody begins to look or the service falls silent.
         """
+        failures = log.Repeated(_LOG_EVERY_S)
         while True:
             self._wanted.clear()
             try:
@@ -151,7 +153,10 @@ class Feed:
                 self._examined = None
                 self._unexamined = error.one_line()
             except Exception:  # noqa: BLE001 - the boundary of an examination: the next one is tried
-                log.bug("web_examination_failed")
+                self._examined = None
+                self._unexamined = CollectorError("a bug in this program", hint=_LOG).one_line()
+                if (repeats := failures.allow(time.monotonic())) is not None:
+                    log.bug("web_examination_failed", repeats=repeats)
             pause_s = _EXAMINE_S if self._is_watched() or self._examined is None else _EXAMINE_IDLE_S
             if self._is_watched() and self._examined and self._examined.silent:
                 pause_s = _EXAMINE_SILENT_S

@@ -6,10 +6,10 @@ Input: requests from anybody who can reach the port. It answers itself what must
 from __future__ import annotations
 
 import time
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from .hosts import is_ours
@@ -113,8 +113,5 @@ def address_of(scope: Scope) -> str:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(SESSION)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    # Not SimpleCookie: a browser sends the cookies of all ports of a host, and one that is odd hides those after it.
+    return cookie_parser(headers.get("cookie", "")).get(SESSION, "")

@@ -10,7 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector import clock
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops.live.record import newest_of
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class LiveFile:
 
 
 def read_newest(data_root: Path) -> Read:
-    """The newest live state of a service that writes to this DATA_ROOT, as the verb `status` finds it."""
+    """The live state of the service that writes to this DATA_ROOT, as the verb `status` finds it."""
     found: list[LiveStatus] = []
     errors: list[StoreError] = []
     for directory in (RUNTIME_DIRECTORY, data_root):
@@ -63,7 +65,7 @@ def read_newest(data_root: Path) -> Read:
             continue
         if live and (live.data_root == str(data_root) or _is_same(live.data_root, data_root)):
             found.append(live)
-    newest = max(found, key=lambda live: live.written_ms, default=None)
+    newest = newest_of(found, clock.now_ms())
     return Read(newest, None if newest or not errors else errors[0], time.monotonic())
 
 

@@ -108,9 +108,8 @@ class Pages:
 
 
 def _with(request: Request, name: str, value: str) -> str:
-    """The present address with another choice, without scheme and host."""
-    address = request.url.include_query_params(**{name: value})
-    return f"{address.path}?{address.query}"
+    """The present address with another choice: only its query, because a path like `//host/` leads to another site."""
+    return f"?{request.url.include_query_params(**{name: value}).query}"
 
 
 def _finalized(value: object) -> object:

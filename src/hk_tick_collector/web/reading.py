@@ -74,9 +74,15 @@ class Patience(Protocol):
 
 
 class Reading:
-    """Answers questions in child processes. Create it before there is an event loop, a thread or a socket."""
+    """Answers questions in child processes. Create it before there is an event loop, a thread or a socket.
 
-    def __init__(self, patience: Patience) -> None:
+    `lost` is called once, in the event loop, if the process that forks was killed: then nothing can be read any more,
+    and no other can be forked beside sockets and threads.
+    """
+
+    def __init__(self, patience: Patience, lost: Callable[[], None] = lambda: None) -> None:
+        self._lost = lost
+        self._is_lost = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._places: asyncio.Semaphore | None = None
         self._answering: set[asyncio.Task[_Answer | None]] = set()
@@ -147,13 +153,23 @@ class Reading:
             watch, watched = socket.socketpair()
             until_answered.enter_context(watch)
             with theirs, watched:
-                socket.send_fds(self._socket, [question], [theirs.fileno(), watched.fileno()])
+                self._send_files(question, theirs, watched)
             answering = asyncio.create_task(self._answered(ours, watch, path))
             at_its_end = until_answered.pop_all()
         self._answering.add(answering)
         answering.add_done_callback(self._answering.discard)
         answering.add_done_callback(lambda _: at_its_end.close())
         return answering
+
+    def _send_files(self, question: bytes, *sockets: socket.socket) -> None:
+        try:
+            socket.send_fds(self._socket, [question], [each.fileno() for each in sockets])
+        except ConnectionError:
+            if not self._is_lost:
+                self._is_lost = True
+                self._lost()
+            text = "the process that reads was killed, so the page ends"
+            raise CollectorError(text, hint="sudo systemctl restart hk-tick-collector-web") from None
 
     async def _answered(self, answers: socket.socket, watch: socket.socket, path: Path | None) -> _Answer | None:
         """The answer of a child; None if it was killed. What a disk may hold of it is watched until it ends."""

@@ -172,9 +172,9 @@ class DayWatch:
 
     async def part(self, symbol: str, known: Known, now_ms: int) -> Part:
         """What changed of a symbol. `now_ms` is the time, UTC epoch ms. Raises StoreError if the day cannot be read."""
-        is_new = symbol not in self._symbols
         async with self._one_look:
             now_s = self._clock()
+            is_new = symbol not in self._symbols  # one that was watched may have been forgotten while this waited
             watched = self._symbols.setdefault(symbol, _Watched(self.place.day, self._version + 1, now_s))
             watched.asked_s = now_s
             self._forget(now_s)

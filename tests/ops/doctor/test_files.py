@@ -11,6 +11,7 @@ import pytest
 from tests.faults.days import open_day
 from tests.others import open_to_others
 from tests.others_lock import in_transaction
+from tests.reliability.disks import small_disk
 
 from hk_tick_collector.ops.doctor.files import (
     Account,
@@ -53,6 +54,26 @@ def test_rights_are_those_of_the_account(reachable: Path) -> None:
     (closed / "spool").mkdir(mode=0o777)
     found = check_directory("SPOOL_DIR", closed / "spool", STRANGER, made_by_service=True)
     assert f"may not enter {closed}" in found.text
+
+
+def test_commands_quote_a_path_with_blanks(reachable: Path) -> None:
+    """They can be pasted: an unquoted path would be two."""
+    root = reachable / "my ticks"
+    root.mkdir(mode=0o755)
+    found = check_directory("DATA_ROOT", root, STRANGER, made_by_service=False)
+    assert found.remedy == f"sudo chown hkcollector:hkcollector '{root}'"
+    (root / "HK").mkdir(mode=0o777)
+    root.chmod(0o700)
+    found = check_directory("DATA_ROOT", root / "HK", STRANGER, made_by_service=False)
+    assert found.remedy == f"sudo chmod o+x '{root}'"
+
+
+def test_a_mount_point_may_have_blanks(tmp_path: Path) -> None:
+    """The kernel's table has them escaped, and separates its fields by a blank."""
+    with small_disk(tmp_path / "my \\ disk\u3000\x0c", "size=1m") as disk:
+        found = check_file_system(disk / "HK")
+        assert found.outcome is Outcome.WARNING
+        assert f"on tmpfs at {disk}:" in found.text
 
 
 def test_files_of_another_account_are_reported(reachable: Path) -> None:

@@ -33,6 +33,7 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _DAY_PART: Final = re.compile(r"[0-9]{8}\.db(-wal|-shm)?")
 _DAMAGED: Final = re.compile(r"[0-9]{8}\.db\.damaged-[0-9TZ]+(-[0-9]+)?")
 _UNFINISHED: Final = re.compile(r"\.[0-9]{8}\.snapshot\.db(\.partial|\.partial\.sha256)")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")  # a blank, a tab, a line break or a backslash in mountinfo
 _MOMENT_S: Final = 0.3  # a lock for a commit or a checkpoint is released within this time
 _RECENT_DAYS: Final = 5
 _MIB: Final = 2**20
@@ -138,13 +139,13 @@ def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> 
     closed = _first_closed(found, account)
     if closed:
         text = Words(f"{account.name} may not enter {closed}", f"{account.name} 不能進入 {closed}")
-        return failure(name, text, f"sudo chmod o+x {closed}")
+        return failure(name, text, f"sudo chmod o+x {shlex.quote(str(closed))}")
     if os.statvfs(found).f_flag & os.ST_RDONLY:
         text = Words(f"{found} is on a read-only file system", f"{found} 在唯讀的檔案系統上")
-        return failure(name, text, f"sudo mount -o remount,rw {_mount(found)[0]}")
+        return failure(name, text, f"sudo mount -o remount,rw {shlex.quote(_mount(found)[0])}")
     if not account.may(mode, 3):
         text = Words(f"{account.name} may not write in {found}", f"{account.name} 不能寫入 {found}")
-        return failure(name, text, f"sudo chown {account.owner} {found}")
+        return failure(name, text, f"sudo chown {account.owner} {shlex.quote(str(found))}")
     return None
 
 
@@ -492,9 +493,9 @@ def _mount(path: Path) -> tuple[str, str]:
     """Mount point and type of the file system of a path, from the kernel's table."""
     device = path.stat().st_dev
     wanted, best = f"{os.major(device)}:{os.minor(device)}", ("/", "")
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", errors="replace").splitlines():
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", errors="replace").rstrip("\n").split("\n"):
         head, _, tail = line.partition(" - ")
-        fields = head.split()
+        fields = [_ESCAPED.sub(lambda each: chr(int(each[1], 8)), field) for field in head.split(" ")]
         if fields[2] == wanted and path.resolve().is_relative_to(fields[4]) and len(fields[4]) >= len(best[0]):
             best = (fields[4], tail.split()[0])
     return best

@@ -543,6 +543,13 @@ EVENTS: Final[dict[str, Entry]] = {
         "report it with the traceback; collection is not affected",
         "連同 traceback 回報；不影響收集",
     ),
+    "web_reading_killed": entry(
+        "the process that reads for the page was killed, for example for want of memory; the page ends, and systemd"
+        " starts it again",
+        "替網頁讀取的程序已被終止，例如記憶體不足；網頁隨之結束，由 systemd 重新啟動",
+        "sudo dmesg | tail names who killed it; collection is not affected",
+        "`sudo dmesg | tail` 可看到由誰終止；不影響收集",
+    ),
     "web_count_failed": entry(
         "the page could not count the ticks of each symbol, because of a bug; it tries again",
         "網頁因程式錯誤未能統計各股票的 tick；會再試",

@@ -16,6 +16,7 @@ from hk_tick_collector.store.rights import JOIN_GROUP
 from hk_tick_collector.store.small_file import read_small
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
@@ -29,6 +30,7 @@ _TIMES: Final = frozenset({"alerts_muted", "alerts_failing", "sources"})
 _FRESH_MS: Final = 10_000  # a process that runs replaces its record every second
 
 _Record = TypeVar("_Record")
+_State = TypeVar("_State", bound="_Reported")
 
 
 class _Reported(Protocol):
@@ -43,6 +45,18 @@ class _Reported(Protocol):
 def is_running(reported: _Reported, now_ms: int) -> bool:
     """Whether the process of a live state runs at `now_ms`: it has not stopped, and reported in the last 10 s."""
     return reported.state != "stopped" and abs(now_ms - reported.written_ms) < _FRESH_MS
+
+
+def newest_of(found: Iterable[_State], now_ms: int) -> _State | None:
+    """The live state that counts of several at `now_ms`, UTC epoch ms: one whose process runs, else the newest.
+
+    A time in the future was written by a wrong clock. It counts only if there is no other.
+    """
+    return max(
+        found,
+        key=lambda each: (is_running(each, now_ms), each.written_ms < now_ms + _FRESH_MS, each.written_ms),
+        default=None,
+    )
 
 
 def text_of(record: Any) -> str:
