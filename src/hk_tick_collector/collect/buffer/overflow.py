@@ -62,6 +62,7 @@ class Overflow:
         self._taken_rows: int | None = None  # rows of the chunk that `take` read from the spool, None without one
         self._in_hand_rows: int | None = None  # rows of a chunk that `take` returned from memory, None without one
         self._failed_reads = 0  # consecutive ones
+        self._given_s = 0.0  # when the first chunk was put, or the last one was taken; monotonic
         self._stopping = False
         self._ended = False  # the time limit of the stop has passed
         self._failing = False  # the last append failed, and the next one has not started
@@ -84,6 +85,12 @@ class Overflow:
     def safe_rows(self) -> int:
         """How many of these rows are in this run's spool, and so would survive a crash."""
         return self._appended - self._replayed
+
+    def waited_s(self) -> float:
+        """How long no chunk was taken although there are some; 0 without any. A wait for a copy does not count."""
+        if self.storing.copy_held:
+            self._given_s = time.monotonic()
+        return time.monotonic() - self._given_s if self.active else 0.0
 
     @property
     def keeps_up(self) -> bool:
@@ -127,6 +134,7 @@ class Overflow:
                 told.append(beside.on_commit)
             if not chunk.rows and not chunk.has_more_than_rows():
                 return None
+            self._given_s = time.monotonic()
             self._taken_rows = from_spool_rows
             chunk.on_commit = partial(self._done, len(chunk.rows) - from_spool_rows, told)
         if lost_rows:
@@ -153,6 +161,7 @@ class Overflow:
         if not self._buffer:
             return None
         chunk = self._buffer.popleft()
+        self._given_s = time.monotonic()
         self._buffer_rows -= len(chunk.rows)
         self._in_hand_rows = len(chunk.rows)
         chunk.on_commit = partial(self._done_from_memory, chunk.on_commit)
@@ -204,6 +213,8 @@ class Overflow:
             return unsaved_rows - (written_rows - self._appended)
 
     def _buffer_up(self, chunk: Chunk) -> None:
+        if not self.active:
+            self._given_s = time.monotonic()
         self._buffer.append(chunk)
         self._buffer_rows += len(chunk.rows)
         if self._thread.ident is None:
