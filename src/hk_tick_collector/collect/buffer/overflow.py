@@ -276,7 +276,11 @@ class Overflow:
                 else:
                     self._appended += len(chunk.rows)
                 # Also for a chunk with only rows: it keeps `active` true until its rows are taken.
-                self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
+                beside = chunk if chunk.on_disk else replace(chunk, rows=[])
+                if self._beside and _is_empty(beside) and _is_empty(self._beside[-1][1]):
+                    self._beside[-1] = (self._appended, beside)  # one for all pushes while the writer waits
+                else:
+                    self._beside.append((self._appended, beside))
                 self._buffer.popleft()  # last: `active` is read without the lock and must stay true
 
     def _note_failure(self, error: Exception, rows: int) -> None:
@@ -290,6 +294,10 @@ class Overflow:
     def _log_damage(self) -> None:
         for damage in self._spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
+
+
+def _is_empty(chunk: Chunk) -> bool:
+    return not (chunk.rows or chunk.on_commit or chunk.has_more_than_rows())
 
 
 def _add(chunk: Chunk, beside: Chunk) -> None:
