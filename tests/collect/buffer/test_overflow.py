@@ -203,6 +203,26 @@ def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
     assert not overflow.active
 
 
+def test_without_a_free_thread_the_next_chunk_starts_the_spool(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads was reached for a moment: no row is lost."""
+
+    def limited(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    overflow = make_overflow(Spool(place))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", limited)
+        overflow.put(chunk(0, 5))
+    assert (overflow.rows, overflow.take()) == (5, None)
+    overflow.put(chunk(5, 7))
+    wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+    taken = overflow.take()
+    assert taken is not None
+    assert [row[1] for row in taken.rows] == list(range(7))
+
+
 def living_chunks() -> int:
     """How many there are in this process."""
     gc.collect()

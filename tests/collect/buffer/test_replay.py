@@ -203,6 +203,33 @@ def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, journal: Jour
     assert "Not a directory" in told.fields["detail"]
 
 
+def test_without_a_free_thread_it_is_tried_again(
+    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads was reached for a moment: the rows are stored later by the same run."""
+    Spool(tmp_path / "20261119T090000-b").append([tick("HK.00700", 1)])
+    queue, start, refused = TickQueue(100), threading.Thread.start, list[str]()
+    monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._RETRY_S", 0.01)
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "_earlier" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        found = await taken(queue, 1)
+        await replaying
+        return found
+
+    assert asyncio.run(story()) == [1]
+    (told,) = journal.events("spool_failed")
+    assert "can't start new thread" in told.fields["detail"]
+
+
 def test_a_damaged_record_is_logged_and_skipped(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:
     """The others of that run are stored."""
     spool = Spool(tmp_path / "20261119T090000-b")

@@ -13,6 +13,7 @@ import errno
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -218,7 +219,8 @@ class Overflow:
         self._buffer.append(chunk)
         self._buffer_rows += len(chunk.rows)
         if self._thread.ident is None:
-            self._thread.start()
+            with suppress(RuntimeError):  # a limit of threads is reached: the next chunk tries it again
+                self._thread.start()
         self._changed.notify()
 
     def _run(self) -> None:
@@ -231,7 +233,7 @@ class Overflow:
                 if not self._buffer:
                     continue  # `take` has returned them from memory meanwhile
                 self._failing = False  # from here on only this thread uses the chunks, until the append has ended
-                chunks, rows = self._next_chunks()
+                chunks, rows = _next_chunks(self._buffer)
                 last = self._stopping  # during a stop there is only one more attempt
             try:
                 if rows:
@@ -254,18 +256,6 @@ class Overflow:
             if rest_s <= 0:
                 return
             self._changed.wait(min(rest_s, _GATHER_POLL_S))
-
-    def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
-        """The next chunks, and those of their rows that are not on a disk yet."""
-        chunks: list[Chunk] = []
-        rows: list[TickRow] = []
-        for chunk in self._buffer:
-            if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
-                break
-            chunks.append(chunk)
-            if not chunk.on_disk:
-                rows += chunk.rows
-        return chunks, rows
 
     def _note_appended(self, chunks: list[Chunk]) -> None:
         with self._changed:
@@ -294,6 +284,19 @@ class Overflow:
     def _log_damage(self) -> None:
         for damage in self._spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
+
+
+def _next_chunks(buffer: Iterable[Chunk]) -> tuple[list[Chunk], list[TickRow]]:
+    """The next chunks, and those of their rows that are not on a disk yet."""
+    chunks: list[Chunk] = []
+    rows: list[TickRow] = []
+    for chunk in buffer:
+        if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
+            break
+        chunks.append(chunk)
+        if not chunk.on_disk:
+            rows += chunk.rows
+    return chunks, rows
 
 
 def _is_empty(chunk: Chunk) -> bool:
