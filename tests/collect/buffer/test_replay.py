@@ -108,6 +108,28 @@ def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert queue.rows == 0
 
 
+def test_directories_of_others_are_left_alone(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:
+    """SPOOL_DIR may be DATA_ROOT, or a mount point with lost+found: only directories named like a run are replayed."""
+    Spool(tmp_path / "20261119T090000-0123abcd").append([tick("HK.00700", 1)])
+    Spool(tmp_path / "20261119T090000-0123abcd.20261118").append([tick("HK.00700", 2)])
+    (tmp_path / "lost+found").mkdir(mode=0)
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "allowed_signers").write_text("a key\n")
+    queue = TickQueue(100)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        found = await taken(queue, 2)
+        await replaying
+        return found
+
+    assert asyncio.run(story()) == [1, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "lost+found", "snapshots"]
+    assert not journal.events("spool_damaged")
+    assert not journal.events("spool_failed")
+
+
 def make_intake(queue: TickQueue, stats: Stats) -> Intake:
     """As the service has one."""
     return Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), stats, time.monotonic)
