@@ -70,7 +70,7 @@ class Sealing:
             if not self._check.done():
                 return False
             self._end_sealing(limit, held)
-            return bool(self._to_seal)
+            return self._has_more()
         if not self._to_seal:
             if time.monotonic() < self._seal_at_s:
                 return False
@@ -82,7 +82,6 @@ class Sealing:
                 log.error("day_seal_failed", file="all", repeats=0, detail=error)
                 return False
             self._predecessor_days = set()
-            self._stats.predecessor_days = []
             there = {path.name for path in self._to_seal}
             self._not_sealed = {name: why for name, why in self._not_sealed.items() if name in there}
             self._stats.not_sealed = dict(self._not_sealed)
@@ -103,6 +102,12 @@ class Sealing:
             if self._check.done(_SHORT_CHECK_S):
                 self._end_sealing(limit, held)
             break
+        return self._has_more()
+
+    def _has_more(self) -> bool:
+        """Whether further files can be handled at once. After the last one, publishes what was found."""
+        if self._check is None and not self._to_seal:
+            self._stats.predecessor_days = sorted(self._predecessor_days)
         return bool(self._to_seal) and self._check is None
 
     def _end_sealing(self, limit: int, held: Collection[int]) -> None:
@@ -118,7 +123,8 @@ class Sealing:
                 error = fault
         if isinstance(error, PredecessorFileError):
             self._predecessor_days.add(path.stem)
-            self._stats.predecessor_days = sorted(self._predecessor_days)
+            # Those of the last pass are kept until this one ends.
+            self._stats.predecessor_days = sorted(self._predecessor_days.union(self._stats.predecessor_days))
             error = None
         self._note_sealing(path.name, error)
         if sealed:
