@@ -58,6 +58,7 @@ class Sealing:
         self._not_imported: set[int] = set()  # days whose ticks of the predecessor are not imported yet
         self._not_sealed: dict[str, str] = {}  # name of a file that should be sealed → why it is not
         self._predecessor_days: set[str] = set()  # names of earlier days whose file is the predecessor's
+        self._last_predecessor_days: set[str] = set()  # and those of the last pass
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def before(self, limit: int, held: Collection[int] = ()) -> bool:
@@ -81,7 +82,7 @@ class Sealing:
             except OSError as error:
                 log.error("day_seal_failed", file="all", repeats=0, detail=error)
                 return False
-            self._predecessor_days = set()
+            self._last_predecessor_days, self._predecessor_days = self._predecessor_days, set()
             there = {path.name for path in self._to_seal}
             self._not_sealed = {name: why for name, why in self._not_sealed.items() if name in there}
             self._stats.not_sealed = dict(self._not_sealed)
@@ -123,8 +124,8 @@ class Sealing:
                 error = fault
         if isinstance(error, PredecessorFileError):
             self._predecessor_days.add(path.stem)
-            # Those of the last pass are kept until this one ends.
-            self._stats.predecessor_days = sorted(self._predecessor_days.union(self._stats.predecessor_days))
+            if path.stem not in self._last_predecessor_days:  # those of the last pass are kept until this one ends
+                self._stats.predecessor_days = sorted(self._predecessor_days | self._last_predecessor_days)
             error = None
         self._note_sealing(path.name, error)
         if sealed:
