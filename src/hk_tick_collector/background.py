@@ -7,9 +7,12 @@ and when all of them hang, nothing else begins.
 from __future__ import annotations
 
 import asyncio
+import errno
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from hk_tick_collector import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +21,24 @@ T = TypeVar("T")
 
 
 def in_thread(work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-    """The result of `work(*args)`, done in a thread of its own; its exception is raised where the future is awaited."""
+    """The result of `work(*args)`, done in a thread of its own; its exception is raised where the future is awaited.
+
+    That is an OSError if no thread can be started, because a limit of threads or memory is reached.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
     name = getattr(work, "__name__", "reader")
-    threading.Thread(target=_do, args=(lambda: work(*args), loop, done), name=name, daemon=True).start()
+    try:
+        threading.Thread(target=_do, args=(lambda: work(*args), loop, done), name=name, daemon=True).start()
+    except RuntimeError as error:
+        done.set_exception(OSError(errno.EAGAIN, str(error)))
     return done
+
+
+def log_end_of_task(task: asyncio.Task[None]) -> None:
+    """Logs the exception that ended a task for which nobody waits: its `add_done_callback` gets this function."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.bug("bug", error)
 
 
 class Background:

@@ -222,6 +222,29 @@ def test_no_symbol_is_checked_while_the_market_is_closed() -> None:
     assert world.questions == []
 
 
+@pytest.mark.parametrize("quiet_s", [0.0, 300.0])
+@pytest.mark.parametrize("rate", [1.0, 12.0, 150.0])
+@pytest.mark.parametrize("break_s", [3600.0, 61_000.0])
+def test_a_symbol_that_stops_soon_after_a_break_is_found_within_20_s(
+    break_s: float, rate: float, quiet_s: float
+) -> None:
+    """Lunch or the night is no interval between pushes, also if the market trades for minutes before the first tick."""
+    world = World({"HK.00001": rate})
+    world.run(120.0)
+    world.rates["HK.00001"], world.trading = 0.0, False
+    world.run(10.0)
+    world.now_s += break_s
+    world.run(10.0)
+    world.trading = True
+    world.run(quiet_s)
+    world.rates["HK.00001"] = rate
+    world.run(20.0 if quiet_s else 5.0)
+    since_s = world.stop("HK.00001")
+    world.run(WITHIN_S)
+    assert [batch for _, batch in world.subs] == [["HK.00001"]]
+    assert world.subs[0][0] - since_s <= WITHIN_S
+
+
 def test_a_request_without_an_answer_is_repeated() -> None:
     """The symbol counts neither as quiet nor as stopped: the request is repeated after some seconds."""
     world = World({"HK.00001": 12.0})

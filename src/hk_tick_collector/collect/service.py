@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
-from hk_tick_collector.background import in_thread
+from hk_tick_collector.background import in_thread, log_end_of_task
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
 from hk_tick_collector.collect.loading.load import is_late_start
@@ -82,6 +82,8 @@ async def _serve(options: ServiceOptions) -> int:
     exporter = metrics_served(options.metrics_addr, lambda: parts.live.latest, parts.stats, options.limits)
     running = _running(parts.feed.run(), parts.heartbeat.run(), replay, parts.predecessor_days.run())
     async with exporter, running as (feeding, beating, replaying, taking_over):
+        for task in (replaying, taking_over):
+            task.add_done_callback(log_end_of_task)
         failed = await _until_stopped(stop, feeding, beating)
         starts.end(failed=failed)
         parts.heartbeat.memory.release()

@@ -145,6 +145,7 @@ class PushWatch:
         self._slot_s = 0.0
         self._hold_until_s = 0.0
         self._silent_at_s = 0.0
+        self._closed_s = 0.0  # when the market was last seen not to trade
         self._judge_s = 0.0
         self._subs_left = float(SUB_BURST)
         self._subs_at_s = 0.0
@@ -201,6 +202,8 @@ class PushWatch:
         """The next requests, at most `most`. First the symbols in doubt, before their ticks leave OpenD's window. Then,
         only while the market trades, the one symbol that is silent for the longest time relative to its limit.
         """
+        if not trading:
+            self._closed_s = now_s
         if most <= 0 or now_s < self._hold_until_s:
             return []
         doubted = [
@@ -244,7 +247,8 @@ class PushWatch:
         else:
             silent_s = now_s - watched.last_s
             watched.ask_s = now_s + min(max(2 * silent_s, _AGAIN_S), QUIET_S)
-            watched.interval_s += max(silent_s - watched.interval_s, 0.0) / 3
+            counted_s = min(now_s - max(watched.last_s, self._closed_s), QUIET_S)  # a break of the market is no silence
+            watched.interval_s += max(counted_s - watched.interval_s, 0.0) / 3
         self.note_answer(symbol, seqs)
         return comparison
 
@@ -359,7 +363,7 @@ class PushWatch:
 def _note_push(watched: _Watched, now_s: float) -> None:
     """Records that it was pushed in the slot that ends now."""
     waited_s = now_s - watched.last_s
-    if not watched.stopped:
+    if not watched.stopped and waited_s < QUIET_S:  # a longer one is a break of the market, or was compared
         watched.intervals += 1
         watched.interval_s += (waited_s - watched.interval_s) * max(0.1, 1 / watched.intervals)
     watched.last_s = now_s

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME: Final = re.compile(r"[0-9]{10}\.spool")
+_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]+")  # followed by .YYYYMMDD for a held day
 
 
 class Damage(NamedTuple):
@@ -56,12 +57,21 @@ def path_in(directory: Path, number: int) -> Path:
     return directory / f"{number:010}.spool"
 
 
+def is_run(name: str) -> bool:
+    """Whether a directory in SPOOL_DIR is the spool of a run, or of one of its held days. Others are never changed:
+    SPOOL_DIR may be DATA_ROOT, or a mount point with lost+found.
+    """
+    return _RUN.match(name) is not None
+
+
 def segments_below(spool_dir: Path) -> list[Path]:
     """The segments of all runs in SPOOL_DIR; empty if SPOOL_DIR does not exist. Each run has its own directory, and one
     more for each held day. Raises OSError when a directory cannot be listed.
     """
     try:
-        runs = sorted(path for path in spool_dir.iterdir() if path.is_dir() and not path.is_symlink())
+        runs = sorted(
+            path for path in spool_dir.iterdir() if is_run(path.name) and path.is_dir() and not path.is_symlink()
+        )
     except FileNotFoundError:
         return []
     return [path for run in runs for path in sorted(run.iterdir()) if _NAME.fullmatch(path.name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import threading
 import time
@@ -200,6 +201,51 @@ def test_a_replaced_writer_leaves_rows_read_from_the_spool_to_the_next_one(
     queue.done(again)
     assert queue.rows == 0
     assert not overflow.active
+
+
+def test_without_a_free_thread_the_next_chunk_starts_the_spool(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads was reached for a moment: no row is lost."""
+
+    def limited(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    overflow = make_overflow(Spool(place))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", limited)
+        overflow.put(chunk(0, 5))
+    assert (overflow.rows, overflow.take()) == (5, None)
+    overflow.put(chunk(5, 7))
+    wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+    taken = overflow.take()
+    assert taken is not None
+    assert [row[1] for row in taken.rows] == list(range(7))
+
+
+def living_chunks() -> int:
+    """How many there are in this process."""
+    gc.collect()
+    return sum(isinstance(each, Chunk) for each in gc.get_objects())
+
+
+def test_memory_does_not_grow_with_the_number_of_pushes(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """The writer takes nothing for hours: of pushes whose rows are in the spool one chunk is left. All come back."""
+    overflow = make_overflow(Spool(place))
+    before = living_chunks()
+    for n in range(100):
+        overflow.put(replace(chunk(n, n + 1), rejected=7 * (n == 50)))
+        wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+    assert living_chunks() - before <= 5
+    taken = overflow.take()
+    assert taken is not None
+    assert ([row[1] for row in taken.rows], taken.rejected) == (list(range(100)), 7)
+    assert overflow.active
+    assert taken.on_commit is not None
+    taken.on_commit()
+    assert (overflow.rows, overflow.active) == (0, False)
 
 
 def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:

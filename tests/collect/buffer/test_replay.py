@@ -108,6 +108,28 @@ def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert queue.rows == 0
 
 
+def test_directories_of_others_are_left_alone(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:
+    """SPOOL_DIR may be DATA_ROOT, or a mount point with lost+found: only directories named like a run are replayed."""
+    Spool(tmp_path / "20261119T090000-0123abcd").append([tick("HK.00700", 1)])
+    Spool(tmp_path / "20261119T090000-0123abcd.20261118").append([tick("HK.00700", 2)])
+    (tmp_path / "lost+found").mkdir(mode=0)
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "allowed_signers").write_text("a key\n")
+    queue = TickQueue(100)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        found = await taken(queue, 2)
+        await replaying
+        return found
+
+    assert asyncio.run(story()) == [1, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "lost+found", "snapshots"]
+    assert not journal.events("spool_damaged")
+    assert not journal.events("spool_failed")
+
+
 def make_intake(queue: TickQueue, stats: Stats) -> Intake:
     """As the service has one."""
     return Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), stats, time.monotonic)
@@ -201,6 +223,33 @@ def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, journal: Jour
     (told,) = journal.events("spool_failed")
     assert (told.level, told.fields["directory"]) == ("ERROR", str(place))
     assert "Not a directory" in told.fields["detail"]
+
+
+def test_without_a_free_thread_it_is_tried_again(
+    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads was reached for a moment: the rows are stored later by the same run."""
+    Spool(tmp_path / "20261119T090000-b").append([tick("HK.00700", 1)])
+    queue, start, refused = TickQueue(100), threading.Thread.start, list[str]()
+    monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._RETRY_S", 0.01)
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "_earlier" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        found = await taken(queue, 1)
+        await replaying
+        return found
+
+    assert asyncio.run(story()) == [1]
+    (told,) = journal.events("spool_failed")
+    assert "can't start new thread" in told.fields["detail"]
 
 
 def test_a_damaged_record_is_logged_and_skipped(tmp_path: Path, tick: Callable[..., TickRow], journal: Journal) -> None:

@@ -76,6 +76,7 @@ class OpenD:
         self.subscribed: list[str] = []
         self.pushing = True
         self.market_state = 3  # QotMarketState: the morning session
+        self.clock_s = TRADED_S  # its own clock
         self.ending: Callable[[int], bool] = lambda _: False  # whether to end the connection after this message
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -131,7 +132,7 @@ class OpenD:
                     "serverVer": 1,
                     "serverBuildNo": 1,
                 }
-                return pb.GetGlobalStateResponse(retType=0, s2c={**state, "time": TRADED_S})
+                return pb.GetGlobalStateResponse(retType=0, s2c={**state, "time": self.clock_s})
             case messages.SUB:
                 symbols = pb.SubRequest.FromString(body).c2s.securityList
                 self.subscribed += map(messages.symbol_of, symbols)

@@ -281,12 +281,31 @@ def test_nothing_is_compared_before_the_open(tmp_path: Path, make_day: Callable[
         rig = Rig(tmp_path)
         rig.at(CLOSED, NOON_MS)
         assert rig.at(CLOSED, NOON_MS + 60_000) is not None
-        assert rig.attempt(opend, "close") == ""
-        assert rig.at(CLOSED, NOON_MS + 7_200_000) is None
+        looks = []
+        for later in range(61_000, 7_200_000, 1000):
+            if rig.at(CLOSED, NOON_MS + later) is not None:
+                assert rig.attempt(opend, "close") == ""
+                looks.append(later // 1000)
+        assert looks == list(range(61, 7_200, 900)), "at the file, in case OpenD was away while the market traded"
     assert opend.asked == []
     rig.at(AUCTION, NOON_MS + 7_300_000)  # but the day's own close is due, whatever was not before the open
     rig.at(CLOSED, NOON_MS + 9_000_000)
     assert rig.at(CLOSED, NOON_MS + 9_060_000) == (DAY_NUMBER, "close")
+
+
+def test_the_close_is_compared_although_opend_was_away_since_before_the_open(
+    tmp_path: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
+) -> None:
+    """The state is the same before the open and after the close. Once the day has ticks, it is compared, once."""
+    day, rig, opend = make_day("20261120"), Rig(tmp_path), Snapshots()
+    rig.at(CLOSED, NOON_MS - 14_400_000)
+    assert rig.at(CLOSED, NOON_MS - 14_340_000) == (DAY_NUMBER, "close")
+    assert rig.attempt(opend, "close") == ""
+    day.add([tick("HK.00700", 1, NOON_MS - 5000)])
+    assert rig.at(CLOSED, NOON_MS + 16_200_000) == (DAY_NUMBER, "close")
+    assert rig.attempt(opend, "close") == model.MATCH
+    assert len(opend.asked) == 1
+    assert all(rig.at(CLOSED, NOON_MS + later) is None for later in range(16_200_000, 20_000_000, 1000))
 
 
 @pytest.mark.parametrize(("kept", "asks"), [("match", 0), ("rejected", 0), ("gap", 1), ("unexplained", 1)])

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hk_tick_collector import market
 from hk_tick_collector.opend import messages
 
 from .scripted_opend import (
+    MUTE,
+    TRADED_S,
     OpenD,
     Service,
     run,
@@ -52,3 +55,22 @@ def test_useless_connections_are_repeated_with_growing_delay(
     assert [high for _, high in delays[:6]] == [0.001, 0.002, 0.004, 0.008, 0.016, 0.016]
     assert len(journal.events("futu_connected")) < 8
     assert len(journal.events("futu_disconnected")) < 8
+
+
+def test_the_date_of_an_earlier_connection_rejects_no_tick(tmp_path: Path) -> None:
+    """OpenD was away for three days, and does not answer GetGlobalState when it is back: its ticks are stored."""
+
+    async def story() -> None:
+        opend = OpenD()
+        opend.pushing, opend.clock_s = False, TRADED_S - 3 * market.DAY_MS // 1000
+        async with Service(opend, tmp_path).up() as service:
+            await service.until(lambda: service.state.opend_time_ms and service.state.drift_s)
+            opend.wrong[messages.GET_GLOBAL_STATE], opend.pushing = MUTE, True
+            opend.ending = lambda _: True
+            await service.until(lambda: not service.state.connected)
+            opend.ending = lambda _: False
+            await service.until_ticks(5)
+            assert (service.state.opend_time_ms, service.state.drift_s) == (None, None)
+            assert service.stats.rejected_total == 0
+
+    run(story())

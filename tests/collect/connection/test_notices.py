@@ -68,6 +68,39 @@ def test_a_new_connection_begins_without_the_kick_out() -> None:
     assert desk.opend.trouble == {}
 
 
+def test_ticks_on_a_new_connection_show_that_the_quote_right_is_back() -> None:
+    """OpenD does not report that after its restart. Ticks of the same connection may have been on their way."""
+    desk = Desk()
+    desk.note(NO_RIGHT)
+    for _ in range(3):
+        desk.opend.received += 100
+        desk.notices.serving()
+    assert list(desk.opend.trouble) == ["quote_right_none"]
+    desk.notices.end()
+    desk.notices.serving()
+    desk.notices.serving()
+    assert list(desk.opend.trouble) == ["quote_right_none"], "no tick yet"
+    desk.opend.received += 1
+    desk.notices.serving()
+    assert (desk.opend.trouble, desk.opend.trouble_since_ms) == ({}, {})
+    assert desk.led_to == ["quote_right_none", "look"]
+    desk.now_s += 10
+    desk.note(LOST, BACK)
+    assert desk.led_to == ["quote_right_none", "look", "quote_link_lost", "look"], "the next interruption ends"
+
+
+def test_a_quote_right_that_is_lost_again_is_trouble_of_the_new_connection() -> None:
+    """OpenD reports it on the new connection too: ticks do not end it there."""
+    desk = Desk()
+    desk.note(NO_RIGHT)
+    desk.notices.end()
+    desk.notices.serving()
+    desk.note(NO_RIGHT)
+    desk.opend.received += 100
+    desk.notices.serving()
+    assert list(desk.opend.trouble) == ["quote_right_none"]
+
+
 def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
     """The first five of a kind have a line each, the others a count, also if no more come."""
     desk = Desk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from functools import cached_property
@@ -158,6 +159,27 @@ def test_every_row_of_a_file_is_stored_or_kept_apart(tmp_path: Path, journal: Jo
     assert query(path, "cause, price", "rows_not_imported") == [("conflict", 1.0)]
     assert not kept.exists()
     assert (tmp_path / NAME).exists()
+
+
+def test_without_a_free_thread_a_file_is_imported_later(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads was reached for a moment: the same run imports the file."""
+    waiting(tmp_path, [as_predecessors(tick(counter), DAY) for counter in range(1, 4)])
+    importing, start, refused = Import(tmp_path, journal), threading.Thread.start, set[str]()
+    importing.stats.predecessor_days = [DAY]
+    monkeypatch.setattr("hk_tick_collector.collect.writing.predecessor_days._LOOK_EVERY_S", 0.01)
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name in {"list_waiting", "still_predecessors"} - refused:
+            refused.add(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert importing.run("predecessor_imported")["stored"] == "3"
+    assert refused == {"list_waiting", "still_predecessors"}
+    assert importing.stats.predecessor_days == []
 
 
 def test_a_row_that_the_file_has_twice_is_stored_once_and_counted_once(tmp_path: Path, journal: Journal) -> None:

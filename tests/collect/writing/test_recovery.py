@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from tests.collect.conftest import CAP_S, NOW_MS, wait_until
 
-from hk_tick_collector.collect.opend_state import ExchangeClock
+from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.current_writer import CurrentWriter
 from hk_tick_collector.collect.writing.recovery import Recovery
 from hk_tick_collector.collect.writing.watchdog import Action, Pressure, Verdict, Watchdog
 from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
+from hk_tick_collector.store.spool import Spool
 
 from .work import COUNT, DAY, at_work, hundred
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.collect.conftest import Disk, Journal, MakeRig, Rig
 
@@ -92,6 +98,48 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     rig.opend.received += 1
     recovery.check(NOW_MS)
     assert "WATCHDOG persistent_stall" in journal.getvalue()
+
+
+def test_a_writer_that_takes_nothing_from_the_spool_is_stalled(
+    tmp_path: Path, tick: MakeTick, journal: Journal
+) -> None:
+    """All rows are in the spool, and the read of its disk does not return: the watchdog sees how long that lasts."""
+    entered, answers = threading.Event(), threading.Event()
+
+    class Stuck(Spool):
+        def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+            entered.set()
+            assert answers.wait(CAP_S)
+            return super().first(max_rows, patient=patient)
+
+    stats, opend = Stats(), OpenDState()
+    queue = TickQueue(1, Overflow(Stuck(tmp_path / "spool"), 1_000, stats))
+    current: Any = SimpleNamespace(writer=SimpleNamespace(native_id=None), retired_is_alive=False)
+    watchdog = Scripted()
+    recovery = Recovery(watchdog, queue, opend, stats, current)
+    queue.put(Chunk(rows=hundred(tick)))
+    taken: list[list[Chunk]] = []
+    taking = threading.Thread(target=lambda: taken.append(queue.take(1_000, 0.0, 0.0)))
+    taking.start()
+    assert entered.wait(CAP_S)
+
+    def stalled_s() -> float:
+        recovery.check(NOW_MS)
+        return watchdog.shown[-1].commit_age_s
+
+    wait_until(lambda: stalled_s() > STALL_S, "the stall")
+    assert queue.oldest_age_s() == 0.0, "no row is exposed"
+    before_s = time.monotonic()
+    queue.storing.copy_held = True
+    assert stalled_s() == 0.0
+    queue.storing.copy_held = False
+    assert stalled_s() <= time.monotonic() - before_s, "the wait for a copy does not count"
+    answers.set()
+    taking.join(CAP_S)
+    while not taken[-1]:
+        taken.append(queue.take(1_000, 0.0, 0.0))
+    queue.done(taken[-1])
+    assert (queue.rows, stalled_s()) == (0, 0.0)
 
 
 def test_the_watchdog_is_shown_what_waits(make_rig: MakeRig, tick: MakeTick) -> None:

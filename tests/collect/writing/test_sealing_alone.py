@@ -145,6 +145,27 @@ def test_a_file_of_the_predecessor_is_no_fault(office: Office, journal: Journal,
     assert office.path(TODAY - 1).read_bytes() == before
 
 
+def test_the_days_of_the_predecessor_are_known_throughout_the_next_pass(
+    office: Office, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finding does not come and go each minute. A day that was imported is removed at the end of the pass."""
+    for day in (TODAY - 3, TODAY - 2, TODAY - 1):
+        write_file(office.path(day), [as_predecessors(tick("HK.00700", 1), market.day_name(day))])
+    names = [market.day_name(day) for day in (TODAY - 3, TODAY - 2, TODAY - 1)]
+    monkeypatch.setattr("hk_tick_collector.collect.writing.sealing._SEAL_AGAIN_S", 0.0)
+
+    def known() -> list[str]:
+        office.days.sealing.before(TODAY)
+        return office.stats.predecessor_days
+
+    wait_until(lambda: known() == names, "the first pass")
+    for _ in range(20):
+        assert known() == names
+    office.path(TODAY - 2).unlink()
+    wait_until(lambda: known() != names, "the end of the next pass")
+    assert office.stats.predecessor_days == [names[0], names[2]]
+
+
 def test_a_directory_that_cannot_be_read_is_logged(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
     """No day is sealed, and the service continues."""
     (tmp_path / "notes").write_text("no directory\n")

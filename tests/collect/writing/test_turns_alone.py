@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -30,7 +31,7 @@ from hk_tick_collector.store.spool import Spool
 from .days import DAY, TODAY, TODAY_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.collect.conftest import Journal
@@ -162,6 +163,38 @@ def test_rows_of_a_spool_stay_on_a_disk(tmp_path: Path, tick: MakeTick, journal:
     hall.path(TODAY).rmdir()
     assert hall.turns.store_held() is True
     assert hall.ticks(TODAY) == [1, 2, 3, 4, 5]
+    hall.days.close_all()
+
+
+def test_today_waits_for_no_other_day_while_the_spool_cannot_be_written(
+    tmp_path: Path, tick: MakeTick, journal: Journal
+) -> None:
+    """The overflow returns chunks from memory: rows of a day whose file cannot be written wait in memory as well."""
+
+    class Full(Spool):
+        def append(self, rows: Sequence[TickRow]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    overflow = Overflow(Full(tmp_path / "overflow"), 1000, Stats())
+    hall = Hall(tmp_path, tick, overflow)
+    hall.path(YESTERDAY).mkdir()
+    (tmp_path / ".spool" / f"run.{market.day_name(YESTERDAY)}").write_text("in the way\n")
+    hall.queue.put(Chunk(rows=hall.rows(1, 3, YESTERDAY)))
+    hall.queue.put(Chunk(rows=hall.rows(1, 5)))
+    journal.wait_for("spool_failed")
+    when_told(journal, "persist_failed", hall.orders.give_up.set)
+    taken: list[list[Chunk]] = []
+
+    def took() -> bool:
+        taken.append(hall.queue.take(100, 0.0, 0.0))
+        return bool(taken[-1])
+
+    for _ in range(2):
+        wait_until(took, "a chunk")
+        hall.turns.store(taken[-1])
+    assert not hall.orders.give_up.is_set()
+    assert hall.ticks(TODAY) == [1, 2, 3, 4, 5]
+    assert (hall.queue.rows, hall.queue.held_rows, overflow.rows) == (3, 3, 0)
     hall.days.close_all()
 
 

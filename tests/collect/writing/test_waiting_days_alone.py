@@ -191,6 +191,15 @@ def test_a_spool_that_takes_nothing_is_logged_and_tried_again(room: Room, journa
     assert found == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_day_that_cannot_be_held_is_not_logged_for_each_attempt(room: Room, journal: Journal) -> None:
+    """Its rows are in another spool, and its own takes nothing: each refused attempt forgets the day."""
+    (room.spool_dir / f"{RUN}.{DAY}").write_text("in the way\n")
+    part = Part.of(room.rows(1, 3))
+    assert [room.days.hold(TODAY, part, on_disk=True) for _ in range(5)] == [False] * 5
+    assert room.days.days() == set()
+    assert len(journal.events("spool_failed")) == 1
+
+
 def test_rows_lost_by_the_spool_are_counted_and_the_day_is_counted_again(room: Room, journal: Journal) -> None:
     """A record can no longer be read: its exact number of rows is dropped, and logged."""
     room.hold(1, 3)

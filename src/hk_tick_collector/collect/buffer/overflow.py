@@ -13,6 +13,7 @@ import errno
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -62,6 +63,7 @@ class Overflow:
         self._taken_rows: int | None = None  # rows of the chunk that `take` read from the spool, None without one
         self._in_hand_rows: int | None = None  # rows of a chunk that `take` returned from memory, None without one
         self._failed_reads = 0  # consecutive ones
+        self._given_s = 0.0  # when the first chunk was put, or the last one was taken; monotonic
         self._stopping = False
         self._ended = False  # the time limit of the stop has passed
         self._failing = False  # the last append failed, and the next one has not started
@@ -84,6 +86,12 @@ class Overflow:
     def safe_rows(self) -> int:
         """How many of these rows are in this run's spool, and so would survive a crash."""
         return self._appended - self._replayed
+
+    def waited_s(self) -> float:
+        """How long no chunk was taken although there are some; 0 without any. A wait for a copy does not count."""
+        if self.storing.copy_held:
+            self._given_s = time.monotonic()
+        return time.monotonic() - self._given_s if self.active else 0.0
 
     @property
     def keeps_up(self) -> bool:
@@ -127,6 +135,7 @@ class Overflow:
                 told.append(beside.on_commit)
             if not chunk.rows and not chunk.has_more_than_rows():
                 return None
+            self._given_s = time.monotonic()
             self._taken_rows = from_spool_rows
             chunk.on_commit = partial(self._done, len(chunk.rows) - from_spool_rows, told)
         if lost_rows:
@@ -153,6 +162,7 @@ class Overflow:
         if not self._buffer:
             return None
         chunk = self._buffer.popleft()
+        self._given_s = time.monotonic()
         self._buffer_rows -= len(chunk.rows)
         self._in_hand_rows = len(chunk.rows)
         chunk.on_commit = partial(self._done_from_memory, chunk.on_commit)
@@ -204,10 +214,13 @@ class Overflow:
             return unsaved_rows - (written_rows - self._appended)
 
     def _buffer_up(self, chunk: Chunk) -> None:
+        if not self.active:
+            self._given_s = time.monotonic()
         self._buffer.append(chunk)
         self._buffer_rows += len(chunk.rows)
         if self._thread.ident is None:
-            self._thread.start()
+            with suppress(RuntimeError):  # a limit of threads is reached: the next chunk tries it again
+                self._thread.start()
         self._changed.notify()
 
     def _run(self) -> None:
@@ -220,7 +233,7 @@ class Overflow:
                 if not self._buffer:
                     continue  # `take` has returned them from memory meanwhile
                 self._failing = False  # from here on only this thread uses the chunks, until the append has ended
-                chunks, rows = self._next_chunks()
+                chunks, rows = _next_chunks(self._buffer)
                 last = self._stopping  # during a stop there is only one more attempt
             try:
                 if rows:
@@ -244,18 +257,6 @@ class Overflow:
                 return
             self._changed.wait(min(rest_s, _GATHER_POLL_S))
 
-    def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
-        """The next chunks, and those of their rows that are not on a disk yet."""
-        chunks: list[Chunk] = []
-        rows: list[TickRow] = []
-        for chunk in self._buffer:
-            if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
-                break
-            chunks.append(chunk)
-            if not chunk.on_disk:
-                rows += chunk.rows
-        return chunks, rows
-
     def _note_appended(self, chunks: list[Chunk]) -> None:
         with self._changed:
             for chunk in chunks:
@@ -265,7 +266,11 @@ class Overflow:
                 else:
                     self._appended += len(chunk.rows)
                 # Also for a chunk with only rows: it keeps `active` true until its rows are taken.
-                self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
+                beside = chunk if chunk.on_disk else replace(chunk, rows=[])
+                if self._beside and _is_empty(beside) and _is_empty(self._beside[-1][1]):
+                    self._beside[-1] = (self._appended, beside)  # one for all pushes while the writer waits
+                else:
+                    self._beside.append((self._appended, beside))
                 self._buffer.popleft()  # last: `active` is read without the lock and must stay true
 
     def _note_failure(self, error: Exception, rows: int) -> None:
@@ -279,6 +284,23 @@ class Overflow:
     def _log_damage(self) -> None:
         for damage in self._spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
+
+
+def _next_chunks(buffer: Iterable[Chunk]) -> tuple[list[Chunk], list[TickRow]]:
+    """The next chunks, and those of their rows that are not on a disk yet."""
+    chunks: list[Chunk] = []
+    rows: list[TickRow] = []
+    for chunk in buffer:
+        if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
+            break
+        chunks.append(chunk)
+        if not chunk.on_disk:
+            rows += chunk.rows
+    return chunks, rows
+
+
+def _is_empty(chunk: Chunk) -> bool:
+    return not (chunk.rows or chunk.on_commit or chunk.has_more_than_rows())
 
 
 def _add(chunk: Chunk, beside: Chunk) -> None:

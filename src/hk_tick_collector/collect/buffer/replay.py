@@ -16,6 +16,7 @@ from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.spool import Spool
 from hk_tick_collector.store.spool_record import RECORD_ROWS
+from hk_tick_collector.store.spool_segments import is_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,8 @@ def set_event(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None
 def _earlier(spool_dir: Path, mine: str) -> list[Path]:
     """The directories of earlier runs, oldest first: a name begins with the start time of its run.
 
-    A run has a directory NAME, and a directory NAME.YYYYMMDD for each day whose file could not be written.
+    A run has a directory NAME, and a directory NAME.YYYYMMDD for each day whose file could not be written. Other
+    directories are not looked into.
     """
-    return sorted(path for path in spool_dir.iterdir() if path.is_dir() and path.name.partition(".")[0] != mine)
+    others = (path for path in spool_dir.iterdir() if is_run(path.name) and path.name.partition(".")[0] != mine)
+    return sorted(path for path in others if path.is_dir())

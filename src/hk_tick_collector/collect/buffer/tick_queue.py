@@ -83,6 +83,12 @@ class TickQueue:
                 return time.monotonic() - self._taken_since_s
             return time.monotonic() - self._chunks[0][0] if self._chunks else 0.0
 
+    def waited_s(self) -> float:
+        """How long the writer has made no progress with the rows in memory or in the spool; 0 without any."""
+        with self._changed:
+            in_memory = bool(self._taken or self._chunks)
+        return self.oldest_age_s() if in_memory or self._overflow is None else self._overflow.waited_s()
+
     def committed_s(self) -> float:
         """Every chunk that was put before this time is committed: monotonic seconds; infinite if none waits.
 

@@ -137,6 +137,8 @@ class Backfiller:
                 await self._loaded([*earlier_days, today])
         except TimeoutError:  # the network must not wait for the disk; the next connection tries again
             log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
+        except OSError as error:  # no thread could be started
+            log.error("day_not_resumed", day="all", detail=error)
         for earlier in earlier_days:
             if not self._tracker.is_loading(earlier):
                 self._recalled.add(earlier)

@@ -44,6 +44,7 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (
 _LATE_TICKS_MS: Final = 60_000  # how long to wait after the end of a session for late ticks
 _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
 _ATTEMPTS: Final = 3  # a difference is final after this many attempts; failed attempts go on to the end of _AGAIN_MS
+_NO_TICKS_MS: Final = 900_000  # until the next look at a day without ticks, by OpenD's clock
 _POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
 _SNAPSHOT: Final = Question(
@@ -54,12 +55,13 @@ _SNAPSHOT: Final = Question(
 )
 
 
-def worth_it(path: Path, session: str) -> bool:
-    """Whether a comparison is useful: the day has ticks, and no earlier run has already compared it completely."""
+def is_settled(path: Path, session: str) -> bool:
+    """Whether an earlier run has already compared the day completely. Raises NoDayError if the day has no ticks yet."""
     with DayReader(path) as reader:
+        if not reader.totals().rows:
+            raise NoDayError(f"{path} has no ticks")
         before = reader.reconciliation()
-        done = bool(before) and before[0].session == session and all(row.explained in _SETTLED for row in before)
-        return bool(reader.totals().rows) and not done
+        return bool(before) and before[0].session == session and all(row.explained in _SETTLED for row in before)
 
 
 def compare(
@@ -143,14 +145,15 @@ class Reconciler:
         self._due_ms = None if wait_ms is None else (self._opend.opend_time_ms or 0) + wait_ms
         path = path_of(self._data_root, market.day_name(day))
         try:
-            if self._attempts == 1 and not await in_thread(worth_it, path, session):
+            if self._attempts == 1 and await in_thread(is_settled, path, session):
                 self._due_ms = None
                 return
             symbols = [symbol for symbol in self._symbols if symbol not in self._opend.refused]
             official = await ask_totals(request, symbols)
             ours = await in_thread(DaySums.read, path)
         except NoDayError:
-            self._due_ms = None  # a day without trading
+            # A day without trading, a time before the open, or ticks that OpenD will send when it is back.
+            self._attempts, self._due_ms = 0, (self._opend.opend_time_ms or 0) + _NO_TICKS_MS
             return
         except _FAILURES as error:
             log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)

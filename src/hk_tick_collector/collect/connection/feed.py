@@ -173,6 +173,7 @@ class Feed:
         opend, stats, now_ms = self._opend, self._stats, clock.now_ms()
         opend.connected, opend.link_since_ms, opend.link_reason, opend.link_hint = True, now_ms, "", ""
         opend.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
+        opend.opend_time_ms = opend.drift_s = None  # those of the last connection, which may have ended days ago
         stats.connects += 1
         opend.refused.clear()
         opend.subscribed = 0

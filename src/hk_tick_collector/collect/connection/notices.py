@@ -24,6 +24,7 @@ _KINDS: Final = 30  # most kinds that are logged separately and kept as trouble;
 _OTHERS: Final = "others"
 _CHECK_EVERY_S: Final = 1.0
 _KICKED_OUT: Final = "kicked_out"
+_RIGHT: Final = "quote_right"
 
 
 class Notices:
@@ -45,6 +46,8 @@ class Notices:
         self._now_s = now_s
         self._kinds: dict[str, log.Rationed] = {}  # kind → its limit of log lines
         self._received: int | None = None  # ticks at the first ready state after a kick-out
+        self._old_right = False  # the trouble of a quote right is of an earlier connection
+        self._before_right: int | None = None  # ticks at the first ready state of the connection after it
         self._interrupted = False  # `interrupt` was called, and `check` not since then
         self._check_at_s = float("-inf")  # earliest time of the next call of `check`
         self._check_timer: asyncio.TimerHandle | None = None
@@ -54,12 +57,14 @@ class Notices:
         trouble, kind = self._opend.trouble, notice.kind
         self._log(notice)
         if notice.healthy:
-            if kind.startswith("quote_right"):
+            if kind.startswith(_RIGHT):
                 self._forget(rights=True)
             elif kind in ("quote_link_up", "program_ready"):
                 self._forget(rights=False)
         elif kind in trouble or len(trouble) < _KINDS:
             trouble[kind] = notice.detail
+            if kind.startswith(_RIGHT):
+                self._old_right = False
             if kind == _KICKED_OUT:
                 self._opend.was_unready, self._received = False, None
             self._opend.trouble_since_ms.setdefault(kind, clock.now_ms())
@@ -71,9 +76,16 @@ class Notices:
         """OpenD answered that it can serve: all trouble has ended, except that of quote rights.
 
         After a kick-out OpenD may go on to answer so. Only ticks, a time in which it could not serve, or a new
-        connection show that it has ended.
+        connection show that it has ended. Ticks on a new connection show that a quote right is back: OpenD may have
+        been started again meanwhile, and does not report that.
         """
         opend = self._opend
+        if self._old_right:
+            if self._before_right is None:
+                self._before_right = opend.received
+            if opend.received > self._before_right:
+                self._old_right = False
+                self._forget(rights=True)
         if _KICKED_OUT in opend.trouble and not opend.was_unready:
             if self._received is None:
                 self._received = opend.received
@@ -89,6 +101,7 @@ class Notices:
             self._check_timer = None
         self._interrupted = False
         self._opend.was_unready = True
+        self._old_right, self._before_right = any(kind.startswith(_RIGHT) for kind in self._opend.trouble), None
 
     def log_due(self) -> None:
         """Logs how many notices were suppressed, for each kind whose interval has ended."""
@@ -111,7 +124,7 @@ class Notices:
     def _forget(self, *, rights: bool, kept: str = "") -> None:
         """Removes the trouble of quote rights, or all other trouble. If none is left, the symbols are checked."""
         trouble = self._opend.trouble
-        over = [kind for kind in trouble if kind.startswith("quote_right") == rights and kind != kept]
+        over = [kind for kind in trouble if kind.startswith(_RIGHT) == rights and kind != kept]
         for kind in over:
             del trouble[kind]
             self._opend.trouble_since_ms.pop(kind, None)

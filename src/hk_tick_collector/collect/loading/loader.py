@@ -61,7 +61,7 @@ class DayLoader:
 
     def __call__(self, number: int) -> None:
         """Starts to read the file of a day."""
-        self._begin(number, load_day, self._data_root, number)
+        self._begin(number, None, load_day, self._data_root, number)
 
     async def wait(self, numbers: list[int]) -> None:
         """Returns once these days have been read."""
@@ -83,7 +83,7 @@ class DayLoader:
             if held is None:
                 return False
             old = self._tracker.begin_rebuild(number)
-            self._begin(number, self._rebuild, old, held)
+            self._begin(number, old, self._rebuild, old, held)
         return False
 
     def _rebuild(self, old: Day, held: list[Any]) -> Day:
@@ -101,13 +101,19 @@ class DayLoader:
         self._rebuilt[old.number] = None
         return day
 
-    def _begin(self, number: int, what: Callable[..., Day], *args: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._bring(number, in_thread(what, *args)))
+    def _begin(self, number: int, old: Day | None, what: Callable[..., Day], *args: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._bring(number, old, in_thread(what, *args)))
         self._tasks[number] = task
 
-    async def _bring(self, number: int, reading: asyncio.Future[Day]) -> None:
+    async def _bring(self, number: int, old: Day | None, reading: asyncio.Future[Day]) -> None:
         try:
             day = await reading
+        except OSError as error:  # no thread could be started: it is tried again like a file that cannot be read
+            if old is None:
+                log.error("day_not_resumed", day=market.day_name(number), detail=error)
+            else:
+                self._rebuilt[number] = error
+            day = old or Day(number, unread=True)
         except Exception as bug:  # noqa: BLE001 - a task's boundary: the day continues without its file
             log.bug("bug", bug)
             day = Day(number, next_gap_id=now_ms())  # higher than every id in its file

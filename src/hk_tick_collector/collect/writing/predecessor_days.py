@@ -116,7 +116,10 @@ class PredecessorDays:
         """Removes days from Stats that `import` has imported. The writer would update them only once a minute."""
         days = self._stats.predecessor_days
         if days:
-            left = await in_thread(still_predecessors, self._data_root, days)
+            try:
+                left = await in_thread(still_predecessors, self._data_root, days)
+            except DISK_ERRORS:
+                return  # it is tried again soon
             now = self._stats.predecessor_days
             self._stats.predecessor_days = [day for day in now if day in left or day not in days]
 

@@ -59,7 +59,7 @@ class Recovery:
         """Checks for a stall and acts. Raises StoreError when the process must be restarted."""
         queue = self._queue
         disk_cause = self._check_disk(now_ms)
-        waited_s = queue.oldest_age_s()  # there is no stall if rows wait only for a short time
+        waited_s = queue.waited_s()  # there is no stall if rows wait only for a short time
         since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,

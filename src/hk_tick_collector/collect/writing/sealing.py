@@ -58,6 +58,7 @@ class Sealing:
         self._not_imported: set[int] = set()  # days whose ticks of the predecessor are not imported yet
         self._not_sealed: dict[str, str] = {}  # name of a file that should be sealed → why it is not
         self._predecessor_days: set[str] = set()  # names of earlier days whose file is the predecessor's
+        self._last_predecessor_days: set[str] = set()  # and those of the last pass
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def before(self, limit: int, held: Collection[int] = ()) -> bool:
@@ -70,7 +71,7 @@ class Sealing:
             if not self._check.done():
                 return False
             self._end_sealing(limit, held)
-            return bool(self._to_seal)
+            return self._has_more()
         if not self._to_seal:
             if time.monotonic() < self._seal_at_s:
                 return False
@@ -81,8 +82,7 @@ class Sealing:
             except OSError as error:
                 log.error("day_seal_failed", file="all", repeats=0, detail=error)
                 return False
-            self._predecessor_days = set()
-            self._stats.predecessor_days = []
+            self._last_predecessor_days, self._predecessor_days = self._predecessor_days, set()
             there = {path.name for path in self._to_seal}
             self._not_sealed = {name: why for name, why in self._not_sealed.items() if name in there}
             self._stats.not_sealed = dict(self._not_sealed)
@@ -103,6 +103,12 @@ class Sealing:
             if self._check.done(_SHORT_CHECK_S):
                 self._end_sealing(limit, held)
             break
+        return self._has_more()
+
+    def _has_more(self) -> bool:
+        """Whether further files can be handled at once. After the last one, publishes what was found."""
+        if self._check is None and not self._to_seal:
+            self._stats.predecessor_days = sorted(self._predecessor_days)
         return bool(self._to_seal) and self._check is None
 
     def _end_sealing(self, limit: int, held: Collection[int]) -> None:
@@ -118,7 +124,8 @@ class Sealing:
                 error = fault
         if isinstance(error, PredecessorFileError):
             self._predecessor_days.add(path.stem)
-            self._stats.predecessor_days = sorted(self._predecessor_days)
+            if path.stem not in self._last_predecessor_days:  # those of the last pass are kept until this one ends
+                self._stats.predecessor_days = sorted(self._predecessor_days | self._last_predecessor_days)
             error = None
         self._note_sealing(path.name, error)
         if sealed:

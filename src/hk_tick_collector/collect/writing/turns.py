@@ -61,7 +61,8 @@ class Turns:
                 rules.setdefault(rule.day, []).append(rule)
         # The spool deletes its rows when this batch is done. Before that they must be committed, or written to the
         # spool of their day.
-        on_disk = self._queue.taken_from_spool
+        from_spool = self._queue.taken_from_spool
+        on_disk = from_spool and any(chunk.on_disk for chunk in chunks)  # it may be one that could not be spooled
         current = self._days.current()
         later: list[tuple[int, Part]] = []
         days = sorted(rows.keys() | gaps.keys() | rules.keys(), key=lambda day: (day != current, -day))
@@ -75,7 +76,7 @@ class Turns:
             return
         for day, part in later:
             self._held.defer(day, part)
-        if not on_disk and self._held.chunks():
+        if not from_spool and self._held.chunks():
             self._postpone(chunks)
         self._queue.done(chunks)
 

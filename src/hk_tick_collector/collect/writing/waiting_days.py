@@ -38,6 +38,7 @@ _GAP_CHANGES: Final = 100_000  # most changes of one day; with more, the day is 
 _RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 _LOOK_EVERY_S: Final = 1.0  # between checks whether the file at a day's path was changed or replaced
 _LOG_EVERY_S: Final = 600.0
+_SPOOL_LOG_EVERY_S: Final = 10.0
 _HINT: Final = "hk-tick-collector status names the remedy"
 
 _Place = tuple[int, ...] | None  # identity, mode and owner of the file at a path; None if there is no file
@@ -64,7 +65,6 @@ class _Held:
     ticks: HeldRepeats = field(default_factory=HeldRepeats)
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a replaced writer may be blocked in it
     log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
-    spool_log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
 
     @property
     def rows(self) -> int:
@@ -90,6 +90,7 @@ class WaitingDays:
         self._days: dict[int, _Held] = {}
         self._waiting_for: list[Callable[[], None]] = []
         self._look_at_s = 0.0
+        self._spool_log_limits: dict[int, log.Repeated] = {}  # by day: a day that could not be held is forgotten
         queue.held_chunks = self.chunks
         queue.spooled_days = self.spooled_days
 
@@ -280,7 +281,8 @@ class WaitingDays:
                 held.spool = Spool(self._spool_dir.with_name(f"{self._spool_dir.name}.{market.day_name(day)}"))
             held.spool.append(rows)
         except DISK_ERRORS as error:
-            held_back = held.spool_log_limit.allow(time.monotonic())
+            log_limit = self._spool_log_limits.setdefault(day, log.Repeated(_SPOOL_LOG_EVERY_S))
+            held_back = log_limit.allow(time.monotonic())
             if held_back is not None:
                 cause = diagnose(error)[0]
                 log.error("spool_failed", cause=cause, rows=len(rows), buffer_rows=len(held.chunk.rows), detail=error)

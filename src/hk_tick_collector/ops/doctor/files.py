@@ -23,7 +23,7 @@ from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import Holder, closed_by, holders
 from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
 from hk_tick_collector.store.rights import give, user_name
-from hk_tick_collector.store.spool_segments import segments_below
+from hk_tick_collector.store.spool_segments import is_run, segments_below
 
 from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
@@ -198,7 +198,7 @@ def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> 
     name = "left files"
     strange: list[str] = []
     try:
-        runs = [entry for entry in _listed(spool_dir) if entry.is_dir(follow_symlinks=False)]
+        runs = [entry for entry in _listed(spool_dir) if is_run(entry.name) and entry.is_dir(follow_symlinks=False)]
         strange += [run.path for run in runs if not account.may(run.stat(), 7)]
         segments = [file for run in runs for file in _listed(Path(run.path)) if file.name.endswith(".spool")]
         drafts = [file for file in _listed(snapshot_dir) if _UNFINISHED.fullmatch(file.name)]
