@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector.ops.alerts.heartbeat import HeartbeatClock, heartbeat
@@ -40,10 +41,15 @@ def test_a_restart_does_not_repeat_it(make_status: MakeStatus) -> None:
     assert due(HeartbeatClock(15, NOW_MS - 60_000), make_status, range(20)) == [14]
 
 
-def test_it_goes_on_while_opend_is_away(make_status: MakeStatus) -> None:
-    """The clock tells the trading hours then: silence would mean that the collector is down."""
-    away = {"connected": False, "market_state": "unknown", "trading": False}
+@pytest.mark.parametrize("state", ["morning", "waiting_open", "unknown"])
+def test_it_goes_on_while_opend_is_away(make_status: MakeStatus, state: str) -> None:
+    """The clock tells the trading hours then: silence would mean that the collector is down.
+
+    The collector keeps the last market state, and `trading` is False without a connection.
+    """
+    away = {"connected": False, "market_state": state, "trading": False}
     assert due(HeartbeatClock(15, 0), make_status, range(16), **away) == [0, 15]
+    assert due(HeartbeatClock(15, 0), make_status, range(16), **away, day_kind="holiday") == []
 
 
 def test_what_it_says(make_status: MakeStatus) -> None:
@@ -58,4 +64,4 @@ def test_what_it_says(make_status: MakeStatus) -> None:
     assert line.endswith("; muted: all findings until 11:00 HKT, lag until 2026-11-21 11:00 HKT")
     chinese = heartbeat(wrong, check(wrong, NOW_MS, LIMITS), mutes, "zh-Hant")
     assert chinese.startswith("CRITICAL writer_disk_full（另有 1 項）：每分鐘 0 筆")
-    assert chinese.endswith("；已靜音：所有 finding 至 11:00 HKT、lag 至 2026-11-21 11:00 HKT")
+    assert chinese.endswith("；已靜音：所有問題 至 11:00 HKT、lag 至 2026-11-21 11:00 HKT")
