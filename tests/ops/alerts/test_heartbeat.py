@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +58,9 @@ def test_what_it_says(make_status: MakeStatus) -> None:
     figures = {"persisted_rows_per_min": 12_345, "gaps_open": 2, "gaps_missing": 1_388}
     status = make_status(written_ms=NOW_MS, newest_ts_ms=NOW_MS - 900, **figures)
     assert heartbeat(status, [], [], "en") == "OK: 12,345 rows/min, lag 0.9 s, 2 gaps open, 1,388 ticks missing"
+    away = replace(status, connected=False, trading=False)
+    assert heartbeat(away, [], [], "en") == "OK: 12,345 rows/min, 2 gaps open, 1,388 ticks missing"
+    assert heartbeat(away, [], [], "zh-Hant") == "OK：每分鐘 12,345 筆，未補的缺口 2 個，欠 1,388 筆"
     wrong = make_status(writer_trouble="disk_full", writer_detail="x", writer_trouble_since_ms=NOW_MS, disk_free_mb=1)
     mutes = [Mute(EVERYTHING, NOW_MS, NOW_MS + 3_600_000, "duty"), Mute("lag", NOW_MS, NOW_MS + 90_000_000, "duty")]
     line = heartbeat(wrong, check(wrong, NOW_MS, LIMITS), mutes, "en")
