@@ -159,7 +159,8 @@ def test_a_moment_without_a_new_thread_is_a_failure_like_any_other(
     receiver: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a limit of threads or memory: the message is tried again, and the destination is used for the next ones."""
-    there, stats, start, refused = receiver(), Stats(), threading.Thread.start, []
+    there, stats, start = receiver(), Stats(), threading.Thread.start
+    refused: list[threading.Thread] = []
 
     def start_later(thread: threading.Thread) -> None:
         if "(_send)" in thread.name and not refused:
