@@ -6,7 +6,8 @@
 # Exit 0 OK, 1 WARNING, 2 CRITICAL or wrong usage. It opens the file for reading only, also while the collector writes,
 # and never counts ticks: it reads the counters of `symbols`, `gaps` and `ledger`, so a large day takes no longer.
 # It answers within 20 s, also when the disk does not. It does not ask OpenD: it reads what the collector wrote in its live
-# state. Without one, it judges lag in trading hours by this host's clock, which knows no holiday and no half day.
+# state. Without one, it judges lag in trading hours by this host's clock, which knows no holiday and no half day; so it
+# does while OpenD is away, except on a day that OpenD's calendar does not expect.
 # `hk-tick-collector status` shows more.
 set -uo pipefail
 export LC_ALL=C TZ=Asia/Hong_Kong
@@ -472,12 +473,13 @@ judge_today() {
     1[345]??) since_s=$(date -d "$day 13:00" +%s) ;;
   esac
   judged="judged in 09:30 to 12:00 and 13:00 to 16:00 by this host's clock, which knows no holiday and no half day"
-  case $(fresh trading) in
-    true)
+  case $(fresh connected),$(fresh trading) in
+    *,true)
       judged="judged: OpenD says that the market trades"
       is_number "${live[trading_since_ms]:-}" && ((since_s == 0)) && since_s=$((live[trading_since_ms] / 1000))
       ;;
-    false) since_s=0 ;; # OpenD says that the market is closed
+    true,false) since_s=0 ;; # OpenD says that the market is closed; without a connection it says nothing
+    *) [[ $(fresh day_expected) == false ]] && since_s=0 ;;
   esac
   if ! collector_runs; then
     found 2 "$(not_running)" "$(how_to_start)"
@@ -566,7 +568,7 @@ FIGURES
 (($# <= 1)) || usage "one day file at most, $# given"
 if (($#)); then
   case $1 in
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
     "") usage "the path is empty" ;;
     *$'\n'*) usage "a path with a line break is no day file" ;;
   esac

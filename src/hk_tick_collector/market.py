@@ -30,6 +30,12 @@ _STATES: Final = {
 STATE_NAMES: Final = tuple(_STATES.values())  # every name that `state_name` returns for a known state
 _TRADING_STATES: Final = frozenset({1, 3, 5, 19})
 _CONTINUOUS_STATES: Final = frozenset({3, 5})
+_OVER_AT: Final = {
+    1: 9 * 60 + 30,
+    3: 12 * 60,
+    5: 16 * 60,
+    19: 16 * 60 + 10,
+}  # trading state → the last end, minute of the day
 
 
 def day_number(ts_ms: int) -> int:
@@ -93,6 +99,13 @@ def is_trading(state: int) -> bool:
 def is_continuous(state: int) -> bool:
     """Whether this `QotMarketState` is continuous trading. In an auction all trades happen at its end."""
     return state in _CONTINUOUS_STATES
+
+
+def is_outdated(state: int, told_ms: int, now_ms: int) -> bool:
+    """Whether a `QotMarketState` of `told_ms` says nothing about `now_ms`: another day, or its session is over."""
+    moment = hkt(now_ms)
+    is_over = moment.hour * 60 + moment.minute >= _OVER_AT.get(state, 24 * 60)
+    return is_over or day_number(told_ms) != day_number(now_ms)
 
 
 def close_ms(day: int) -> int:

@@ -121,7 +121,7 @@ def test_the_market_state_has_priority_over_the_clock(
 ) -> None:
     """On a half day the current live state says that the market is closed: no alarm. An old one: a hung service."""
     path, now_s = tmp_path / f"{DAY}.db", at("13:10:00")
-    live = leave_live_state(tmp_path, trading=False, day_expected=True)
+    live = leave_live_state(tmp_path, connected=True, trading=False, day_expected=True)
     with closing(fill(path, tick)), collecting(tmp_path):
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
@@ -131,6 +131,19 @@ def test_the_market_state_has_priority_over_the_clock(
     assert found.code == 2
     assert found.verdict.startswith("CRITICAL: the collector has not reported for 10")
     assert "sudo systemctl restart hk-tick-collector" in found.verdict
+
+
+def test_while_opend_is_away_the_clock_says_whether_the_market_trades(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check
+) -> None:
+    """The live state then never says that it trades. Only a day that the calendar does not expect has no session."""
+    path, now_s = tmp_path / f"{DAY}.db", at("10:00:00")
+    with closing(fill(path, tick)), collecting(tmp_path):
+        for day_expected, says in ((True, "judged in 09:30 to 12:00"), (False, "not judged: the market does not")):
+            state = {"connected": False, "trading": False, "market_state": "morning", "day_expected": day_expected}
+            live = leave_live_state(tmp_path, **state)
+            os.utime(live, (now_s, now_s))
+            assert says in check(path, at_s=now_s).figures["lag"]
 
 
 def test_the_cause_of_a_lag_is_the_verdict(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:

@@ -121,13 +121,14 @@ def test_the_outage_budget_runs_down_while_opend_is_away(serve: Callable[..., We
     """How much is left, and for which symbol; then for how long it has been used up."""
     web = serve()
     now_ms = time.time_ns() // 10**6
-    trades = {"connected": False, "market_state": "morning", "trading": True}
+    drift_s = (now_ms - OPEN_MS - 1_800_000) / 1000  # by OpenD's clock it is 10:00 on a Friday
+    trades = {"connected": False, "market_state": "morning", "trading": False, "day_kind": "whole", "drift_s": drift_s}
     web.live(**trades, link_since_ms=now_ms - 30_000, outage_budget_s=3000.0)
     page = shows(web, r"29[0-9]{2} s left of 3000 s, then HK\.00700 loses ticks")
     assert '<progress max="3000"' in page
     web.live(**trades, link_since_ms=now_ms - 300_000, outage_budget_s=90.0)
     shows(web, r"used up 2[0-9]{2} s ago: HK\.00700 loses ticks now")
-    web.live(**{**trades, "market_state": "closed", "trading": False}, outage_budget_s=90.0)
+    web.live(**{**trades, "market_state": "closed", "day_kind": "holiday"}, outage_budget_s=90.0)
     shows(web, "no rate of ticks now")
 
 

@@ -17,10 +17,11 @@ from ._refused_settings import check_data_root, check_made, destinations, rsa_ke
 from ._service_loop import run_service
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hk_tick_collector.collect.options import ServiceOptions
-    from hk_tick_collector.config import Loaded
+    from hk_tick_collector.config import Loaded, Settings
 
 _DESCRIPTORS_LEAST: Final = 16
 
@@ -98,10 +99,21 @@ def _options(loaded: Loaded) -> ServiceOptions:
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
         alert_heartbeat_min=settings.alert_heartbeat_min,
+        streams=frozenset(_streams(settings)),
         deadman_url=settings.deadman_url.get_secret_value() if settings.deadman_url else "",
         lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )
+
+
+def _streams(settings: Settings) -> Iterator[str]:
+    """The processes beside the service that the settings switch on."""
+    from hk_tick_collector.ops.findings.streaming import MERGE, PUBLISH
+
+    if settings.stream_url:
+        yield PUBLISH
+    if settings.merge_root is not None:
+        yield MERGE
 
 
 def status_path(data_root: Path) -> Path:

@@ -150,6 +150,7 @@ def _alert_options(options: ServiceOptions) -> AlertOptions:
         instance=options.instance,
         lang=options.lang,
         heartbeat_min=options.alert_heartbeat_min,
+        streams=options.streams,
     )
 
 

@@ -90,6 +90,7 @@ class ServiceOptions:
     limits: Limits
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
     alert_heartbeat_min: int = 0  # between two heartbeat messages, 0 for none
+    streams: frozenset[str] = frozenset()  # `publish`, `merge`: those that the settings switch on
     deadman_url: str = ""
     lang: str = "en"  # of alerts
     snapshot_dir: Path | None = None  # where copies of day files may be in progress, besides DATA_ROOT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -356,3 +357,20 @@ def test_a_finding_that_nobody_was_told_of_is_forgotten(watch: Watch) -> None:
     assert watch.look(120, **KICKED) + watch.look(300) == []
     watch.mutes = []
     assert watch.look(300) == []
+
+
+def test_a_clock_that_was_ahead_in_an_earlier_run_withholds_nothing(make_status: MakeStatus) -> None:
+    """What it saved lies in the future: reminders, findings that become critical and stalls count as of now."""
+    ahead_ms = NOW_MS + 8 * 3_600_000
+    seen = Open(ahead_ms, ahead_ms, ahead_ms, held_ms=60_000, critical_ms=ahead_ms)
+    told = replace(seen, told=2, told_ms=ahead_ms)
+    watch = Watch(make_status, Memory({"writer_disk_full": told}, [ahead_ms]))
+    full = {"writer_trouble": "disk_full", "writer_trouble_since_ms": NOW_MS}
+    (reminder,) = watch.look(1900, **full)
+    assert (reminder.kind, reminder.code) == (Kind.CRITICAL, "writer_disk_full")
+    watch = Watch(make_status, Memory({"opend_not_ready": seen}, []))
+    assert kinds(watch.look(400, program="needs_sms_code"))[-1] == (Kind.CRITICAL, "opend_not_ready")
+    watch = Watch(make_status, Memory({}, [ahead_ms]))
+    (stall,) = watch.look(60, stalls=1, stalls_lately=1, waiting=900)
+    assert (stall.kind, stall.code) == (Kind.WARNING, "persistent_stall")
+    assert "(1 stall within half an hour, restarts included)" in stall.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,32 @@ def test_a_destination_that_takes_nothing_is_a_figure(receiver: Callable[..., Re
     sender.stop()
     sender.join(CAP_S)
     assert stats.alerts_failing == {}
+
+
+def test_a_moment_without_a_new_thread_is_a_failure_like_any_other(
+    receiver: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a limit of threads or memory: the message is tried again, and the destination is used for the next ones."""
+    there, stats, start = receiver(), Stats(), threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def start_later(thread: threading.Thread) -> None:
+        if "(_send)" in thread.name and not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_later)
+    sender = Sender(open_destinations([url(there.port)])[0], stats, retries_s=(0.01,))
+    sender.start()
+    sender.post(message("[one] first"))
+    wait_until(there.titles)
+    assert stats.alerts_error == "can't start new thread"
+    sender.post(message("[one] second"))
+    sender.stop()
+    sender.join(CAP_S)
+    assert there.titles() == ["[one] first", "[one] second"]
+    assert (len(refused), stats.alerts_failing, sender.dropped) == (1, {}, 0)
 
 
 @pytest.fixture

@@ -29,14 +29,25 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
     assert line.startswith("OK")
 
 
-@pytest.mark.parametrize(("away_s", "trading", "is_losing"), [(20, True, False), (40, True, True), (40, False, False)])
+@pytest.mark.parametrize(
+    ("away_s", "kind", "state", "is_losing"),
+    [
+        (20, "whole", "morning", False),
+        (40, "whole", "morning", True),
+        (40, "", "unknown", True),
+        (40, "whole", "waiting_open", True),  # it was lost before the open
+        (40, "holiday", "closed", False),
+    ],
+)
 def test_an_outage_says_when_it_costs_ticks(
-    make_status: MakeStatus, away_s: int, trading: bool, is_losing: bool
+    make_status: MakeStatus, away_s: int, kind: str, state: str, is_losing: bool
 ) -> None:
-    """While the market trades, from the moment at which OpenD no longer keeps all ticks of the busiest symbol."""
+    """In trading hours, from the moment at which OpenD no longer keeps all ticks of the busiest symbol.
+
+    As the collector writes it: without a connection `trading` is False, and the state is the last one reported.
+    """
     away: dict[str, Any] = {"connected": False, "link_since_ms": NOW_MS - away_s * 1000, "link_reason": "refused"}
-    state = "morning" if trading else "closed"
-    live = make_status(**away, outage_budget_s=30, trading=trading, market_state=state)
+    live = make_status(**away, outage_budget_s=30, trading=False, market_state=state, day_kind=kind)
     (found,) = [finding for finding in check(live, NOW_MS, LIMITS) if finding.code == "opend_away"]
     assert ("ticks are being lost" in found.text) == is_losing
     assert found.text.endswith(": refused")

@@ -13,6 +13,7 @@ from hk_tick_collector.ops.findings.finding import Severity
 def test_nothing_is_said_when_all_is_well() -> None:
     """Connected, three servers, hardly behind: no finding."""
     assert publish() == []
+    assert publish(written_ms=NOW_MS - 10_900) == publish(written_ms=NOW_MS + 5_000) == []
     assert merge(disk_free_mb=50_000) == []
 
 
@@ -23,6 +24,7 @@ AWAY: Final = {"server": "", "away_since_ms": NOW_MS - MINUTE_MS, "fault": "no N
     ("changes", "code", "severity"),
     [
         ({"written_ms": NOW_MS - 30_000}, "stream_not_reporting", Severity.CRITICAL),
+        ({"written_ms": NOW_MS + 7 * 60 * MINUTE_MS}, "stream_not_reporting", Severity.CRITICAL),
         ({"state": "stopped", "written_ms": NOW_MS - MINUTE_MS}, "stream_stopped", Severity.WARNING),
         (AWAY, "stream_away", Severity.WARNING),
         (AWAY | {"away_since_ms": NOW_MS - 20 * MINUTE_MS}, "stream_away", Severity.CRITICAL),

@@ -218,16 +218,34 @@ class LiveState:
             self._ticks_expected_since_ms = now_ms()
 
     def market_state(self) -> str:
-        """The name of the market's state; `unknown` if OpenD has not reported it recently."""
-        state = self._opend.market_state if self._opend.state_known else None
-        return "unknown" if state is None else market.state_name(state)
+        """The name of the market's state; `unknown` if OpenD has not reported it recently.
+
+        While OpenD is away it is the last one reported, until that session or the day is over.
+        """
+        opend = self._opend
+        if opend.market_state is None or not opend.state_known:
+            return "unknown"
+        if not opend.connected:
+            moment_ms = self._exchange_ms()
+            told_ms = opend.opend_time_ms or opend.link_since_ms or moment_ms
+            if market.is_outdated(opend.market_state, told_ms, moment_ms):
+                return "unknown"
+        return market.state_name(opend.market_state)
+
+    def _exchange_ms(self) -> int:
+        """OpenD's clock now, as far as its difference from this host's clock is known."""
+        return now_ms() - int((self._opend.drift_s or 0.0) * 1000)
 
     def _day_kind(self) -> str:
-        """The kind of today in OpenD's calendar, by OpenD's date; empty while the calendar is unknown."""
-        moment_ms, calendar = self._opend.opend_time_ms, self._opend.calendar
-        if not calendar or moment_ms is None:
+        """The kind of today in OpenD's calendar, by OpenD's date; empty while the calendar does not tell it."""
+        opend, calendar = self._opend, self._opend.calendar
+        if not calendar or (opend.connected and opend.opend_time_ms is None):
             return ""
-        return calendar.get(market.day_name(market.day_number(moment_ms)), "holiday")
+        told_ms = opend.opend_time_ms if opend.connected else None  # without a connection it is the last answer's
+        day = market.day_name(market.day_number(self._exchange_ms() if told_ms is None else told_ms))
+        if not opend.connected and day > max(calendar):
+            return ""  # OpenD has been away for longer than its calendar covers
+        return calendar.get(day, "holiday")
 
     def _status(self, state: str) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue

@@ -3,7 +3,8 @@
 Input: the live state, once a second. Output: messages, queued for every sender, and `.alerts.json` in DATA_ROOT, which
 remembers across restarts the open findings, the day of the last digest and the figures for the next one. A message is
 recorded after it was sent; if the service dies before that, the next run sends it again. No caller waits for a network
-or a disk: a separate thread, the clerk, writes the file and makes the digest; another one reads the file of mutes.
+or a disk: a separate thread, the clerk, writes the file and makes the digest; others read the file of mutes and the
+live states of `publish` and `merge`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings import health
+from hk_tick_collector.ops.findings.ordering import in_order
 from hk_tick_collector.ops.live.atomic_file import replace_file
 from hk_tick_collector.store.small_file import read_small
 
@@ -28,6 +30,7 @@ from .mute_watch import MuteWatch
 from .mutes import is_muted, restore_mutes
 from .rules import Alerts, Memory
 from .sender import Sender
+from .stream_watch import StreamWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +69,7 @@ class Alerter:
         self._heartbeats = HeartbeatClock(options.heartbeat_min, memory.heartbeat_ms)
         self._saved_mutes = list(memory.mutes)
         self._mutes = MuteWatch(options.mutes_path, now_ms)
+        self._streams = StreamWatch(options.data_root, options.streams, now_ms)
         self._began_ms = began_ms = now_ms()
         self._base_ms = began_ms - time.monotonic_ns() // 1_000_000
         self._told_ms: int | None = None  # the time of the first message that is not recorded yet
@@ -87,6 +91,7 @@ class Alerter:
             log.warning("alerts_not_kept", path=path, detail=error.one_line())
         self._mutes.start()
         if self._senders:
+            self._streams.start()
             self._clerk.start()
         for sender in self._senders:
             sender.start()
@@ -107,6 +112,7 @@ class Alerter:
     def stop(self) -> None:
         """Ends the senders; queued messages may still be sent until `join` gives up."""
         self._mutes.stop()
+        self._streams.stop()
         self._keep(at_once=True)
         self._errands.put(None)
         for sender in self._senders:
@@ -125,7 +131,8 @@ class Alerter:
         memory = self._alerts.memory
         memory.today = memory.today.noted(status)
         memory.mutes = list(mutes)
-        findings = health.check(status, status.written_ms, self._options.limits)
+        own = health.check(status, status.written_ms, self._options.limits)
+        findings = in_order([*own, *self._streams.findings])
         for message in self._alerts.update(status, findings, now_ms, mutes):
             memory.today = memory.today.counted(message)
             self._post(message)

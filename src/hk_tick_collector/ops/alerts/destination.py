@@ -63,7 +63,10 @@ class Destination:
         failures: list[str] = []
         answers: list[str] = []
         self._sending = threading.Thread(target=self._send, args=(message, failures, answers), daemon=True)
-        self._sending.start()
+        try:
+            self._sending.start()
+        except RuntimeError as error:  # no thread can be started now
+            raise AlertError(str(error)) from None
         self._sending.join(self._seconds + _GRACE_S)
         if self._sending.is_alive():
             raise AlertError(f"not sent within {self._seconds:g} s")

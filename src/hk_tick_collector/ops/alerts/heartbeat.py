@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from .mutes import Mute
 
 _LINE: Final = Words(
-    "{verdict}{what}: {rows:,} rows/min, lag {lag_s:.1f} s, {gaps:,} gaps open, {missing:,} ticks missing{mutes}",
-    "{verdict}{what}：每分鐘 {rows:,} 筆，延遲 {lag_s:.1f} 秒，未補的缺口 {gaps:,} 個，欠 {missing:,} 筆{mutes}",
+    "{verdict}{what}: {rows:,} rows/min, {lag}{gaps:,} gaps open, {missing:,} ticks missing{mutes}",
+    "{verdict}{what}：每分鐘 {rows:,} 筆，{lag}未補的缺口 {gaps:,} 個，欠 {missing:,} 筆{mutes}",
 )
+_LAG: Final = Words("lag {lag_s:.1f} s, ", "延遲 {lag_s:.1f} 秒，")
 _MUTED: Final = Words("; muted: {which}", "；已靜音：{which}")
 _UNTIL: Final = Words("{code} until {until}", "{code} 至 {until}")
 _ALL: Final = Words("all findings", "所有問題")
@@ -49,14 +50,17 @@ class HeartbeatClock:
 
 
 def heartbeat(status: LiveStatus, findings: Sequence[Finding], mutes: Sequence[Mute], lang: str) -> str:
-    """The line: verdict of `status` with its first finding, rate, lag, gaps, and what is muted."""
+    """The line: verdict of `status` with its first finding, rate, lag, gaps, and what is muted.
+
+    Without a lag while OpenD is away: none is judged then.
+    """
     what = Words(f" {findings[0].code}", f" {findings[0].code}") if findings else NO_WORDS
     others = more(len(findings) - 1)
     return _LINE.filled(
         verdict=worst(list(findings)).name if findings else "OK",
         what=Words(what.en + others.en, what.zh + others.zh),
         rows=status.persisted_rows_per_min,
-        lag_s=judged_lag_s(status, status.written_ms),
+        lag=_LAG.filled(lag_s=judged_lag_s(status, status.written_ms)) if status.connected else NO_WORDS,
         gaps=status.gaps_open,
         missing=status.gaps_missing,
         mutes=_MUTED.filled(which=which_muted(mutes)) if mutes else NO_WORDS,

@@ -26,3 +26,4 @@ class AlertOptions:
     instance: str
     lang: str = ENGLISH
     heartbeat_min: int = 0  # minutes between two heartbeat messages; 0 for none
+    streams: frozenset[str] = frozenset()  # `publish`, `merge`: those that the settings switch on

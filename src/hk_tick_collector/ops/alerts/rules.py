@@ -44,7 +44,7 @@ _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_0
 _STALLS_WITHIN_MS: Final = 1_800_000  # stalls within this time count as one problem, also across a restart
 _GROWING_MS: Final = 30_000  # a lag grows if it is larger than it was this long ago
 _STALLS: Final = Words(
-    "{text} ({count} stalls within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
+    "{text} ({stalls} within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
@@ -164,7 +164,8 @@ class Alerts:
         memory = self.memory
         if not self._newest:  # the first call after a restart: an open finding has one minute to appear again
             for code, item in memory.open.items():
-                memory.open[code] = replace(item, last_ms=now_ms, size=0)  # and sizes are counted from 0 again
+                memory.open[code] = _recalled(item, now_ms, status.written_ms)
+            memory.stalls_ms = [moment for moment in memory.stalls_ms if moment <= now_ms]
         memory.stalls_ms += [now_ms] * max(0, status.stalls - self._stalls)
         self._stalls = status.stalls
         memory.stalls_ms = [moment for moment in memory.stalls_ms if now_ms - moment < _STALLS_WITHIN_MS][-10:]
@@ -178,7 +179,9 @@ class Alerts:
             if not count:
                 return None  # no recent stall: the waiting rows are normal
             severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
-            words = _STALLS.filled(text=finding.words, count=count)
+            words = _STALLS.filled(
+                text=finding.words, count=count, stalls="1 stall" if count == 1 else f"{count} stalls"
+            )
             return replace(finding, severity=severity).saying(words)
         rule = rule_of(finding)
         if rule and rule.after_budget and not _budget_used_up(finding, status):
@@ -262,6 +265,22 @@ class Alerts:
             return []
         open_now[code] = replace(item, closed=True)
         return [self.message(Kind.RESOLVED, code, resolved_of(item.since_ms, item.until_ms, item.again, self._lang))]
+
+
+def _recalled(item: Open, now_ms: int, wall_ms: int) -> Open:
+    """A finding as an earlier run saved it. Its sizes are counted from 0 again.
+
+    A time in the future, of a clock that was ahead then, would withhold reminders until that time.
+    """
+    return replace(
+        item,
+        since_ms=min(item.since_ms, wall_ms),
+        until_ms=min(item.until_ms, wall_ms),
+        last_ms=now_ms,
+        critical_ms=None if item.critical_ms is None else min(item.critical_ms, now_ms),
+        told_ms=min(item.told_ms, now_ms),
+        size=0,
+    )
 
 
 def _budget_used_up(finding: Finding, status: LiveStatus) -> bool:

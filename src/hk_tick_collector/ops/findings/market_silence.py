@@ -1,6 +1,6 @@
 """Market state, OpenD's calendar and the time → why no ticks are expected, and the lag. Pure.
 
-Findings use the market state that OpenD reports. Only while it is unknown do the time and the calendar decide
+Findings use the market state that OpenD reports. While it is unknown or OpenD is away, the time and the calendar decide
 (`may_trade`); otherwise they only explain. Times are HKEX's: 09:00 pre-open with its matching at 09:20, 09:30 to 12:00,
 13:00 to 16:00, closing auction to 16:08 or 16:10; a half day ends at about 12:10.
 """
@@ -94,8 +94,11 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
 
 
 def may_trade(status: LiveStatus, now_ms: int) -> bool:
-    """Whether the market trades: as OpenD reports, otherwise by the time, the calendar and the weekday."""
-    if status.market_state not in UNTOLD:
+    """Whether the market trades: as OpenD reports, otherwise by the time, the calendar and the weekday.
+
+    Without a connection `trading` is always False, and `market_state` is the last one that OpenD reported.
+    """
+    if status.connected and status.market_state not in UNTOLD:
         return status.trading
     day = market.day_number(now_ms - shift_ms(status))
     kind = status.day_kind or ("whole" if market.is_weekday(day) else "holiday")

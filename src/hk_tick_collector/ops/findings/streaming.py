@@ -1,7 +1,8 @@
 """Findings for the stream between `publish` and `merge`, and for either process as such, from their live states. Pure.
 
-Neither process is part of the service: `status` reads `publish.json` and `merge.json`, and each process alerts. What
-only one of them can find is in publish.py and merge.py.
+Neither process is part of the service: `status` reads `publish.json` and `merge.json`, and each process alerts. That it
+has ended or is stuck it cannot say itself: the service on the same host does. What only one of them can find is in
+publish.py and merge.py.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ def gone(process: str, state: PublishState | MergeState, now_ms: int) -> list[Fi
     """The finding for a process that has ended or is stuck; None while it runs. A stopped one is no fault."""
     if state.state == "stopped":
         return [STREAM_STOPPED.found(Severity.WARNING, process=process)]
-    age_s = (now_ms - state.written_ms) // 1000
-    if age_s * 1000 <= _SILENT_MS:
+    age_ms = now_ms - state.written_ms
+    if abs(age_ms) < _SILENT_MS + 1000:
         return None
+    if age_ms < 0:  # a process that runs would have replaced it within a second
+        return [STREAM_NOT_REPORTING.found(Severity.CRITICAL, "ahead", process=process)]
+    age_s = age_ms // 1000
     return [STREAM_NOT_REPORTING.found(Severity.CRITICAL, process=process, age_s=age_s, since_ms=state.written_ms)]
 
 
@@ -64,6 +68,13 @@ STREAM_NOT_REPORTING: Final = FindingSpec(
     ),
     remedy=Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
     variants={
+        "ahead": Says(
+            Words(
+                "{process} has not reported since this host's clock was set back: it was killed or is stuck",
+                "{process} 自本機時鐘被調慢後一直沒有更新狀態：已被終止或卡住",
+            ),
+            Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
+        ),
         "unit": Says(
             Words("{process} does not run: its unit is {state}", "{process} 沒有執行：其 unit 狀態為 {state}"),
             Remedy("sudo systemctl status hk-tick-{process} --no-pager"),
