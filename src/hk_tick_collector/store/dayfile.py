@@ -133,8 +133,8 @@ class DayFile:
     """The file of one day, open for writing; created if missing.
 
     `day_name` is `YYYYMMDD`. `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
-    `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state. `attempted` is the result
-    of the last `write`, set before its COMMIT. It is needed when COMMIT returns an error although the commit succeeded.
+    `has_connections`, `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state.
+    `attempted` is the result of the last `write`, set before its COMMIT: COMMIT may return an error and have succeeded.
 
     Raises ForeignFileError, without changing anything, for a file that is not ours or is newer than this version;
     DamagedFileError for a file of ours that does not pass its check; SealedDayError for a sealed day;
@@ -167,6 +167,7 @@ class DayFile:
                 self.ledger = self._read_ledger()
                 self.newest_ts_ms = self._read_newest()
                 self.gaps_open, self.gaps_missing = self._read_open_gaps()
+                self.has_connections = self._db.execute("SELECT 1 FROM connections LIMIT 1").get is not None
         except BaseException:
             self._db.close(True)
             raise
@@ -219,6 +220,7 @@ class DayFile:
             self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._undone))
         self._undone.clear()
         self.ledger, self._rules = ledger, rules
+        self.has_connections = self.has_connections or bool(batch.connections)
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
         if rows:

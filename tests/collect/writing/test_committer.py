@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from tests.collect.conftest import wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
@@ -79,3 +80,66 @@ def test_the_last_rejected_ticks_are_in_the_ledger(make_rig: MakeRig, tick: Make
     rig.writer.start()
     stop(rig)
     assert rig.query(DAY, ACCOUNT) == [(2, 0, 1, 1, 0, 0)]
+
+
+_CONNECTIONS = "SELECT from_ms, to_ms, connected, reason FROM connections ORDER BY from_ms"
+
+
+def test_the_file_of_a_day_begins_with_the_connection_that_lasts_over_midnight(
+    make_rig: MakeRig, tick: MakeTick
+) -> None:
+    """Nothing changes at midnight, but without this row the new day would seem to have had no connection."""
+    rig = make_rig()
+    rig.now_ms = MIDNIGHT_MS - 60_000
+    rig.queue.put(Chunk(connections=[ConnectionChange(MIDNIGHT_MS - 50_000, True, 77, "")]))
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 40_000)])
+    rig.writer.start()
+    rig.wait_stored(1)
+    rig.now_ms = MIDNIGHT_MS + 60_000
+    rig.put([tick("HK.00700", 2, MIDNIGHT_MS + 50_000)])
+    rig.wait_stored(2)
+    assert rig.query(DAY, _CONNECTIONS) == [(MIDNIGHT_MS, None, 1, "")]
+    rig.put([tick("HK.00700", 3, MIDNIGHT_MS + 51_000)])
+    rig.queue.put(Chunk(connections=[ConnectionChange(MIDNIGHT_MS + 55_000, False, None, "lost")]))
+    rig.wait_stored(3)
+    stop(rig)
+    lost_ms = MIDNIGHT_MS + 55_000
+    assert rig.query(DAY, _CONNECTIONS) == [(MIDNIGHT_MS, lost_ms, 1, ""), (lost_ms, None, 0, "lost")]
+    assert rig.query("20261119", _CONNECTIONS) == [(MIDNIGHT_MS - 50_000, None, 1, "")]
+
+
+def test_a_connection_of_today_that_is_in_yesterdays_file_is_in_todays_too(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Shortly after midnight the file of today does not exist yet: what happens then goes to that of yesterday."""
+    rig = make_rig()
+    rig.now_ms = MIDNIGHT_MS + 1_000
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 40_000)])
+    rig.writer.start()
+    rig.wait_stored(1)
+    rig.queue.put(Chunk(connections=[ConnectionChange(MIDNIGHT_MS + 500, True, 77, "")]))
+    wait_until(lambda: rig.query("20261119", _CONNECTIONS), "the connection")
+    rig.put([tick("HK.00700", 2, MIDNIGHT_MS + 50_000)])
+    rig.wait_stored(2)
+    stop(rig)
+    assert rig.query(DAY, _CONNECTIONS) == [(MIDNIGHT_MS + 500, None, 1, "")]
+
+
+def test_changes_that_waited_for_the_file_begin_it_themselves(make_rig: MakeRig, tick: MakeTick) -> None:
+    """On a weekend no file is open. The last connection of Friday is not put before the changes since then."""
+    rig = make_rig()
+    rig.now_ms = MIDNIGHT_MS - 86_000_000
+    rig.queue.put(Chunk(connections=[ConnectionChange(MIDNIGHT_MS - 86_000_000, True, 77, "")]))
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 86_000_000)])
+    rig.writer.start()
+    rig.wait_stored(1)
+    rig.now_ms = MIDNIGHT_MS + 60_000
+    lost, again = (
+        ConnectionChange(MIDNIGHT_MS - 3_000, False, None, "lost"),
+        ConnectionChange(MIDNIGHT_MS - 1_000, True, 78, ""),
+    )
+    rig.queue.put(Chunk(rows=[tick("HK.00700", 2, MIDNIGHT_MS + 50_000)], connections=[lost, again]))
+    rig.wait_stored(2)
+    stop(rig)
+    assert rig.query(DAY, _CONNECTIONS) == [
+        (MIDNIGHT_MS - 3_000, MIDNIGHT_MS - 1_000, 0, "lost"),
+        (MIDNIGHT_MS - 1_000, None, 1, ""),
+    ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Part
 from hk_tick_collector.errors import SealedDayError
 from hk_tick_collector.store.dayfile import Batch, Written
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.store.dayfile import DayFile
+    from hk_tick_collector.store.dayfile import ConnectionChange, DayFile
 
     from .account import Account
     from .open_days import OpenDays
@@ -85,7 +86,10 @@ class Committer:
             try:
                 file = self._days.file(day)
                 is_home = day == self._days.home()
-                written = self._write(day, file, self._batch(part, more, is_home=is_home, was_held=was_held))
+                batch = self._batch(part, more, is_home=is_home, was_held=was_held)
+                if is_home and day == self._days.current() and not file.has_connections:
+                    batch.connections = [*self._lasting(day, batch), *batch.connections]
+                written = self._write(day, file, batch)
             except SealedDayError:
                 duplicate, rejected = self._account.refused(day, part.rows)
                 self.unfiled.duplicate += duplicate
@@ -104,6 +108,8 @@ class Committer:
             else:
                 if is_home:
                     self.unfiled = Batch()
+                    if batch.connections:
+                        self._queue.storing.connection = batch.connections[-1]
                 self._note_held(day, part.rows, was_held=was_held)
                 self._queue.storing.commits += 1
                 self._queue.storing.writer_alive_ms = self._now_ms()
@@ -131,6 +137,16 @@ class Committer:
             if more
             else batch
         )
+
+    def _lasting(self, day: int, batch: Batch) -> list[ConnectionChange]:
+        """The connection, or the time without one, that began before this file: the file of today begins with it."""
+        last = self._queue.storing.connection
+        if last is None:
+            return []
+        from_ms = max(last.at_ms, market.day_start_ms(day))
+        if any(change.at_ms <= from_ms for change in batch.connections):
+            return []  # the batch itself has what lasted then
+        return [replace(last, at_ms=from_ms)]
 
     def has_unfiled(self) -> bool:
         """Whether connections or counts wait for a file."""
