@@ -535,6 +535,19 @@ def test_ticks_that_arrive_while_a_day_is_read_are_placed_afterwards() -> None:
     assert len({gap.id for _, gap in table.tracker.known.open_gaps()}) == 3
 
 
+def test_a_tick_that_is_rejected_while_a_day_is_read_is_marked_afterwards() -> None:
+    """It is not stored, so its counter is neither missing nor counted as stored. One that the file has is no news."""
+    table = Table(lambda _: None)
+    table.tracker.reject([refused(at(2)), refused(at(3)), refused(at(3))])
+    table.see(at(4))
+    read = Table()
+    read.see(at(1), at(2))
+    table.tracker.adopt(read.tracker.begin_rebuild(DAY))
+    assert table.open() == []
+    assert [(gap.from_seq, gap.cause) for gap in table.rows.values()] == [(at(3)[1], "rejected")]
+    assert table.tracker.known.days[DAY].tracks[SYMBOL].marks == {3}
+
+
 def test_a_day_that_is_rebuilt_waits_for_its_file() -> None:
     """Its symbols are unknown until it is adopted; other days continue. A day without ticks may be rebuilt too."""
     table = Table()

@@ -109,21 +109,19 @@ class GapTracker:
                 continue
             if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
                 continue  # a tick that is not stored must not begin a future day
-            day = self._day(market.day_number(ts_ms))
-            if day.marked >= _MARKS_MOST:
-                continue
-            if self._place(tick.symbol, tick.seq, ts_ms, stored=True):
-                day.marked += 1
-                self.known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
+            self._place(tick.symbol, tick.seq, ts_ms, stored=True, rejected=True)
 
-    def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
-        """Places a tick that is not simply the next one of its symbol. Returns whether it is certainly new."""
+    def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool, rejected: bool = False) -> None:
+        """Places a tick that is not simply the next one of its symbol. A rejected tick is marked if it is new."""
         day = self._day(market.day_number(ts_ms))
         if day.loading:
-            day.pending.append((symbol, seq, ts_ms, stored))
-        if day.loading or day.sealed:
-            return False
-        return self._placing.place(day, symbol, seq, ts_ms, self._interrupted, stored=stored)
+            day.pending.append((symbol, seq, ts_ms, stored, rejected))
+        if day.loading or day.sealed or (rejected and day.marked >= _MARKS_MOST):
+            return
+        is_new = self._placing.place(day, symbol, seq, ts_ms, self._interrupted, stored=stored)
+        if is_new and rejected:
+            day.marked += 1
+            self.known.mark(day, symbol, seq, CAUSE_REJECTED)
 
     # --- days ---
 
@@ -143,8 +141,8 @@ class GapTracker:
         self.known.days[day.number] = day
         self._adopt(day)
         self._doubt_restarted(day)
-        for symbol, seq, ts_ms, stored in pending:
-            self._place(symbol, seq, ts_ms, stored=stored)
+        for symbol, seq, ts_ms, stored, rejected in pending:
+            self._place(symbol, seq, ts_ms, stored=stored, rejected=rejected)
 
     def begin_rebuild(self, number: int) -> Day:
         """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
