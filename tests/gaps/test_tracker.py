@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.symbol_day import CAUSE_RESTART, Day
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, GapChange, Rejected, RuleChange, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
@@ -546,6 +546,28 @@ def test_a_tick_that_is_rejected_while_a_day_is_read_is_marked_afterwards() -> N
     assert table.open() == []
     assert [(gap.from_seq, gap.cause) for gap in table.rows.values()] == [(at(3)[1], "rejected")]
     assert table.tracker.known.days[DAY].tracks[SYMBOL].marks == {3}
+
+
+def test_ticks_spooled_by_an_earlier_run_count_as_known_though_their_day_is_still_read() -> None:
+    """After a crash the spool is replayed at once, before the file of today has been read."""
+    for patterned in (True, False):
+        make = at if patterned else odd
+        table, read = Table(lambda _: None), Table()
+        read.see(make(1), make(2), make(3))
+        if not patterned:
+            heard(read, 1, 2, 3)
+        table.tracker.resume(DAY)
+        replayed = [make(counter, 5) for counter in range(4, 9)]
+        table.see(*replayed)
+        table.tracker.recall(replayed)
+        day = read.tracker.begin_rebuild(DAY)
+        for track in day.tracks.values():
+            track.interrupted = CAUSE_RESTART  # as the loader does
+        table.tracker.adopt(day)
+        table.tracker.resume_receiving()
+        for _ in range(3):
+            table.answer(make(7, 5), make(8, 5), make(9, 9), full=True, asked=3)
+        assert table.open() == []
 
 
 def test_a_day_that_is_rebuilt_waits_for_its_file() -> None:

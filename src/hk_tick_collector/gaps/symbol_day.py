@@ -235,6 +235,7 @@ class Day:
     loading: bool = False  # its file is being read: ticks that arrive meanwhile wait in `pending`
     # symbol, seq, ts_ms, stored, rejected
     pending: list[tuple[str, int, int, bool, bool]] = field(default_factory=list)
+    recalled: list[tuple[str, int]] = field(default_factory=list)  # symbol, seq of those that came from a spool
 
     @property
     def start_s(self) -> int:

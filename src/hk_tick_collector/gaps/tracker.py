@@ -136,13 +136,16 @@ class GapTracker:
     def adopt(self, day: Day) -> None:
         """A day's file has been read. The ticks that arrived meanwhile are placed now."""
         before = self.known.days.get(day.number)
-        pending = before.pending if before is not None else []
+        pending, recalled = (before.pending, before.recalled) if before is not None else ([], [])
         day.loading = False
         self.known.days[day.number] = day
         self._adopt(day)
         self._doubt_restarted(day)
         for symbol, seq, ts_ms, stored, rejected in pending:
             self._place(symbol, seq, ts_ms, stored=stored, rejected=rejected)
+        for symbol, seq in recalled:
+            if symbol in day.tracks:
+                day.tracks[symbol].recall(seq)
 
     def begin_rebuild(self, number: int) -> Day:
         """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
@@ -256,9 +259,12 @@ class GapTracker:
         """These rows came from the spool of an earlier run: they count as known before the interruption."""
         for symbol, seq, ts_ms, *_ in rows:
             day = self.known.days.get(market.day_number(ts_ms))
-            track = day.tracks.get(symbol) if day else None
-            if track is not None:
-                track.recall(seq)
+            if day is None:
+                continue
+            if day.loading:
+                day.recalled.append((symbol, seq))
+            elif symbol in day.tracks:
+                day.tracks[symbol].recall(seq)
 
     # --- changes ---
 
