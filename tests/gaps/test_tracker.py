@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.symbol_day import CAUSE_RESTART, Day
+from hk_tick_collector.gaps.symbol_day import CAUSE_RESTART, Day, SymbolDay, Unconfirmed
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, GapChange, Rejected, RuleChange, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
@@ -498,6 +498,50 @@ def test_a_finished_day_is_kept_until_its_file_has_what_was_seen() -> None:
     table.tracker.forget_days_before(DAY, 10.0, 9.5)
     table.see(at(5, 0, DAY - 1))
     assert loaded == [DAY - 1, DAY, DAY - 1]
+
+
+def _read_again(symbols: dict[str, Unconfirmed | None], *, rebuilt: bool = False) -> Table:
+    """A table that has seen, forgotten and read again the day before."""
+    table = Table(lambda number: None if number < DAY else Day(number))
+
+    def read() -> None:
+        day = Day(DAY - 1, next_gap_id=100)
+        for symbol, unconfirmed in symbols.items():
+            day.keep(SymbolDay(symbol, -1, 0, 99, TEN_MS - market.DAY_MS, interrupted=CAUSE_RESTART))
+            day.tracks[symbol].unconfirmed = unconfirmed
+        table.tracker.adopt(day)
+
+    table.tracker.open(DAY - 1)
+    read()
+    table.take()
+    table.rows.clear()
+    for now_s in (1.0, 2.0):
+        table.tracker.forget_days_before(DAY, now_s, math.inf)
+    assert table.tracker.known.days == {}
+    if rebuilt:
+        table.tracker.begin_rebuild(DAY - 1)
+    else:
+        table.tracker.open(DAY - 1)
+    symbols = dict.fromkeys(symbols)
+    read()
+    table.take()
+    return table
+
+
+def test_a_day_that_is_read_again_was_not_missed_since() -> None:
+    """There was no other run in between: no gap is opened for the restart that was not one."""
+    assert _read_again({SYMBOL: None}).rows == {}
+
+
+def test_what_was_not_confirmed_when_a_day_was_forgotten_is_in_doubt_again() -> None:
+    """No answer had reached back to what was known at the start of the interruption."""
+    table = _read_again({SYMBOL: None, "HK.00005": Unconfirmed(3, 2, TEN_MS, CAUSE_RESTART)})
+    assert [gap.symbol for gap in table.rows.values()] == ["HK.00005"]
+
+
+def test_a_day_whose_file_was_replaced_is_in_doubt_again() -> None:
+    """What this run had seen of it is not in the new file."""
+    assert [gap.cause for gap in _read_again({SYMBOL: None}, rebuilt=True).rows.values()] == [CAUSE_RESTART]
 
 
 def test_a_finished_day_is_kept_while_its_file_is_read() -> None:

@@ -127,7 +127,7 @@ class GapTracker:
 
     def resume(self, number: int) -> None:
         """Loads a day from its file before its first tick arrives. Ticks since the last run may be missing."""
-        self._doubt_restarted(self._day(number))
+        _doubt_restarted(self.known, self._day(number))
 
     def open(self, number: int) -> None:
         """Loads a day from its file; no further ticks of it are expected."""
@@ -140,7 +140,7 @@ class GapTracker:
         day.loading = False
         self.known.days[day.number] = day
         self._adopt(day)
-        self._doubt_restarted(day)
+        _doubt_restarted(self.known, day, self.known.forgotten.get(day.number))
         for symbol, seq, ts_ms, stored, rejected in pending:
             self._place(symbol, seq, ts_ms, stored=stored, rejected=rejected)
         for symbol, seq in recalled:
@@ -151,6 +151,7 @@ class GapTracker:
         """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
         arrive meanwhile wait for that.
         """
+        self.known.forgotten.pop(number, None)  # the file is another one now, or damaged
         day = self.known.days.get(number) or Day(number)
         self.known.days[number] = Day(number, loading=True, sealed=day.sealed)
         self.known.latest = {
@@ -162,16 +163,6 @@ class GapTracker:
         """Whether a day's file is being read."""
         day = self.known.days.get(number)
         return day is not None and day.loading
-
-    def _doubt_restarted(self, day: Day) -> None:
-        for track in day.tracks.values():
-            if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                # Ticks that were missed before the end of that run, after OpenD's last answer, are not known either.
-                last_ms = track.last_ts_ms
-                from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
-                self.known.doubt(day, track, None, from_ms, track.interrupted)
-            elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
-                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
         """Reopens an earlier day whose close was not observed: ticks may be missing at its end, and no later tick of
@@ -307,3 +298,19 @@ class GapTracker:
                 gap.final, gap.tries, gap.contradicted_s = False, 0, None
         for gap in (*track.past, *([track.doubt] if track.doubt else [])):
             gap.tries = 0
+
+
+def _doubt_restarted(known: SymbolDays, day: Day, only: set[str] | None = None) -> None:
+    """Ticks may be missing since the run that wrote the file. `only` are the symbols of a day that this run has
+    seen before: there was no other run, and the others were confirmed.
+    """
+    for track in day.tracks.values():
+        if only is not None and track.symbol not in only:
+            continue
+        if track.next <= 0 and track.interrupted == CAUSE_RESTART:
+            # Ticks that were missed before the end of that run, after OpenD's last answer, are not known either.
+            last_ms = track.last_ts_ms
+            from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
+            known.doubt(day, track, None, from_ms, track.interrupted)
+        elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
+            track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
