@@ -127,6 +127,7 @@ class Written:
     conflicts: tuple[TickRow, ...] = ()
     gaps: tuple[Gap, ...] = ()  # gaps that this transaction opened or closed, as committed
     undone: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
+    rules: dict[str, RuleChange] = field(default_factory=dict, compare=False)  # those that wait for a row after it
 
 
 class DayFile:
@@ -135,6 +136,7 @@ class DayFile:
     `day_name` is `YYYYMMDD`. `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
     `has_connections`, `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state.
     `attempted` is the result of the last `write`, set before its COMMIT: COMMIT may return an error and have succeeded.
+    `rules` wait for the first row of their symbol; whoever opens the file again gives it those of the closed one.
 
     Raises ForeignFileError, without changing anything, for a file that is not ours or is newer than this version;
     DamagedFileError for a file of ours that does not pass its check; SealedDayError for a sealed day;
@@ -149,7 +151,7 @@ class DayFile:
         self.ledger = Ledger()
         self._run_id = run_id
         self._started_ms = now_ms
-        self._rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
+        self.rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
         if not path.exists():
             _build(path, options)
         self._db, self._identity = _open_in_place(path, options)
@@ -217,9 +219,10 @@ class DayFile:
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
-            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._undone))
+            undone = tuple(self._undone)
+            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), undone, rules)
         self._undone.clear()
-        self.ledger, self._rules = ledger, rules
+        self.ledger, self.rules = ledger, rules
         self.has_connections = self.has_connections or bool(batch.connections)
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
@@ -286,7 +289,7 @@ class DayFile:
 
     def _write_rules(self, rules: Sequence[RuleChange]) -> dict[str, RuleChange]:
         """Writes changed rules; returns those that must wait for the first row of their symbol."""
-        waiting = self._rules | {rule.symbol: rule for rule in rules}
+        waiting = self.rules | {rule.symbol: rule for rule in rules}
         for change in list(waiting.values()):
             self._db.execute(_RULE_SQL, (change.rule, change.run_seq, change.symbol))
             if self._db.changes():
