@@ -54,6 +54,29 @@ def test_a_commit_reported_as_failed_is_not_counted_twice(
     assert rig.query(DAY, "SELECT count(*) FROM connections") == [(1,)]
 
 
+def test_what_came_after_a_commit_reported_as_failed_is_not_lost_with_it(
+    make_rig: MakeRig, tick: MakeTick, disk: Disk
+) -> None:
+    """The day waits for its file meanwhile: only what was in that transaction is in the file."""
+    rig = make_rig(vfs=disk.name)
+    rig.now_ms += market.DAY_MS  # Saturday: the file of Friday is the one that gets counts
+    rig.writer.start()
+    rig.put([tick("HK.00700", 1)])
+    rig.wait_stored(1)
+
+    disk.fail("sync", lambda: apsw.exception_for(apsw.SQLITE_IOERR_FSYNC))
+    rig.queue.put(Chunk(rows=[tick("HK.00700", 2)], rejected=3, connections=[ConnectionChange(5, True, 1, "")]))
+    wait_until(lambda: rig.stats.held_rows == {DAY: 1}, "the held row")
+    lost = ConnectionChange(6, False, None, "lost")
+    rig.queue.put(Chunk(rows=[tick("HK.00700", 3)], rejected=5, connections=[lost]))
+    wait_until(lambda: rig.stats.held_rows == {DAY: 2}, "the second one")
+    disk.repair()
+    rig.wait_stored(3)
+    stop(rig)
+    assert rig.query(DAY, ACCOUNT) == [(11, 3, 0, 8, 0, 0)]
+    assert rig.query(DAY, "SELECT from_ms, to_ms, connected FROM connections") == [(5, 6, 1), (6, None, 0)]
+
+
 def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -> None:
     """Duplicates, rejected and dropped ticks and connections reach the ledger, with or without rows."""
     rig = make_rig()
