@@ -18,6 +18,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -361,12 +362,7 @@ class DayFile:
             self._db.execute(created, (str(now_ms),))
             self._db.executemany(_META_SQL, facts.items())
             # A killed run could not write the end of its last connection, which lasted at least to its last commit.
-            self._db.execute(
-                """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
-                          reason = iif(connected, 'unclean stop', reason)
-                   WHERE to_ms IS NULL AND NOT EXISTS (SELECT 1 FROM ledger WHERE run_id = ?)""",
-                (self._run_id,),
-            )
+            self._db.execute(_UNCLEAN_SQL, (_run_of(self._run_id),))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -455,6 +451,12 @@ def _seal(db: apsw.Connection, path: Path, now_ms: int, *, checked: bool) -> Non
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
+# Not by a writer that replaces another one of its own run: the connection lasts.
+_UNCLEAN_SQL: Final = """
+UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
+    reason = iif(connected, 'unclean stop', reason)
+WHERE to_ms IS NULL
+    AND NOT EXISTS (SELECT 1 FROM ledger WHERE run_id = ?1 OR substr(run_id, 1, length(?1) + 1) = ?1 || '-')"""
 _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
@@ -488,6 +490,11 @@ _INSTRUMENT_SQL: Final = (
     f"VALUES ({', '.join('?' * len(Instrument._fields))}) ON CONFLICT (symbol) DO UPDATE SET "
     + ", ".join(f"{name} = ifnull(excluded.{name}, {name})" for name in Instrument._fields[1:])
 )
+
+
+def _run_of(run_id: str) -> str:
+    """The run of a writer: the second writer of a run has its id with `-2`, and so on."""
+    return re.sub(r"-[0-9]{1,3}$", "", run_id)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
