@@ -32,7 +32,7 @@ from hk_tick_collector.errors import DamagedFileError, SchemaChangedError, Seale
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Instrument, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
-from .disk import sync_directory
+from .disk import sync_directory, take_name
 from .faults import with_system_error
 from .inserting import insert
 from .opening import open_for_writing
@@ -539,7 +539,10 @@ def _build(path: Path, options: StoreOptions) -> None:
             _migrate(db)
     finally:
         db.close()
-    draft.rename(path)
+    try:
+        take_name(draft, path)
+    except FileExistsError:
+        draft.unlink()  # the file that somebody put there meanwhile is the one of the day
     sync_directory(path.parent)
 
 
