@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.symbol_day import CAUSE_RESTART, Day, SymbolDay, Unconfirmed
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, GapChange, Rejected, RuleChange, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
@@ -500,6 +500,50 @@ def test_a_finished_day_is_kept_until_its_file_has_what_was_seen() -> None:
     assert loaded == [DAY - 1, DAY, DAY - 1]
 
 
+def _read_again(symbols: dict[str, Unconfirmed | None], *, rebuilt: bool = False) -> Table:
+    """A table that has seen, forgotten and read again the day before."""
+    table = Table(lambda number: None if number < DAY else Day(number))
+
+    def read() -> None:
+        day = Day(DAY - 1, next_gap_id=100)
+        for symbol, unconfirmed in symbols.items():
+            day.keep(SymbolDay(symbol, -1, 0, 99, TEN_MS - market.DAY_MS, interrupted=CAUSE_RESTART))
+            day.tracks[symbol].unconfirmed = unconfirmed
+        table.tracker.adopt(day)
+
+    table.tracker.open(DAY - 1)
+    read()
+    table.take()
+    table.rows.clear()
+    for now_s in (1.0, 2.0):
+        table.tracker.forget_days_before(DAY, now_s, math.inf)
+    assert table.tracker.known.days == {}
+    if rebuilt:
+        table.tracker.begin_rebuild(DAY - 1)
+    else:
+        table.tracker.open(DAY - 1)
+    symbols = dict.fromkeys(symbols)
+    read()
+    table.take()
+    return table
+
+
+def test_a_day_that_is_read_again_was_not_missed_since() -> None:
+    """There was no other run in between: no gap is opened for the restart that was not one."""
+    assert _read_again({SYMBOL: None}).rows == {}
+
+
+def test_what_was_not_confirmed_when_a_day_was_forgotten_is_in_doubt_again() -> None:
+    """No answer had reached back to what was known at the start of the interruption."""
+    table = _read_again({SYMBOL: None, "HK.00005": Unconfirmed(3, 2, TEN_MS, CAUSE_RESTART)})
+    assert [gap.symbol for gap in table.rows.values()] == ["HK.00005"]
+
+
+def test_a_day_whose_file_was_replaced_is_in_doubt_again() -> None:
+    """What this run had seen of it is not in the new file."""
+    assert [gap.cause for gap in _read_again({SYMBOL: None}, rebuilt=True).rows.values()] == [CAUSE_RESTART]
+
+
 def test_a_finished_day_is_kept_while_its_file_is_read() -> None:
     """Ticks that arrived meanwhile are placed when it has been read."""
     table = Table(lambda number: None if number < DAY else Day(number))
@@ -533,6 +577,41 @@ def test_ticks_that_arrive_while_a_day_is_read_are_placed_afterwards() -> None:
     assert table.counters() == [(6, 7), (10, 11)], "the gap of the file was written by the one who read it"
     assert [(gap.first, gap.last) for _, gap in table.tracker.known.open_gaps()] == [(3, 4), (6, 7), (10, 11)]
     assert len({gap.id for _, gap in table.tracker.known.open_gaps()}) == 3
+
+
+def test_a_tick_that_is_rejected_while_a_day_is_read_is_marked_afterwards() -> None:
+    """It is not stored, so its counter is neither missing nor counted as stored. One that the file has is no news."""
+    table = Table(lambda _: None)
+    table.tracker.reject([refused(at(2)), refused(at(3)), refused(at(3))])
+    table.see(at(4))
+    read = Table()
+    read.see(at(1), at(2))
+    table.tracker.adopt(read.tracker.begin_rebuild(DAY))
+    assert table.open() == []
+    assert [(gap.from_seq, gap.cause) for gap in table.rows.values()] == [(at(3)[1], "rejected")]
+    assert table.tracker.known.days[DAY].tracks[SYMBOL].marks == {3}
+
+
+def test_ticks_spooled_by_an_earlier_run_count_as_known_though_their_day_is_still_read() -> None:
+    """After a crash the spool is replayed at once, before the file of today has been read."""
+    for patterned in (True, False):
+        make = at if patterned else odd
+        table, read = Table(lambda _: None), Table()
+        read.see(make(1), make(2), make(3))
+        if not patterned:
+            heard(read, 1, 2, 3)
+        table.tracker.resume(DAY)
+        replayed = [make(counter, 5) for counter in range(4, 9)]
+        table.see(*replayed)
+        table.tracker.recall(replayed)
+        day = read.tracker.begin_rebuild(DAY)
+        for track in day.tracks.values():
+            track.interrupted = CAUSE_RESTART  # as the loader does
+        table.tracker.adopt(day)
+        table.tracker.resume_receiving()
+        for _ in range(3):
+            table.answer(make(7, 5), make(8, 5), make(9, 9), full=True, asked=3)
+        assert table.open() == []
 
 
 def test_a_day_that_is_rebuilt_waits_for_its_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -322,6 +323,33 @@ def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick:
     draft.with_name(draft.name + rest).write_bytes(b"of the crash")
     assert open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS) == Written(1, 0)
     assert not list(path.parent.glob(f"{draft.name}*"))
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_file_that_appears_while_a_new_one_is_built_is_not_replaced(
+    open_day: OpenDay, path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch, *, hard_links: bool
+) -> None:
+    """Somebody moves the file of the day back at that moment: its ticks stay, and it is the file that is written."""
+    theirs = path.parent / "aside" / path.name
+    theirs.parent.mkdir()
+    day = open_day(theirs, "old")
+    day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
+    assert day.close()
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        if theirs.exists():
+            theirs.rename(path)
+        if not hard_links:
+            raise PermissionError(errno.EPERM, "no hard links here")
+        real(source, target)
+
+    monkeypatch.setattr("os.link", link)
+    again = open_day(path)
+    assert again.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS) == Written(1, 0)
+    assert query(path, "SELECT seq FROM ticks ORDER BY seq") == [(1,), (2,)]
+    assert open_day(path.with_name("20261121.db")).write(Batch(), NOW_MS) == Written(0, 0)
+    assert not list(path.parent.glob("*.new"))
 
 
 def newer_schema(path: Path) -> None:

@@ -202,6 +202,18 @@ def test_a_reader_at_the_stop_leaves_the_day_to_others(open_day: OpenDay, path: 
     assert files(path) == [""]
 
 
+def test_a_writer_that_replaces_another_one_ends_no_connection(open_day: OpenDay, path: Path) -> None:
+    """It belongs to the same run, whose connection lasts: the first writer, or the one between them, was blocked."""
+    query = "SELECT to_ms, reason FROM connections"
+    run = "20261120T090000-12345678"
+    open_day(path, f"{run}-2").write(Batch(connections=[ConnectionChange(NOW_MS, True, 7, "")]), NOW_MS + 5)
+    for writer in (f"{run}-3", f"{run}-12", run):
+        open_day(path, writer)
+        assert attach(path).execute(query).fetchall() == [(None, "")]
+    open_day(path, "20261120T090000-12345679")
+    assert attach(path).execute(query).fetchall() == [(NOW_MS + 5, "unclean stop")]
+
+
 def test_a_connection_that_a_kill_cut_short_ends_with_the_last_commit(open_day: OpenDay, path: Path) -> None:
     """The next run sets its end to the time of the last commit, and records how it ended; for a time without a
     connection the reason stays. If the same run opens its file again after an error, the connection continues.

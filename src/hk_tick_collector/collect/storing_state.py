@@ -6,6 +6,10 @@ The writer and the spool write it; any thread may read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hk_tick_collector.store.dayfile import ConnectionChange
 
 
 @dataclass(slots=True)
@@ -16,4 +20,5 @@ class StoringState:
     writer_alive_ms: int | None = None
     copy_held: bool = False  # commits wait until another program has finished its copy of the day file
     commits: int = 0
+    connection: ConnectionChange | None = None  # the last change that is in a day file
     lost_rows: int = 0  # written to the spool, but could not be read back

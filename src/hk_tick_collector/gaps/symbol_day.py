@@ -233,7 +233,9 @@ class Day:
     unread: bool = False  # its file could not be read: changes of gaps must not be written before it was read
     idle_s: float | None = None  # of a finished day: since when nothing of it was seen, in monotonic seconds
     loading: bool = False  # its file is being read: ticks that arrive meanwhile wait in `pending`
-    pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored
+    # symbol, seq, ts_ms, stored, rejected
+    pending: list[tuple[str, int, int, bool, bool]] = field(default_factory=list)
+    recalled: list[tuple[str, int]] = field(default_factory=list)  # symbol, seq of those that came from a spool
 
     @property
     def start_s(self) -> int:

@@ -34,6 +34,7 @@ class SymbolDays:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self.days: dict[int, Day] = {}
+        self.forgotten: dict[int, set[str]] = {}  # days removed from memory → the symbols still unconfirmed then
         self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of its newest tick
         self.losses = Losses()
         self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, finding, sequence: for the log
@@ -60,6 +61,7 @@ class SymbolDays:
                 day.idle_s = now_s
             elif day.idle_s < committed_s:
                 del self.days[day.number]
+                self.forgotten[day.number] = {track.symbol for track in day.tracks.values() if track.unconfirmed}
 
     def mark(self, day: Day, symbol: str, seq: int, cause: str) -> None:
         """Records that this tick was received but is not stored in the day's file: its counter is not missing."""

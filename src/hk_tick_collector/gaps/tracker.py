@@ -109,27 +109,25 @@ class GapTracker:
                 continue
             if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
                 continue  # a tick that is not stored must not begin a future day
-            day = self._day(market.day_number(ts_ms))
-            if day.marked >= _MARKS_MOST:
-                continue
-            if self._place(tick.symbol, tick.seq, ts_ms, stored=True):
-                day.marked += 1
-                self.known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
+            self._place(tick.symbol, tick.seq, ts_ms, stored=True, rejected=True)
 
-    def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
-        """Places a tick that is not simply the next one of its symbol. Returns whether it is certainly new."""
+    def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool, rejected: bool = False) -> None:
+        """Places a tick that is not simply the next one of its symbol. A rejected tick is marked if it is new."""
         day = self._day(market.day_number(ts_ms))
         if day.loading:
-            day.pending.append((symbol, seq, ts_ms, stored))
-        if day.loading or day.sealed:
-            return False
-        return self._placing.place(day, symbol, seq, ts_ms, self._interrupted, stored=stored)
+            day.pending.append((symbol, seq, ts_ms, stored, rejected))
+        if day.loading or day.sealed or (rejected and day.marked >= _MARKS_MOST):
+            return
+        is_new = self._placing.place(day, symbol, seq, ts_ms, self._interrupted, stored=stored)
+        if is_new and rejected:
+            day.marked += 1
+            self.known.mark(day, symbol, seq, CAUSE_REJECTED)
 
     # --- days ---
 
     def resume(self, number: int) -> None:
         """Loads a day from its file before its first tick arrives. Ticks since the last run may be missing."""
-        self._doubt_restarted(self._day(number))
+        _doubt_restarted(self.known, self._day(number))
 
     def open(self, number: int) -> None:
         """Loads a day from its file; no further ticks of it are expected."""
@@ -138,18 +136,22 @@ class GapTracker:
     def adopt(self, day: Day) -> None:
         """A day's file has been read. The ticks that arrived meanwhile are placed now."""
         before = self.known.days.get(day.number)
-        pending = before.pending if before is not None else []
+        pending, recalled = (before.pending, before.recalled) if before is not None else ([], [])
         day.loading = False
         self.known.days[day.number] = day
         self._adopt(day)
-        self._doubt_restarted(day)
-        for symbol, seq, ts_ms, stored in pending:
-            self._place(symbol, seq, ts_ms, stored=stored)
+        _doubt_restarted(self.known, day, self.known.forgotten.get(day.number))
+        for symbol, seq, ts_ms, stored, rejected in pending:
+            self._place(symbol, seq, ts_ms, stored=stored, rejected=rejected)
+        for symbol, seq in recalled:
+            if symbol in day.tracks:
+                day.tracks[symbol].recall(seq)
 
     def begin_rebuild(self, number: int) -> Day:
         """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
         arrive meanwhile wait for that.
         """
+        self.known.forgotten.pop(number, None)  # the file is another one now, or damaged
         day = self.known.days.get(number) or Day(number)
         self.known.days[number] = Day(number, loading=True, sealed=day.sealed)
         self.known.latest = {
@@ -161,16 +163,6 @@ class GapTracker:
         """Whether a day's file is being read."""
         day = self.known.days.get(number)
         return day is not None and day.loading
-
-    def _doubt_restarted(self, day: Day) -> None:
-        for track in day.tracks.values():
-            if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                # Ticks that were missed before the end of that run, after OpenD's last answer, are not known either.
-                last_ms = track.last_ts_ms
-                from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
-                self.known.doubt(day, track, None, from_ms, track.interrupted)
-            elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
-                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
         """Reopens an earlier day whose close was not observed: ticks may be missing at its end, and no later tick of
@@ -258,9 +250,12 @@ class GapTracker:
         """These rows came from the spool of an earlier run: they count as known before the interruption."""
         for symbol, seq, ts_ms, *_ in rows:
             day = self.known.days.get(market.day_number(ts_ms))
-            track = day.tracks.get(symbol) if day else None
-            if track is not None:
-                track.recall(seq)
+            if day is None:
+                continue
+            if day.loading:
+                day.recalled.append((symbol, seq))
+            elif symbol in day.tracks:
+                day.tracks[symbol].recall(seq)
 
     # --- changes ---
 
@@ -303,3 +298,19 @@ class GapTracker:
                 gap.final, gap.tries, gap.contradicted_s = False, 0, None
         for gap in (*track.past, *([track.doubt] if track.doubt else [])):
             gap.tries = 0
+
+
+def _doubt_restarted(known: SymbolDays, day: Day, only: set[str] | None = None) -> None:
+    """Ticks may be missing since the run that wrote the file. `only` are the symbols of a day that this run has
+    seen before: there was no other run, and the others were confirmed.
+    """
+    for track in day.tracks.values():
+        if only is not None and track.symbol not in only:
+            continue
+        if track.next <= 0 and track.interrupted == CAUSE_RESTART:
+            # Ticks that were missed before the end of that run, after OpenD's last answer, are not known either.
+            last_ms = track.last_ts_ms
+            from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
+            known.doubt(day, track, None, from_ms, track.interrupted)
+        elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
+            track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)

@@ -18,6 +18,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ from hk_tick_collector.errors import DamagedFileError, SchemaChangedError, Seale
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Instrument, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
-from .disk import sync_directory
+from .disk import sync_directory, take_name
 from .faults import with_system_error
 from .inserting import insert
 from .opening import open_for_writing
@@ -127,14 +128,16 @@ class Written:
     conflicts: tuple[TickRow, ...] = ()
     gaps: tuple[Gap, ...] = ()  # gaps that this transaction opened or closed, as committed
     undone: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
+    rules: dict[str, RuleChange] = field(default_factory=dict, compare=False)  # those that wait for a row after it
 
 
 class DayFile:
     """The file of one day, open for writing; created if missing.
 
     `day_name` is `YYYYMMDD`. `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
-    `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state. `attempted` is the result
-    of the last `write`, set before its COMMIT. It is needed when COMMIT returns an error although the commit succeeded.
+    `has_connections`, `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state.
+    `attempted` is the result of the last `write`, set before its COMMIT: COMMIT may return an error and have succeeded.
+    `rules` wait for the first row of their symbol; whoever opens the file again gives it those of the closed one.
 
     Raises ForeignFileError, without changing anything, for a file that is not ours or is newer than this version;
     DamagedFileError for a file of ours that does not pass its check; SealedDayError for a sealed day;
@@ -149,7 +152,7 @@ class DayFile:
         self.ledger = Ledger()
         self._run_id = run_id
         self._started_ms = now_ms
-        self._rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
+        self.rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
         if not path.exists():
             _build(path, options)
         self._db, self._identity = _open_in_place(path, options)
@@ -167,6 +170,7 @@ class DayFile:
                 self.ledger = self._read_ledger()
                 self.newest_ts_ms = self._read_newest()
                 self.gaps_open, self.gaps_missing = self._read_open_gaps()
+                self.has_connections = self._db.execute("SELECT 1 FROM connections LIMIT 1").get is not None
         except BaseException:
             self._db.close(True)
             raise
@@ -216,9 +220,11 @@ class DayFile:
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
-            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._undone))
+            undone = tuple(self._undone)
+            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), undone, rules)
         self._undone.clear()
-        self.ledger, self._rules = ledger, rules
+        self.ledger, self.rules = ledger, rules
+        self.has_connections = self.has_connections or bool(batch.connections)
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
         if rows:
@@ -284,7 +290,7 @@ class DayFile:
 
     def _write_rules(self, rules: Sequence[RuleChange]) -> dict[str, RuleChange]:
         """Writes changed rules; returns those that must wait for the first row of their symbol."""
-        waiting = self._rules | {rule.symbol: rule for rule in rules}
+        waiting = self.rules | {rule.symbol: rule for rule in rules}
         for change in list(waiting.values()):
             self._db.execute(_RULE_SQL, (change.rule, change.run_seq, change.symbol))
             if self._db.changes():
@@ -356,12 +362,7 @@ class DayFile:
             self._db.execute(created, (str(now_ms),))
             self._db.executemany(_META_SQL, facts.items())
             # A killed run could not write the end of its last connection, which lasted at least to its last commit.
-            self._db.execute(
-                """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
-                          reason = iif(connected, 'unclean stop', reason)
-                   WHERE to_ms IS NULL AND NOT EXISTS (SELECT 1 FROM ledger WHERE run_id = ?)""",
-                (self._run_id,),
-            )
+            self._db.execute(_UNCLEAN_SQL, (_run_of(self._run_id),))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -450,6 +451,12 @@ def _seal(db: apsw.Connection, path: Path, now_ms: int, *, checked: bool) -> Non
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
+# Not by a writer that replaces another one of its own run: the connection lasts.
+_UNCLEAN_SQL: Final = """
+UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
+    reason = iif(connected, 'unclean stop', reason)
+WHERE to_ms IS NULL
+    AND NOT EXISTS (SELECT 1 FROM ledger WHERE run_id = ?1 OR substr(run_id, 1, length(?1) + 1) = ?1 || '-')"""
 _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
@@ -483,6 +490,11 @@ _INSTRUMENT_SQL: Final = (
     f"VALUES ({', '.join('?' * len(Instrument._fields))}) ON CONFLICT (symbol) DO UPDATE SET "
     + ", ".join(f"{name} = ifnull(excluded.{name}, {name})" for name in Instrument._fields[1:])
 )
+
+
+def _run_of(run_id: str) -> str:
+    """The run of a writer: the second writer of a run has its id with `-2`, and so on."""
+    return re.sub(r"-[0-9]{1,3}$", "", run_id)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -527,7 +539,10 @@ def _build(path: Path, options: StoreOptions) -> None:
             _migrate(db)
     finally:
         db.close()
-    draft.rename(path)
+    try:
+        take_name(draft, path)
+    except FileExistsError:
+        draft.unlink()  # the file that somebody put there meanwhile is the one of the day
     sync_directory(path.parent)
 
 

@@ -32,6 +32,21 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def take_name(draft: Path, path: Path) -> None:
+    """Gives a finished file its name. Raises FileExistsError if another file has it, which stays; OSError.
+
+    The caller syncs the directory.
+    """
+    try:
+        os.link(draft, path)  # never replaces a file, as a rename would
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "created meanwhile", str(path)) from None
+        draft.rename(path)  # a file system without hard links
+    else:
+        draft.unlink()
+
+
 def open_without_waiting(path: Path) -> int:
     """A descriptor for reading what is at a path, of any kind. Raises OSError.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 from tests.virtual_time import run_at_once
 
+from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
@@ -464,6 +465,26 @@ def test_stopped_pushes_are_found_and_subscribed_again(journal: Journal, clock: 
 
     run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
+
+
+def test_a_finished_day_stays_in_memory_for_a_minute() -> None:
+    """OpenD's answers for quiet symbols have ticks of it: each would read its file again."""
+
+    async def story() -> None:
+        rig = BackfillRig()
+        rig.opend.opend_time_ms = time.time_ns() // 10**6 + 2 * market.DAY_MS  # past the hour when days are sealed
+        finished = market.day_number(time.time_ns() // 10**6) - 5
+        rig.tracker.open(finished)
+        task = rig.begin()
+        await asyncio.sleep(50)
+        assert finished in rig.tracker.known.days
+        rig.tracker.open(finished)
+        await asyncio.sleep(50)
+        assert finished in rig.tracker.known.days
+        await until(lambda: finished not in rig.tracker.known.days, "forgotten")
+        await end(task)
+
+    run_at_once(story())
 
 
 def test_a_quiet_symbol_is_checked_and_causes_no_finding(journal: Journal, clock: Clock) -> None:

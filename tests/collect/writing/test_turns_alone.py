@@ -129,6 +129,25 @@ def test_all_that_a_chunk_holds_goes_into_its_days(hall: Hall) -> None:
     assert [commit.rows for commit in hall.handover.commits] == [2, 2]
 
 
+def test_rows_lost_from_the_spool_of_a_day_are_in_the_ledger(hall: Hall) -> None:
+    """They were received and are not stored: the ledger has them as dropped, like those of the other spool."""
+    error = OSError(errno.EACCES, "not writable")
+    for row in hall.rows(1, 3):
+        hall.held.hold(TODAY, Part.of([row]), on_disk=False)
+        hall.held.fail(TODAY, error)
+    (segment,) = (hall.root / ".spool" / f"run.{DAY}").glob("*.spool")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # in the second of three records
+    segment.write_bytes(content)
+    hall.held.hurry()
+    while hall.turns.store_held():
+        pass
+    assert hall.ticks(TODAY) == [1, 3]
+    with DayReader(hall.path(TODAY)) as reader:
+        assert [(run.received, run.stored, run.dropped) for run in reader.ledger()] == [(3, 2, 1)]
+    assert hall.stats.dropped == 1
+
+
 def test_counts_without_a_row_are_stored_too(hall: Hall) -> None:
     """In the file that is open; with none open they wait for one."""
     hall.store(Chunk(rejected=3))

@@ -36,6 +36,7 @@ _POLL_S: Final = 0.05
 _IDLE_S: Final = 0.25
 _RECALL_S: Final = 5.0  # for reading the end of a few hundred day files
 _SETTLE_S: Final = 5.0
+_KEPT_S: Final = 60.0  # how long a finished day of which nothing arrives stays in memory
 _UPKEEP_EVERY_S: Final = 1.0
 _WATCHING: Final = 2  # requests under way for silent symbols at most; the others are for gaps
 _NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
@@ -242,7 +243,9 @@ class Backfiller:
         moment_ms = self._opend.opend_time_ms
         today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
         if today is not None:
-            self._tracker.forget_days_before(today, time.monotonic(), self._intake.committed_s())
+            now_s = time.monotonic()
+            # Not at once: OpenD's answers for quiet symbols have ticks of earlier days, and each would read the file.
+            self._tracker.forget_days_before(today, now_s, min(self._intake.committed_s(), now_s - _KEPT_S))
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
         if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.checking:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Part
 from hk_tick_collector.errors import SealedDayError
 from hk_tick_collector.store.dayfile import Batch, Written
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.store.dayfile import DayFile
+    from hk_tick_collector.store.dayfile import ConnectionChange, DayFile
 
     from .account import Account
     from .open_days import OpenDays
@@ -66,7 +67,8 @@ class Committer:
         self._account = account
         self._orders = orders
         self._now_ms = now_ms
-        self._attempted: dict[int, Written] = {}  # day → the result of its last transaction, also if the commit raised
+        # day → the result of its last transaction, also if the commit raised, and what it had of `unfiled`
+        self._attempted: dict[int, tuple[Written, Batch]] = {}
 
     def commit(
         self, day: int, part: Part, *, on_disk: bool = False, was_held: bool = False, more: Batch | None = None
@@ -85,7 +87,11 @@ class Committer:
             try:
                 file = self._days.file(day)
                 is_home = day == self._days.home()
-                written = self._write(day, file, self._batch(part, more, is_home=is_home, was_held=was_held))
+                unfiled = replace(self.unfiled, connections=[*self.unfiled.connections]) if is_home else Batch()
+                batch = self._batch(part, more, unfiled, is_home=is_home, was_held=was_held)
+                if is_home and day == self._days.current() and not file.has_connections:
+                    batch.connections = [*self._lasting(day, batch), *batch.connections]
+                written = self._write(day, file, batch, unfiled)
             except SealedDayError:
                 duplicate, rejected = self._account.refused(day, part.rows)
                 self.unfiled.duplicate += duplicate
@@ -102,8 +108,6 @@ class Committer:
                     self._queue.wait_safely(_IN_MEMORY_S)  # another program's lock may last long
                 self._orders.give_up.wait(backoff_s(attempt))
             else:
-                if is_home:
-                    self.unfiled = Batch()
                 self._note_held(day, part.rows, was_held=was_held)
                 self._queue.storing.commits += 1
                 self._queue.storing.writer_alive_ms = self._now_ms()
@@ -115,10 +119,10 @@ class Committer:
                 return True
         return False
 
-    def _batch(self, part: Part, more: Batch | None, *, is_home: bool, was_held: bool) -> Batch:
+    def _batch(self, part: Part, more: Batch | None, unfiled: Batch, *, is_home: bool, was_held: bool) -> Batch:
         """The batch of a part. The home day's batch also gets the connections and counts that wait for a file."""
         waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
-        batch = replace(self.unfiled if is_home else Batch(), **part._asdict(), waiting=waiting)
+        batch = replace(unfiled, **part._asdict(), waiting=waiting)
         return (
             replace(
                 batch,
@@ -132,24 +136,50 @@ class Committer:
             else batch
         )
 
+    def _lasting(self, day: int, batch: Batch) -> list[ConnectionChange]:
+        """The connection, or the time without one, that began before this file: the file of today begins with it."""
+        last = self._queue.storing.connection
+        if last is None:
+            return []
+        from_ms = max(last.at_ms, market.day_start_ms(day))
+        if any(change.at_ms <= from_ms for change in batch.connections):
+            return []  # the batch itself has what lasted then
+        return [replace(last, at_ms=from_ms)]
+
     def has_unfiled(self) -> bool:
         """Whether connections or counts wait for a file."""
-        held = self.unfiled
-        return bool(held.connections or held.rejected or held.duplicate or held.dropped)
+        return _has_any(self.unfiled)
 
-    def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
-        """Writes one transaction. If the last attempt was committed despite its error, returns the result of that."""
+    def _write(self, day: int, file: DayFile, batch: Batch, unfiled: Batch) -> Written:
+        """Writes one transaction. If the last attempt was committed despite its error, returns the result of that.
+
+        What the transaction had of `unfiled` is removed there: more may have come since that attempt.
+        """
         known = self._days.known[day]
         if file.ledger.commits == known.commits + 1:
-            written = self._attempted[day]  # recorded before that commit
+            written, unfiled = self._attempted[day]  # recorded before that commit
         else:
             try:
                 written = file.write(batch, self._now_ms())
             finally:
                 if file.attempted is not None:
-                    self._attempted[day] = file.attempted
+                    self._attempted[day] = file.attempted, unfiled
         self._days.known[day] = file.ledger
+        self._filed(unfiled)
         return written
+
+    def _filed(self, filed: Batch) -> None:
+        """Removes from `unfiled` what is committed. No earlier attempt for another day removes it again."""
+        if not _has_any(filed):
+            return
+        self._attempted = {day: (written, Batch()) for day, (written, _) in self._attempted.items()}
+        unfiled = self.unfiled
+        del unfiled.connections[: len(filed.connections)]
+        unfiled.rejected -= filed.rejected
+        unfiled.duplicate -= filed.duplicate
+        unfiled.dropped -= filed.dropped
+        if filed.connections:
+            self._queue.storing.connection = filed.connections[-1]
 
     def _hold(self, day: int, part: Part, error: Exception, *, on_disk: bool, was_held: bool) -> bool:
         """Lets rows wait for the file of their day. Returns False when there is no space for them."""
@@ -172,3 +202,7 @@ class Committer:
         if diagnose(error)[1]:
             self._days.abandon(day)
         self._trouble.note(day, error, attempt)
+
+
+def _has_any(unfiled: Batch) -> bool:
+    return bool(unfiled.connections or unfiled.rejected or unfiled.duplicate or unfiled.dropped)

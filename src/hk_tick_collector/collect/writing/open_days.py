@@ -25,6 +25,7 @@ from hk_tick_collector.store.query import path_of, sealed_early
 
 from .day_faults import OF_RIGHTS, concerns_one_file, is_finished, refuse_predecessors
 from .sealing import Sealing
+from .waiting_rules import WaitingRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ class OpenDays:
         self._newest_day, self._newest_ts_ms = "", 0  # of the open days, without a day that has not begun
         self.on_fresh = on_fresh
         self._files: dict[int, DayFile] = {}  # in order of last use
+        self._rules = WaitingRules()
         self._used_ms: dict[int, int] = {}  # of open files, and of closed ones that are not plain files yet
         self._logged_open: set[int] = set()  # days logged as opened, and not as closed
         self.sealing = Sealing(self, stats, options.data_root, clock.now_ms)
@@ -102,13 +104,14 @@ class OpenDays:
             try:
                 file = self._open_ours(path, name)
             except PredecessorFileError:
-                self._keep_predecessors(path, name)
+                _keep_predecessors(path, name, self._now_ms())
                 file = self._open(path, name)
             except DamagedFileError as error:
                 self._set_aside(day, path, error)
                 file = self._open(path, name)
             self._make_place(day)
             self._files[day] = file
+            self._rules.give(day, file)
             self.known.setdefault(day, file.ledger)
             self.touch(day)
             say = log.debug if day in self._logged_open else log.info  # a held day is opened again at each retry
@@ -120,6 +123,7 @@ class OpenDays:
     def forget_use(self, day: int) -> None:
         """The file of a day is a plain file now and needs no further work."""
         self._used_ms.pop(day, None)
+        self._rules.forget(day)
 
     def touch(self, day: int) -> None:
         """Records the use of a day's file, and its figures."""
@@ -149,6 +153,7 @@ class OpenDays:
         """Closes a file after an error that can make its connection unusable; the next use opens it again."""
         file = self._files.pop(day, None)
         if file is not None:
+            self._rules.keep(day, file)
             file.abandon()
 
     def close_gone(self) -> list[int]:
@@ -216,19 +221,10 @@ class OpenDays:
             return store
         return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
 
-    def _keep_predecessors(self, path: Path, name: str) -> None:
-        """Renames the predecessor's file. PredecessorDays later adds its ticks to the new file."""
-        with names_held(path.parent, _NAMES_HELD_S):
-            try:
-                refuse_predecessors(path)
-            except PredecessorFileError:
-                kept = kept_path(path, self._now_ms(), waiting=True)
-                keep(path, kept)
-                log.warning("predecessor_set_aside", day=name, kept_as=kept)
-
     def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
         """Renames a damaged file. OpenD is then asked for its ticks again."""
         target = set_aside(path, self._now_ms())
+        self._rules.forget(day)
         self.known.pop(day, None)  # the ledger of the damaged file stays in it
         self._stats.damaged_files.append(str(target))
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
@@ -259,6 +255,7 @@ class OpenDays:
 
     def _forget(self, day: int) -> None:
         self.abandon(day)
+        self._rules.forget(day)
         self._logged_open.discard(day)
         self._used_ms.pop(day, None)
         self.known.pop(day, None)
@@ -286,6 +283,7 @@ class OpenDays:
                 return
             if file.ledger.waiting:
                 file.write(Batch(), self._now_ms())  # sets the ledger's `waiting` to 0
+            self._rules.keep(day, file)
             plain = file.close()
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
@@ -306,3 +304,14 @@ def _clear_place(path: Path, name: str, now_ms: int) -> None:
     if path.with_name(f"{path.name}-wal").exists():
         target = set_aside(path, now_ms)
         log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
+
+
+def _keep_predecessors(path: Path, name: str, now_ms: int) -> None:
+    """Renames the predecessor's file. PredecessorDays later adds its ticks to the new file."""
+    with names_held(path.parent, _NAMES_HELD_S):
+        try:
+            refuse_predecessors(path)
+        except PredecessorFileError:
+            kept = kept_path(path, now_ms, waiting=True)
+            keep(path, kept)
+            log.warning("predecessor_set_aside", day=name, kept_as=kept)

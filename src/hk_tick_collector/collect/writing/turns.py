@@ -120,6 +120,8 @@ class Turns:
         except OSError as error:  # its spool cannot be read now
             self._held.fail(day, error)
             return True
+        self._committer.unfiled.dropped += self._held.lost_rows
+        self._held.lost_rows = 0
         if self._committer.commit(day, part, was_held=True) and not self._held.is_bad(day):
             self._store_unfiled()
         return True

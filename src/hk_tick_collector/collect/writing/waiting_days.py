@@ -91,6 +91,7 @@ class WaitingDays:
         self._waiting_for: list[Callable[[], None]] = []
         self._look_at_s = 0.0
         self._spool_log_limits: dict[int, log.Repeated] = {}  # by day: a day that could not be held is forgotten
+        self.lost_rows = 0  # rows of damaged spools that are in no ledger yet
         queue.held_chunks = self.chunks
         queue.spooled_days = self.spooled_days
 
@@ -301,6 +302,7 @@ class WaitingDays:
         if lost > 0:
             held.spooled_rows -= lost
             held.recount = True
+            self.lost_rows += lost
             self._queue.storing.lost_rows += lost
             self._stats.spool_lost += lost
             log.error("ticks_dropped", rows=lost, dropped_total=self._stats.dropped, cause="spool_damaged")
