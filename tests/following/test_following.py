@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.others_lock import in_transaction
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
@@ -20,6 +22,7 @@ from hk_tick_collector.following import day as day_module
 from hk_tick_collector.following import watched_file
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.watched_file import WatchedFile
+from hk_tick_collector.store import day_connection
 from hk_tick_collector.store.dayfile import StoreOptions, seal
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -430,6 +433,73 @@ def test_a_day_that_was_left_out_is_followed_again(
     fresh.add([tick("HK.00700", BASE + n) for n in range(25)])
     assert keys(reading.read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
     assert keys(Reading(root, start=position).read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
+    demand_in_order(reading.batches)
+
+
+def _ticks_leaf(path: Path) -> tuple[int, int]:
+    """Where a page of ticks in the last quarter of a day file begins, and its size, in bytes."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        sql = "SELECT pageno FROM dbstat WHERE name = 'ticks' AND pagetype = 'leaf' ORDER BY path"
+        pages = [int(page) for (page,) in db.execute(sql)]
+        size = int(db.pragma("page_size"))
+    return (pages[len(pages) * 3 // 4] - 1) * size, size
+
+
+def read_to_the_end(reading: Reading) -> None:
+    while not reading.is_over:
+        reading.read()
+
+
+@pytest.mark.parametrize("only", [None, "20261119"])
+def test_a_read_error_that_passes_loses_nothing_of_a_past_day(days: Days, only: str | None) -> None:
+    """A page of a past day cannot be read, then it can: nothing of a later day before that, and every tick once."""
+    for name in ("20261119", "20261120"):
+        days.collect(name, each=4000).close()
+    path = days.path("20261119")
+    at, size = _ticks_leaf(path)
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
+    reading = Reading(days.data_root, start="2026-11-19", day=only)
+    reading.read()
+    assert reading.rows == []
+    assert not reading.is_over
+    with path.open("r+b") as file:
+        file.write(whole)
+    reading.read()
+    got = Counter[str]()
+    for batch in reading.batches:
+        got[str(batch.day)] += len(batch.rows)
+    assert list(got.items()) == [("2026-11-19", 12_000), ("2026-11-20", 12_000)][: 1 if only else 2]
+    assert not any(batch.late for batch in reading.batches)
+    demand_in_order(reading.batches)
+
+
+def test_a_read_error_of_a_past_day_that_lasts_is_raised(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged page of a past day ends the stream with the error, not as if the day had no more ticks."""
+    monkeypatch.setattr(watched_file, "_PATIENCE_S", 0.05)
+    days.collect("20261119", each=4000).close()
+    path = days.path("20261119")
+    at, size = _ticks_leaf(path)
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
+    reading = Reading(days.data_root, day="20261119")
+    with pytest.raises(StoreError, match=r"20261119\.db is damaged"):
+        read_to_the_end(reading)
+
+
+def test_a_locked_past_day_is_waited_for(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds a lock on a past day: the later day comes, then the locked one, late, and not less."""
+    for name in ("20261119", "20261120"):
+        days.collect(name).close()
+    monkeypatch.setattr(day_connection, "_BUSY_MS", 10)
+    with in_transaction(days.path("20261119"), "PRAGMA journal_mode = DELETE;", "BEGIN EXCLUSIVE;"):
+        reading = Reading(days.data_root, start="2026-11-19")
+        reading.read()
+    reading.read()
+    assert [(str(batch.day), batch.late) for batch in reading.batches] == [("2026-11-20", False), ("2026-11-19", True)]
     demand_in_order(reading.batches)
 
 

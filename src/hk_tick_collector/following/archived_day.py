@@ -58,7 +58,7 @@ class ArchivedDay:
         self.delivered: dict[str, Delivered] = dict(known.delivered) if known else {}
         self.has_more = True
         self.is_finished = False
-        self.is_active = False
+        self.is_active = self.is_failing = self.is_failing_briefly = False
         self._known = dict(self.delivered)
         self._told = dict(known.open_gaps) if known else {}
         self._source = source
