@@ -365,6 +365,28 @@ def test_a_position_goes_on_in_the_archive(days: Days) -> None:
         Reading(days.data_root, start=str(reading.position))
 
 
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_day_without_a_wanted_tick_is_passed_over(days: Days, archived: bool) -> None:
+    """A day on which the symbol did not trade, and one without any tick: no error, and the days after them."""
+    traded = {"20261118": ("HK.00700",), "20261119": (), "20261120": ("HK.00005",)}
+    for name, symbols in traded.items():
+        days.collect(name, symbols).close()
+        days.gap(name, "HK.00005", 1)
+        with closing(sqlite3.connect(days.path(name))) as db:
+            db.execute("INSERT INTO meta VALUES ('sealed_ms', 1)")
+            db.commit()
+        if archived:
+            days.to_archive(name)
+    reading = Reading(days.data_root, days.archive, symbols="HK.00005", start="2026-11-18")
+    reading.read()
+    assert {str(each.day) for each in reading.batches if each.rows} == {"2026-11-20"}
+    assert [str(each.day) for each in reading.batches if each.gaps] == ["2026-11-18", "2026-11-19", "2026-11-20"]
+    for name in ("20261118", "20261119"):
+        only = Reading(days.data_root, days.archive, symbols="HK.00005", day=name)
+        only.read()
+        assert (only.is_over, only.rows, [gap.missing for gap in only.gaps]) == (True, [], [1])
+
+
 def _rows(rows: list[Any]) -> Any:
     from hk_tick_collector.store.dayfile import Batch as Written
 

@@ -132,7 +132,9 @@ class ArchivedDay:
 
         with closing(self._source.ticks(self._symbols, Times(), ("seq",))) as batches:
             seconds = [batch.column(0).to_numpy() >> 32 for batch in batches]
-        starts = np.sort(np.concatenate(seconds))[::_PART_TICKS].tolist() if seconds else []
+        if not seconds:  # the day has no tick, or none of these symbols
+            return
+        starts = np.sort(np.concatenate(seconds))[::_PART_TICKS].tolist()
         edges = [LOWEST_SEQ, *(second << 32 for second in dict.fromkeys(starts[1:])), HIGHEST_SEQ]
         for low, high in pairwise(edges):
             table = self._part(low, high)
