@@ -18,8 +18,9 @@ from tests.others_lock import in_transaction
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.following import archived_day, watched_file
 from hk_tick_collector.following import day as day_module
-from hk_tick_collector.following import watched_file
+from hk_tick_collector.following.archived_day import cuts
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.watched_file import WatchedFile
 from hk_tick_collector.store import day_connection
@@ -363,6 +364,41 @@ def test_a_position_goes_on_in_the_archive(days: Days) -> None:
     )
     with pytest.raises(NoDayError, match="the position is in 20261119"):
         Reading(days.data_root, start=str(reading.position))
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ([5 << 32 | 7], []),
+        ([5 << 32 | 7, 6 << 32 | 900, 9 << 32 | 1], [6 << 32, 9 << 32]),
+        ([5 << 32 | 7, 5 << 32 | 900, 9 << 32 | 1], [5 << 32 | 900, 9 << 32]),
+        ([1, 1001, 2001], [1001, 2001]),  # a counter without a second
+        ([1, 3, 3, 4], [3, 4]),  # many symbols with the same sequences
+        ([-5, -3, 2], [-3, 0]),
+    ],
+)
+def test_parts_of_an_archived_day_have_a_limit(starts: list[int], expected: list[int]) -> None:
+    """Memory holds one part. It begins with a second, or where sequences have no second at the sequence itself."""
+    assert cuts(starts) == expected
+
+
+def test_an_archived_day_of_counters_in_parts(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences without the second: each tick once, each symbol in the order of its sequences."""
+    monkeypatch.setattr(archived_day, "_PART_TICKS", 100)
+    file = days.collect("20261119", ())
+    rows = []
+    for symbol in SYMBOLS:
+        for n in range(500):
+            row = days.tick("20261119", symbol, n)
+            rows.append((symbol, n + 1, *row[2:]))
+    file.write(_rows(rows), 0)
+    file.close()
+    days.to_archive("20261119")
+    reading = Reading(days.data_root, days.archive, day="20261119")
+    reading.read()
+    demand_in_order(reading.batches)
+    assert reading.is_over
+    assert sorted(keys(reading.rows)) == sorted((row[0], row[1]) for row in rows)
 
 
 @pytest.mark.parametrize("archived", [False, True])
