@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
 import sqlite3
 from collections import Counter
@@ -421,6 +422,19 @@ def test_a_day_without_a_wanted_tick_is_passed_over(days: Days, archived: bool) 
         only = Reading(days.data_root, days.archive, symbols="HK.00005", day=name)
         only.read()
         assert (only.is_over, only.rows, [gap.missing for gap in only.gaps]) == (True, [], [1])
+
+
+def test_a_named_pipe_in_place_of_a_book_is_not_opened(days: Days) -> None:
+    """Opening it would wait for ever, and Ctrl-C would not end that: it counts as a missing book."""
+    days.collect("20261119").close()
+    days.to_archive("20261119")
+    book = days.archive / "books/2026-11-19.db"
+    book.unlink()
+    os.mkfifo(book)
+    reading = Reading(days.data_root, days.archive, day="20261119")
+    with pytest.warns(UserWarning, match="the book of 20261119 is missing: its gaps are not told"):
+        reading.read()
+    assert (reading.is_over, len(reading.rows)) == (True, 180)
 
 
 def _rows(rows: list[Any]) -> Any:
