@@ -45,7 +45,21 @@ def test_a_day_begins_at_midnight_and_ends_a_millisecond_before_the_next(ts_ms: 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2026112", "202611200", "20261320", "20260230", "2026-1-20", "20-261120", "abcdefgh", "２０２６１１２０"],
+    [
+        "",
+        "2026112",
+        "202611200",
+        "20261320",
+        "20260230",
+        "2026-1-20",
+        "20-261120",
+        "abcdefgh",
+        "２０２６１１２０",
+        "20-26-1120",
+        "2026112-0-",
+        "-20261120-",
+        "20261120\n",
+    ],
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
     """A file name or an argument that only looks like a day is refused."""

@@ -8,6 +8,7 @@ The sessions are those of HKEX's securities market. The states are OpenD's `QotM
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
@@ -17,6 +18,7 @@ DAY_MS: Final = 86_400_000
 
 SEALING_HOUR: Final = 6  # a day is sealed from 06:00 on the next morning: no tick of it can arrive after that
 
+_DAY: Final = re.compile("[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _STATES: Final = {
     0: "none",
     1: "auction",
@@ -60,9 +62,9 @@ def day_date(day: int) -> date:
 
 def parse_day(text: str) -> int:
     """A day number from `20261120` or `2026-11-20`. Raises ValueError for anything else."""
-    digits = text.replace("-", "") if len(text) == 10 else text
-    if len(digits) != 8 or not digits.isascii() or not digits.isdigit():
+    if _DAY.fullmatch(text) is None:
         raise ValueError(f"not a date: {text!r}")
+    digits = text.replace("-", "")
     return (date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) - date(1970, 1, 1)).days
 
 

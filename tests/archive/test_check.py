@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.archive.conftest import files_in, open_ms, verify_sh
@@ -204,6 +206,37 @@ def test_it_needs_nothing_but_ssh_keygen_and_coreutils(archive: Directory, tmp_p
     command = ["/bin/sh", str(archive.root / "verify.sh")]
     assert subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False).returncode == 0
     assert set(files_in(archive.root)) == set(archive.list())
+
+
+@pytest.mark.parametrize("directory", ["certificates", "_superseded", "ticks/date=2026-11-19", "books"])
+def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(
+    archive: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str
+) -> None:
+    """A disk or a right prevents it: both checks say so, and no chain begins anew at number 1."""
+    (archive.root / "_superseded").mkdir(exist_ok=True)
+    scandir = os.scandir
+
+    def failing(path: str) -> Any:
+        if str(path) == str(archive.root / directory):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(ArchiveError, match=f"cannot read .*{directory} .Input/output error"):
+        archive.list(f"{directory}/")
+    if directory in ("certificates", "_superseded"):
+        with pytest.raises(ArchiveError, match="Input/output error"):
+            read_chain(archive)
+    for name in ("ssh-keygen", "sha256sum", "tr"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    (tmp_path / "ls").write_text(
+        f'#!/bin/sh\nfor each; do [ "$each" != {directory} ] || exit 2; done\nexec /bin/ls "$@"\n'
+    )
+    (tmp_path / "ls").chmod(0o755)
+    command = ["/bin/sh", str(archive.root / "verify.sh")]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"the directory {directory} cannot be listed" in done.stdout
 
 
 @pytest.mark.parametrize(

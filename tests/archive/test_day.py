@@ -17,6 +17,7 @@ from tests.archived_days import flip
 from hk_tick_collector.archive import layout
 from hk_tick_collector.archive.certificate import Origin, make
 from hk_tick_collector.archive.chain import read_chain
+from hk_tick_collector.archive.check import demand_continuable
 from hk_tick_collector.archive.day import ALREADY, ARCHIVED, REPLACED, Outcome, Run, archive_day
 from hk_tick_collector.archive.digests import Digests
 from hk_tick_collector.archive.facts import read_facts
@@ -255,6 +256,35 @@ def test_a_damaged_file_of_an_archived_day(
     done = verify_sh(place.root)
     assert (done.returncode, done.stdout.count("right")) == (0, 2)
     assert archived(place, key, source, replace=True).state == ALREADY
+
+
+@pytest.mark.parametrize("how", [flip, os.unlink])
+def test_a_damaged_signature_of_an_archived_day(
+    make_day: MakeDay, place: Directory, key: SigningKey, how: Callable[[Path], None]
+) -> None:
+    """Of an earlier day --replace repairs it. Of the newest one the hint of the error does.
+
+    No certificate is made after one that is not signed.
+    """
+    source, newest = make_day(DAY), make_day(NEXT)
+    for day in (source, newest):
+        archived(place, key, day)
+    how(place.root / "certificates/2026-11-20.txt.sig")
+    with pytest.raises(OtherContentError, match=r"certificates/2026-11-20\.txt in .*: ") as caught:
+        archived(place, key, source)
+    assert "--replace" in caught.value.hint
+    assert archived(place, key, source, replace=True).state == REPLACED
+    assert archived(place, key, source, replace=True).state == ALREADY
+    assert verify_sh(place.root).returncode == 0
+    how(place.root / "certificates/2026-11-20.txt.sig")
+    with pytest.raises(ArchiveError, match="the newest certificate") as refused:
+        demand_continuable(place, read_chain(place), [key.public])
+    assert "move certificates/2026-11-20.txt away, then hk-tick-collector archive --day 20261120" in refused.value.hint
+    (place.root / "certificates/2026-11-20.txt").unlink()
+    demand_continuable(place, read_chain(place), [key.public])
+    assert archived(place, key, source).state == ARCHIVED
+    done = verify_sh(place.root)
+    assert (done.returncode, done.stdout.count("right")) == (0, 2), done.stdout
 
 
 @pytest.mark.parametrize("has_values", [False, True])

@@ -157,3 +157,31 @@ def test_a_damaged_log_is_named(place: Place, name: str, content: bytes) -> None
         registered(place, write(place, "2026-11-23", 3))
     assert "remove it and run archive --delta again" in caught.value.hint
     assert len(place.list("ticks/_delta_log/0")) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no footer PAR1", "footer"])
+def test_a_damaged_parquet_file_is_named(place: Place, tmp_path: Path, content: bytes | str) -> None:
+    """One error with the name of the file, and no commit."""
+    first, second = write(place, "2026-11-19", 3), write(place, "2026-11-20", 4)
+    registered(place, first)
+    path = tmp_path / "the 檔案 archive" / second
+    whole = path.read_bytes()
+    path.write_bytes(content if isinstance(content, bytes) else whole[:-60] + b"\xff" * 40 + whole[-20:])
+    with pytest.raises(ArchiveError, match=r"ticks/date=2026-11-20/.*\.parquet is damaged \(") as caught:
+        registered(place, first, second)
+    assert caught.value.hint == "hk-tick-collector certificate --check"
+    path.write_bytes(whole)
+    assert registered(place, first, second) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("action", "key"), [("metaData", "schemaString"), ("add", "size")])
+def test_an_entry_of_the_log_without_a_key_is_named(place: Place, tmp_path: Path, action: str, key: str) -> None:
+    """Another program or a fault of a disk took it out; it is needed for the next commit."""
+    registered(place, write(place, "2026-11-19", 3))
+    log = tmp_path / "the 檔案 archive" / f"ticks/_delta_log/{0:020}.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line.get(action, {}).pop(key, None)
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ArchiveError, match=r"the Delta log of .* is damaged \(KeyError\)"):
+        registered(place, write(place, "2026-11-19", 4, digits="b" * 16))

@@ -131,6 +131,31 @@ def test_days_that_cannot_be_archived(cli: Cli, data: Path, archive_root: Path) 
     assert "20261117 is not sealed: ticks may still come" in only_line(done)
 
 
+def test_an_error_after_some_days_says_which_are_archived(cli: Cli, data: Path, archive_root: Path) -> None:
+    """The Delta log is of another version: the days are archived and shown, then the error; exit code 1."""
+    (archive_root / "ticks/_delta_log").mkdir(parents=True)
+    log = archive_root / f"ticks/_delta_log/{0:020}.json"
+    log.write_text('{"protocol":{"minReaderVersion":3,"minWriterVersion":7}}\n')
+    done = cli("archive", "--day", DAYS[0], "--delta", "--json")
+    assert done.returncode == 1
+    assert "demands reader version 3" in done.stderr.splitlines()[-1]
+    document = json.loads(done.stdout)
+    assert [(each["day"], each["state"]) for each in document["days"]] == [(DAYS[0], "archived")]
+    assert "demands reader version 3" in document["error"]
+    done = cli("archive", "--delta")
+    assert done.returncode == 1
+    shown = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert shown[:2] == list(DAYS[1:])
+    assert "demands reader version 3" in only_error(done)
+    done = cli("archive", "--delta")
+    assert "demands reader version 3" in only_line(done)
+
+
+def only_error(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
 def test_a_day_after_today_is_told(cli: Cli, data: Path) -> None:
     """The clock of the host was set back: that days are left alone is not passed over in silence."""
     shutil.copy(data / f"{DAYS[0]}.db", data / "20991130.db")

@@ -80,6 +80,21 @@ def test_what_is_not_there_is_named(run: Run, root: Path, tmp_path: Path) -> Non
     assert "no archive is named" in run("restore", "20261120", code=2, ARCHIVE_DIR="").stderr
 
 
+def test_a_file_that_is_not_certified_is_not_restored(run: Run, root: Path, archive: Path, tmp_path: Path) -> None:
+    """Another Parquet file of the same day, there or not: the day would be made of the certified one instead."""
+    seal_day(root)
+    run("archive")
+    (file,) = archive.glob("ticks/date=2026-11-20/*.parquet")
+    other = file.with_name("ticks-ffffffffffffffff.parquet")
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    said = run("restore", str(other), "--to", str(there), code=2).stderr
+    assert f"{other.relative_to(archive)} is not in the certificate certificates/2026-11-20.txt" in said
+    assert file.name in said
+    assert list(there.iterdir()) == []
+    run("restore", str(archive / "books/2026-11-20.db"), "--to", str(there))
+
+
 def test_from_an_object_store(run: Run, root: Path, s3_server: S3Server) -> None:
     """archive and restore through S3, with the keys from the usual variables, which no line shows."""
     seal_day(root, gaps=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +14,17 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.others_lock import in_transaction
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.following import archived_day, watched_file
 from hk_tick_collector.following import day as day_module
-from hk_tick_collector.following import watched_file
+from hk_tick_collector.following.archived_day import cuts
 from hk_tick_collector.following.local_days import StreamWarning
 from hk_tick_collector.following.watched_file import WatchedFile
+from hk_tick_collector.store import day_connection
 from hk_tick_collector.store.dayfile import StoreOptions, seal
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -362,6 +367,76 @@ def test_a_position_goes_on_in_the_archive(days: Days) -> None:
         Reading(days.data_root, start=str(reading.position))
 
 
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ([5 << 32 | 7], []),
+        ([5 << 32 | 7, 6 << 32 | 900, 9 << 32 | 1], [6 << 32, 9 << 32]),
+        ([5 << 32 | 7, 5 << 32 | 900, 9 << 32 | 1], [5 << 32 | 900, 9 << 32]),
+        ([1, 1001, 2001], [1001, 2001]),  # a counter without a second
+        ([1, 3, 3, 4], [3, 4]),  # many symbols with the same sequences
+        ([-5, -3, 2], [-3, 0]),
+    ],
+)
+def test_parts_of_an_archived_day_have_a_limit(starts: list[int], expected: list[int]) -> None:
+    """Memory holds one part. It begins with a second, or where sequences have no second at the sequence itself."""
+    assert cuts(starts) == expected
+
+
+def test_an_archived_day_of_counters_in_parts(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences without the second: each tick once, each symbol in the order of its sequences."""
+    monkeypatch.setattr(archived_day, "_PART_TICKS", 100)
+    file = days.collect("20261119", ())
+    rows = []
+    for symbol in SYMBOLS:
+        for n in range(500):
+            row = days.tick("20261119", symbol, n)
+            rows.append((symbol, n + 1, *row[2:]))
+    file.write(_rows(rows), 0)
+    file.close()
+    days.to_archive("20261119")
+    reading = Reading(days.data_root, days.archive, day="20261119")
+    reading.read()
+    demand_in_order(reading.batches)
+    assert reading.is_over
+    assert sorted(keys(reading.rows)) == sorted((row[0], row[1]) for row in rows)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_day_without_a_wanted_tick_is_passed_over(days: Days, archived: bool) -> None:
+    """A day on which the symbol did not trade, and one without any tick: no error, and the days after them."""
+    traded = {"20261118": ("HK.00700",), "20261119": (), "20261120": ("HK.00005",)}
+    for name, symbols in traded.items():
+        days.collect(name, symbols).close()
+        days.gap(name, "HK.00005", 1)
+        with closing(sqlite3.connect(days.path(name))) as db:
+            db.execute("INSERT INTO meta VALUES ('sealed_ms', 1)")
+            db.commit()
+        if archived:
+            days.to_archive(name)
+    reading = Reading(days.data_root, days.archive, symbols="HK.00005", start="2026-11-18")
+    reading.read()
+    assert {str(each.day) for each in reading.batches if each.rows} == {"2026-11-20"}
+    assert [str(each.day) for each in reading.batches if each.gaps] == ["2026-11-18", "2026-11-19", "2026-11-20"]
+    for name in ("20261118", "20261119"):
+        only = Reading(days.data_root, days.archive, symbols="HK.00005", day=name)
+        only.read()
+        assert (only.is_over, only.rows, [gap.missing for gap in only.gaps]) == (True, [], [1])
+
+
+def test_a_named_pipe_in_place_of_a_book_is_not_opened(days: Days) -> None:
+    """Opening it would wait for ever, and Ctrl-C would not end that: it counts as a missing book."""
+    days.collect("20261119").close()
+    days.to_archive("20261119")
+    book = days.archive / "books/2026-11-19.db"
+    book.unlink()
+    os.mkfifo(book)
+    reading = Reading(days.data_root, days.archive, day="20261119")
+    with pytest.warns(UserWarning, match="the book of 20261119 is missing: its gaps are not told"):
+        reading.read()
+    assert (reading.is_over, len(reading.rows)) == (True, 180)
+
+
 def _rows(rows: list[Any]) -> Any:
     from hk_tick_collector.store.dayfile import Batch as Written
 
@@ -430,6 +505,73 @@ def test_a_day_that_was_left_out_is_followed_again(
     fresh.add([tick("HK.00700", BASE + n) for n in range(25)])
     assert keys(reading.read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
     assert keys(Reading(root, start=position).read()[0].rows) == [("HK.00700", BASE + n) for n in range(20, 25)]
+    demand_in_order(reading.batches)
+
+
+def _ticks_leaf(path: Path) -> tuple[int, int]:
+    """Where a page of ticks in the last quarter of a day file begins, and its size, in bytes."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        sql = "SELECT pageno FROM dbstat WHERE name = 'ticks' AND pagetype = 'leaf' ORDER BY path"
+        pages = [int(page) for (page,) in db.execute(sql)]
+        size = int(db.pragma("page_size"))
+    return (pages[len(pages) * 3 // 4] - 1) * size, size
+
+
+def read_to_the_end(reading: Reading) -> None:
+    while not reading.is_over:
+        reading.read()
+
+
+@pytest.mark.parametrize("only", [None, "20261119"])
+def test_a_read_error_that_passes_loses_nothing_of_a_past_day(days: Days, only: str | None) -> None:
+    """A page of a past day cannot be read, then it can: nothing of a later day before that, and every tick once."""
+    for name in ("20261119", "20261120"):
+        days.collect(name, each=4000).close()
+    path = days.path("20261119")
+    at, size = _ticks_leaf(path)
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
+    reading = Reading(days.data_root, start="2026-11-19", day=only)
+    reading.read()
+    assert reading.rows == []
+    assert not reading.is_over
+    with path.open("r+b") as file:
+        file.write(whole)
+    reading.read()
+    got = Counter[str]()
+    for batch in reading.batches:
+        got[str(batch.day)] += len(batch.rows)
+    assert list(got.items()) == [("2026-11-19", 12_000), ("2026-11-20", 12_000)][: 1 if only else 2]
+    assert not any(batch.late for batch in reading.batches)
+    demand_in_order(reading.batches)
+
+
+def test_a_read_error_of_a_past_day_that_lasts_is_raised(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged page of a past day ends the stream with the error, not as if the day had no more ticks."""
+    monkeypatch.setattr(watched_file, "_PATIENCE_S", 0.05)
+    days.collect("20261119", each=4000).close()
+    path = days.path("20261119")
+    at, size = _ticks_leaf(path)
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
+    reading = Reading(days.data_root, day="20261119")
+    with pytest.raises(StoreError, match=r"20261119\.db is damaged"):
+        read_to_the_end(reading)
+
+
+def test_a_locked_past_day_is_waited_for(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds a lock on a past day: the later day comes, then the locked one, late, and not less."""
+    for name in ("20261119", "20261120"):
+        days.collect(name).close()
+    monkeypatch.setattr(day_connection, "_BUSY_MS", 10)
+    with in_transaction(days.path("20261119"), "PRAGMA journal_mode = DELETE;", "BEGIN EXCLUSIVE;"):
+        reading = Reading(days.data_root, start="2026-11-19")
+        reading.read()
+    reading.read()
+    assert [(str(batch.day), batch.late) for batch in reading.batches] == [("2026-11-20", False), ("2026-11-19", True)]
     demand_in_order(reading.batches)
 
 

@@ -97,7 +97,8 @@ def demand_continuable(place: Place, chain: Chain, signers: Iterable[PublicKey])
     raise ArchiveError(
         f"nothing is archived, because the newest certificate there is not to be trusted, number {last.number} of"
         f" {last.day}: {why}",
-        hint="hk-tick-collector certificate --check; name another archive with --to, or move the foreign files away",
+        hint=f"copy {signatures[0]} from another copy of the archive. Without one move {name} away, then"
+        f" hk-tick-collector archive --day {last.day}. If the archive is not yours, name another one with --to",
     )
 
 

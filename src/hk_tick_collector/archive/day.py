@@ -17,8 +17,10 @@ from hk_tick_collector.store.book import write_book
 
 from . import layout, ticks
 from .certificate import Origin, make
+from .check import signer_of
 from .content import columns_of, content_of, lacking
 from .facts import demand_sealed, read_facts
+from .signers import signers_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,12 +77,12 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
     demand_sealed(source, facts)
     origin = Origin(run.instance, need("pyarrow", "data").__version__, *_identified(source, run), chain.last)
     if before is not None and _is_same(run, before, source, facts, origin.day_file_sha256):
-        damaged = _damaged(run.place, before)
+        damaged = _damaged(run, before)
         if not damaged:
             return Outcome(ALREADY, before, 0, time.monotonic() - began_s)
         if not replace:
             raise OtherContentError(
-                f"{damaged} is missing in {run.place.where} or is not what was signed",
+                damaged,
                 hint="--replace archives the day anew and keeps the old files in _superseded/",
             )
     elif before is not None and not replace:
@@ -128,12 +130,19 @@ def _is_same(run: Run, before: Certificate, source: Path, facts: DayFacts, sha25
     return before.files[before.book_name] == _file_sha256(book, run)
 
 
-def _damaged(place: Place, certificate: Certificate) -> str:
-    """The first file of a day that is not in the archive as it was signed; empty if all are."""
+def _damaged(run: Run, certificate: Certificate) -> str:
+    """What of a day is not in the archive as it was signed, or why its signature is not valid; empty if all is right.
+
+    Its content is that of the day file, so archiving it anew repairs it.
+    """
+    try:
+        signer_of(run.place, certificate, [run.key.public, *signers_there(run.place)])
+    except ArchiveError as error:
+        return f"{layout.certificate_name(certificate.day)} in {run.place.where}: {error}"
     for name, expected in certificate.files.items():
-        found = place.stored(name)
+        found = run.place.stored(name)
         if found is None or found.sha256 != expected:
-            return name
+            return f"{name} is missing in {run.place.where} or is not what was signed"
     return ""
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import __version__
@@ -23,7 +24,7 @@ from hk_tick_collector.frames.extras import need
 from . import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -77,7 +78,8 @@ def register(place: Place, names: Iterable[str], now_ms: int, workspace: Path) -
         old = [each for path, each in table.files.items() if path not in wanted and _day(path) in days]
         if not new and not old:
             return Registered(table.version, 0, 0)
-        actions = _actions(place, table, new, old, now_ms)
+        with _log_damage_named(place):
+            actions = _actions(place, table, new, old, now_ms)
         source = workspace / "commit.json"
         source.write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in actions), "utf-8")
         try:
@@ -150,20 +152,24 @@ def _field(field: pa.Field[Any], *, nullable: bool) -> dict[str, Any]:
 
 
 def _add(place: Place, path: str, name: str) -> tuple[dict[str, Any], pa.Schema]:
-    """The `add` of a file, and its schema: from the file's footer, its rows are not read."""
-    parquet = need("pyarrow.parquet", "data")
+    """The `add` of a file, and its schema: from the file's footer, its rows are not read. ArchiveError if damaged."""
+    pa, parquet = need("pyarrow", "data"), need("pyarrow.parquet", "data")
     with place.open(name) as file:
-        footer = parquet.ParquetFile(file)
-        size = file.seek(0, 2)
-        schema, about = footer.schema_arrow, footer.metadata
-        stats = {"numRecords": about.num_rows, **_bounds(about)}
+        try:
+            footer = parquet.ParquetFile(file)
+            size = file.seek(0, 2)
+            schema, about = footer.schema_arrow, footer.metadata
+            stats = json.dumps({"numRecords": about.num_rows, **_bounds(about)})
+        except (OSError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
+            words = " ".join(str(error).split())[:200]
+            raise ArchiveError(f"{name} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
     add = {
         "path": path,
         "partitionValues": {"date": _day(path)},
         "size": size,
         "modificationTime": 0,  # the content never changes
         "dataChange": True,
-        "stats": json.dumps(stats),
+        "stats": stats,
     }
     return add, schema
 
@@ -207,10 +213,17 @@ def _remove(add: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 def _read(place: Place) -> _Table:
     """Replays the log, from the last checkpoint on if there is one. ArchiveError if it is damaged."""
+    with _log_damage_named(place):
+        return _replayed(place)
+
+
+@contextmanager
+def _log_damage_named(place: Place) -> Iterator[None]:
+    """Turns what goes wrong with an entry of the log, which another program may have written, into an ArchiveError."""
     pa = need("pyarrow", "data")
     try:
-        return _replayed(place)
-    except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:  # what another program wrote
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:
         raise ArchiveError(
             f"the Delta log of {place.where} is damaged ({type(error).__name__})",
             hint=f"restore {_LOG} from a copy, or remove it and run archive --delta again, which writes it again",

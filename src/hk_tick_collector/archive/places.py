@@ -191,7 +191,7 @@ class Directory:
         with self._named("read"):
             self._demand_root()
             # The part of the prefix that is a directory; names are compared with the rest of it.
-            for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0]):
+            for directory, directories, files in os.walk(self.root / prefix.rpartition("/")[0], onerror=_unless_gone):
                 directories[:] = [each for each in directories if not each.startswith(".")]
                 names = [os.path.relpath(Path(directory) / each, self.root) for each in files if each[0] != "."]
                 found += [each for each in names if each.startswith(prefix)]
@@ -280,6 +280,12 @@ def _link(source: Path, final: Path) -> None:
         if final.exists():  # a file system without hard links: `hold` excludes other runs
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
         source.rename(final)
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raises the error of a directory that cannot be listed: without it the directory would count as empty."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync(path: Path) -> None:

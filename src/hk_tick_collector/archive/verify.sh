@@ -24,8 +24,10 @@ newest=0
 # Names and lines of the archive could hold bytes that control a terminal.
 shown() { printf '%s' "$*" | tr -c '[:print:]\n' '?'; }
 wrong() { printf 'WRONG  %s\n' "$(shown "$*")"; bad=$((bad + 1)); }
+# A directory that cannot be listed would look empty: no pattern matches a name in it.
+listed() { [ -x "$1" ] && ls -A -- "$1" >/dev/null 2>&1; }
 
-for each in ssh-keygen sha256sum tr; do
+for each in ssh-keygen sha256sum tr ls; do
     command -v "$each" >/dev/null || { printf 'verify.sh: there is no %s: install openssh-client and coreutils\n' "$each" >&2; exit 2; }
 done
 [ -r "$signers" ] || { printf 'verify.sh: there is no file %s\n' "$signers" >&2; exit 2; }
@@ -35,6 +37,10 @@ for day in "$@"; do
         *) printf 'verify.sh: %s is not a day like 2026-11-20\n' "$day" >&2; exit 2 ;;
     esac
     [ -e "certificates/$day.txt" ] || wrong "$day: there is no certificate certificates/$day.txt"
+done
+
+for each in certificates _superseded _superseded/* _superseded/*/certificates ticks books; do
+    [ ! -d "$each" ] || listed "$each" || wrong "the directory $each cannot be listed"
 done
 
 # The figures of a certificate: number, previous, day, verdict.
@@ -81,6 +87,7 @@ check_replaced() {
 
 # Whether the directory of the ticks has only the files of the certificate: readers take every file there.
 alone() {
+    listed "ticks/date=$day" || { wrong "$day: the directory ticks/date=$day cannot be listed"; return 1; }
     files=' '
     while IFS= read -r line; do
         case $line in '#'*) ;; *'  '*) files="$files${line#*  } " ;; esac
@@ -117,7 +124,7 @@ if [ "$*" = -- ]; then
         day=${day#books/}
         day=${day%.db}
         [ -e "$each" ] && [ "$each" != ticks/_delta_log ] && [ ! -f "certificates/$day.txt" ] || continue
-        [ -d "$each" ] && [ -z "$(ls -A "$each")" ] || wrong "$each has no certificate, and readers of the directory take it"
+        [ -d "$each" ] && listed "$each" && [ -z "$(ls -A -- "$each")" ] || wrong "$each has no certificate, and readers of the directory take it"
     done
 fi
 

@@ -86,15 +86,21 @@ def archive(
     asked = _asked(settings, refuse_both(day, since, until), since, until, replace=replace)._replace(delta=delta)
     if (root := getattr(place, "root", None)) is not None:
         demand_writable(root)
-    results, registered = _archive(settings, place, asked)
+    results, registered, failure = _archive(settings, place, asked)
+    if failure is not None and not any(result.outcome or result.error for result in results):
+        raise failure
     if as_json:
-        about = {} if registered is None else {"delta": registered._asdict()}
+        about: dict[str, Any] = {} if registered is None else {"delta": registered._asdict()}
+        if failure is not None:
+            about |= {"error": str(failure), "hint": failure.hint}
         show_json({"archive": place.where, "days": list(map(_document, results)), **about})
     else:
         lang = language_on(sys.stdout, env_file)
         _show_results(place, results, lang)
         if registered is not None and (registered.added or registered.removed):
             show(_REGISTERED.filled(**registered._asdict()).of(lang))
+    if failure is not None:
+        raise failure
     if any(result.state == _FAILED for result in results):
         raise typer.Exit(1)
 
@@ -114,7 +120,10 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
     return _Asked([each for each in chosen if each < now], by_name=replace, replace=replace)
 
 
-def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Result], Registered | None]:
+def _archive(
+    settings: Settings, place: Place, asked: _Asked
+) -> tuple[list[_Result], Registered | None, CollectorError | None]:
+    """Archives the days, then registers them. What was done before an error is returned with that error."""
     from hk_tick_collector.archive import delta, ticks
     from hk_tick_collector.archive.chain import read_chain
     from hk_tick_collector.archive.check import demand_continuable
@@ -124,7 +133,7 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Res
     ticks.spare_memory()
     watch = Watch("nothing of the unfinished day was left")
     results: list[_Result] = []
-    registered = None
+    registered = failure = None
     try:
         with place.hold() as workspace:
             chain = read_chain(place)
@@ -142,9 +151,11 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Res
             if asked.delta:
                 names = [each.ticks_name for each in chain.by_day.values()]
                 registered = delta.register(place, names, now_ms(), workspace)
+    except CollectorError as error:
+        failure = error
     finally:
         watch.clear()
-    return results, registered
+    return results, registered, failure
 
 
 def _key(settings: Settings, place: Place, chain: Chain) -> SigningKey:

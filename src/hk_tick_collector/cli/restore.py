@@ -21,9 +21,16 @@ from ._show import complain, show, show_json
 from ._terminal import language_on
 
 if TYPE_CHECKING:
+    from hk_tick_collector.archive.certificate import Certificate
     from hk_tick_collector.archive.places import Place
     from hk_tick_collector.archive.restoring import Restored
     from hk_tick_collector.config import Settings
+
+
+class _Asked(NamedTuple):
+    place: Place
+    day: str
+    name: str = ""  # of the file in the archive that was named; empty for a day
 
 
 class _Result(NamedTuple):
@@ -62,7 +69,7 @@ def restore(
     """
     settings = settings_in_force(env_file)
     directory = to or settings.data_root
-    asked = [_place_and_day(each, archive, settings, env_file) for each in days]
+    asked = [_read(each, archive, settings, env_file) for each in days]
     demand_writable(directory)
     results = _restore(asked, directory)
     if as_json:
@@ -78,7 +85,7 @@ def restore(
         raise typer.Exit(1)
 
 
-def _place_and_day(text: str, archive: str | None, settings: Settings, env_file: Path | None) -> tuple[Place, str]:
+def _read(text: str, archive: str | None, settings: Settings, env_file: Path | None) -> _Asked:
     """The archive and the day of an argument. UsageError for one that is neither a day nor a file of an archive."""
     from hk_tick_collector.archive import layout
 
@@ -87,19 +94,20 @@ def _place_and_day(text: str, archive: str | None, settings: Settings, env_file:
             day = market.day_name(market.parse_day(text))
         except ValueError:
             raise UsageError(f"{text} is not a date", hint="write a day like 20261120") from None
-        return place_named(archive, settings, "--archive", env_file), day
+        return _Asked(place_named(archive, settings, "--archive", env_file), day)
     path = Path(text).absolute()
     for parent in list(path.parents)[1:3]:
-        found = layout.day_of(path.relative_to(parent).as_posix())
+        name = path.relative_to(parent).as_posix()
+        found = layout.day_of(name)
         if found is not None:
-            return place_named(str(parent), settings, "--archive", env_file), found
+            return _Asked(place_named(str(parent), settings, "--archive", env_file), found, name)
     raise UsageError(
         f"{text} is neither a day nor a file of an archive",
         hint="write a day like 20261120, or ARCHIVE/ticks/date=2026-11-20/ticks-….parquet",
     )
 
 
-def _restore(asked: list[tuple[Place, str]], directory: Path) -> list[_Result]:
+def _restore(asked: list[_Asked], directory: Path) -> list[_Result]:
     """Restores each day. If one cannot be restored, the others are still restored."""
     from hk_tick_collector.archive.chain import read_chain
     from hk_tick_collector.archive.restoring import restore_day
@@ -108,11 +116,12 @@ def _restore(asked: list[tuple[Place, str]], directory: Path) -> list[_Result]:
     watch = Watch("nothing of the unfinished day was left")
     results: list[_Result] = []
     try:
-        for place, day in asked:
+        for place, day, name in asked:
             watch.about = f"{day} "
             began_s = time.monotonic()
             try:
                 chain, signers = read_chain(place), known_signers(place)
+                _demand_certified(chain.by_day.get(day), name)
                 restored = restore_day(place, chain, day, directory, signers, watch.show)
                 results.append(_Result(day, restored, time.monotonic() - began_s))
             except CollectorError as error:
@@ -122,6 +131,19 @@ def _restore(asked: list[tuple[Place, str]], directory: Path) -> list[_Result]:
     finally:
         watch.clear()
     return results
+
+
+def _demand_certified(certificate: Certificate | None, name: str) -> None:
+    """UsageError if a file was named that is not one of the day's certificate: the day would be made of another one."""
+    from hk_tick_collector.archive import layout
+
+    if certificate is None or not name:
+        return
+    own = layout.certificate_name(certificate.day)
+    if name not in (*certificate.files, own, own + layout.SIGNATURE):
+        raise UsageError(
+            f"{name} is not in the certificate {own}", hint=f"the certificate is of {certificate.ticks_name}"
+        )
 
 
 def _document(result: _Result) -> dict[str, Any]:

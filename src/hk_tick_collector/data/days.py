@@ -235,7 +235,7 @@ def _in_archive(archive: Path, day: int, *, has_day_file: bool) -> Source | None
     name = market.day_name(day)
     folder = archive / layout.ticks_directory(name)
     book: Path | None = archive / layout.book_name(name)
-    book = book if book and book.exists() else None
+    book = book if book and book.is_file() else None  # SQLite would wait for ever for a named pipe
     certified = certified_ticks(archive, day)
     if certified:
         return Source(day, folder / certified, is_archived=True, book=book)

@@ -58,7 +58,7 @@ class ArchivedDay:
         self.delivered: dict[str, Delivered] = dict(known.delivered) if known else {}
         self.has_more = True
         self.is_finished = False
-        self.is_active = False
+        self.is_active = self.is_failing = self.is_failing_briefly = False
         self._known = dict(self.delivered)
         self._told = dict(known.open_gaps) if known else {}
         self._source = source
@@ -131,10 +131,12 @@ class ArchivedDay:
         import numpy as np
 
         with closing(self._source.ticks(self._symbols, Times(), ("seq",))) as batches:
-            seconds = [batch.column(0).to_numpy() >> 32 for batch in batches]
-        starts = np.sort(np.concatenate(seconds))[::_PART_TICKS].tolist() if seconds else []
-        edges = [LOWEST_SEQ, *(second << 32 for second in dict.fromkeys(starts[1:])), HIGHEST_SEQ]
-        for low, high in pairwise(edges):
+            seqs = [batch.column(0).to_numpy() for batch in batches]
+        if not seqs:  # the day has no tick, or none of these symbols
+            return
+        starts = np.sort(np.concatenate(seqs))[::_PART_TICKS].tolist()
+        del seqs
+        for low, high in pairwise([LOWEST_SEQ, *cuts(starts), HIGHEST_SEQ]):
             table = self._part(low, high)
             order = _order_of_time(table)
             for start in range(0, table.num_rows, _SLICE_TICKS):
@@ -154,6 +156,19 @@ class ArchivedDay:
         if not kept:
             raise StoreError(f"{self._source.path} has no tick", hint="hk-tick-collector certificate --check")
         return pa.Table.from_batches(kept).unify_dictionaries().combine_chunks()
+
+
+def cuts(starts: Sequence[int]) -> list[int]:
+    """Where a new part begins, from the ascending sequences at which each part would begin to have the same size.
+
+    At the beginning of a second, so that all ticks of a second are in one part. Sequences of some feeds do not begin
+    with the second: then at the sequence itself, because a part would have any number of ticks.
+    """
+    found = dict[int, None]()
+    for before, seq in pairwise(starts):
+        second = seq >> 32 << 32
+        found[second if second > before else seq] = None
+    return list(found)
 
 
 def _order_of_time(table: pa.Table) -> np.ndarray[Any, Any]:

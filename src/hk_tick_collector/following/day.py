@@ -64,6 +64,16 @@ class Day:
         return self._has_more
 
     @property
+    def is_failing(self) -> bool:
+        """Whether the last look failed, so that it is not known what is left. The next look tries again."""
+        return self._file.is_failing
+
+    @property
+    def is_failing_briefly(self) -> bool:
+        """Whether it failed with an error that `look` raises if it lasts for seconds."""
+        return self._file.is_failing_briefly
+
+    @property
     def is_active(self) -> bool:
         """Whether its file changed within the last second."""
         return self._file.is_open

@@ -15,17 +15,19 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data import days as data_days
 from hk_tick_collector.data.ranges import DayRange
 from hk_tick_collector.errors import NoDayError, StoreError
-from hk_tick_collector.store.file_identity import Identity, identity
 from hk_tick_collector.store.query import list_days, path_of
 
 from .archived_day import ArchivedDay
 from .bound import Bound
 from .day import Day
 from .position import Position
+from .watched_file import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
     from pathlib import Path
+
+    from hk_tick_collector.store.file_identity import Identity
 
     from .found import Found
 
@@ -97,8 +99,9 @@ class LocalDays:
                 if found is not None:
                     is_new = True
                     yield self._days[number], number, found
-                if number in self._days and self._days[number].has_more:
-                    is_new = True
+                day = self._days.get(number)
+                if day is not None and (day.has_more or day.is_failing_briefly):
+                    is_new = is_new or not day.is_failing
                     break  # first the backlog of this day
             self._pass_on()
             self._follow_files()
@@ -129,7 +132,7 @@ class LocalDays:
         self._archived.pop(number, None)
 
     def _identity(self, number: int) -> Identity | None:
-        return None if self._data_root is None else identity(path_of(self._data_root, market.day_name(number)))
+        return None if self._data_root is None else identity_of(path_of(self._data_root, market.day_name(number)))
 
     def _find_archived(self) -> dict[int, data_days.Source]:
         """The archived days from the bound on. Only days of the past are archived; later ones: `_find_freed`."""
@@ -216,7 +219,9 @@ class LocalDays:
         while self._days:
             number = min(self._days)
             day = self._days[number]
-            if day.has_more or not (day.is_finished or (self._may_leave(number) and self._is_over(number))):
+            if day.has_more or day.is_failing:  # after a failed look nothing says that the day has no more
+                return
+            if not (day.is_finished or (self._may_leave(number) and self._is_over(number))):
                 return
             if isinstance(day, Day) and not day.is_finished and self._identity(number) is None:
                 words = f"the file of {market.day_name(number)} is gone, and so is what was not delivered of it"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _IDLE_S: Final = 1.0  # longer than a commit takes on a slow disk; a connection that stays open keeps a day unsealed
 _PATIENCE_S: Final = 5.0  # a file that a collector is opening, closing or setting aside is readable again within this
+_OF_ANY_LENGTH: Final = (NoDayError, BusyFileError)
 
 
 class WatchedFile:
@@ -34,6 +35,17 @@ class WatchedFile:
         self._closed_at: Identity | None = None  # what the file was when it was closed as idle
         self._changed_s = 0.0
         self._failing_since_s: float | None = None
+        self._failure: StoreError | None = None  # of the last look
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last look failed, so that it is not known what the file has. The next look tries again."""
+        return self._failure is not None
+
+    @property
+    def is_failing_briefly(self) -> bool:
+        """Whether the last look failed with an error that is raised if it lasts for seconds."""
+        return self.is_failing and not isinstance(self._failure, _OF_ANY_LENGTH)
 
     @property
     def is_open(self) -> bool:
@@ -51,12 +63,12 @@ class WatchedFile:
             self.failed(error)
             return None
         if found is None:
-            self._failing_since_s = None
+            self.succeeded()
         return found
 
     def succeeded(self) -> None:
         """The reader was used without an error."""
-        self._failing_since_s = None
+        self._failing_since_s, self._failure = None, None
 
     def failed(self, error: StoreError) -> None:
         """Closes the file, to be tried again at the next look.
@@ -65,7 +77,8 @@ class WatchedFile:
         and a missing file may last for any time.
         """
         self.close()
-        if isinstance(error, NoDayError | BusyFileError):
+        self._failure = error
+        if isinstance(error, _OF_ANY_LENGTH):
             return
         now_s = self._clock()
         if self._failing_since_s is None:
@@ -80,7 +93,7 @@ class WatchedFile:
         self._reader, self._closed_at = None, None
 
     def _look(self, *, demanded: bool) -> LiveReader | None:
-        now_s, there = self._clock(), identity(self.path)
+        now_s, there = self._clock(), identity_of(self.path)
         if there is None or (self._reader is not None and there.inode != self._inode):
             self.close()
         if there is None:
@@ -108,8 +121,18 @@ class WatchedFile:
 
     def _close_as_idle(self, reader: LiveReader) -> None:
         """Closes it, unless something was committed after its identity was read."""
-        there = identity(self.path)
+        there = identity_of(self.path)
         if not reader.unchanged():
             return
         self.close()
         self._closed_at = there
+
+
+def identity_of(path: Path) -> Identity | None:
+    """The identity of a file; None if there is none. StoreError if the disk or a right prevents to know it."""
+    try:
+        return identity(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot access {path} ({error.strerror})", hint="check the disk: sudo dmesg | tail"
+        ) from error
