@@ -192,6 +192,20 @@ def test_a_text_of_an_upgraded_opend_may_be_of_any_language(tmp_path: Path, tick
     assert pa.Table.from_batches(read_ticks(path))["tick_type"].to_pylist() == ["自動對盤"]
 
 
+def test_damage_after_the_first_batch(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
+    """It is one line too: the driver tells it in another way than damage at the beginning."""
+    path = tmp_path / f"{DAY}.db"
+    write(path, [tick("HK.00700", n, OPEN_MS + n) for n in range(1, 140_001)]).close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size * 9 // 10 // 4096 * 4096)
+        file.write(b"\xff" * (size // 20))
+    batches = read_ticks(path)
+    assert next(batches).num_rows == 65_536
+    with pytest.raises(StoreError, match=rf"cannot read {path} \(.*malformed"):
+        list(batches)
+
+
 def test_an_unknown_column_is_refused(path: Path) -> None:
     with pytest.raises(KeyError):
         next(read_ticks(path, columns=["bid"]))

@@ -124,6 +124,6 @@ def _named_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (adbc_driver_manager.Error, pa.ArrowInvalid, OverflowError) as error:
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError, OverflowError) as error:  # OSError: a later batch
         words = " ".join(str(error).split())[:300]
         raise StoreError(f"cannot read {path} ({words})", hint=_HINT) from error
