@@ -224,6 +224,19 @@ def test_a_day_of_ours_gets_the_missing_ticks(cli: Cli, root: Path) -> None:
     assert "0 of 7 rows added" in cli("import", str(old)).stdout
 
 
+@pytest.mark.parametrize("change", ["tick_type = CAST(x'ff41' AS TEXT)", "seq = NULL, provider = CAST(x'ff' AS TEXT)"])
+def test_text_that_is_not_utf_8(cli: Cli, root: Path, change: str) -> None:
+    """The file is named in one line, and nothing is changed."""
+    old = write_file(root.parent / f"{DAY}.db", [as_predecessors(tick("HK.00700", n), DAY) for n in range(1, 6)])
+    with closing(sqlite3.connect(old)) as db, db:
+        db.execute(f"UPDATE ticks SET {change} WHERE rowid = 3")
+    done = cli("import", str(old))
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert f"{old} has text that is not UTF-8 (invalid start byte): keep it; see docs/sqlite-wal.md" in line
+    assert list(root.iterdir()) == []
+
+
 def test_a_sealed_day_is_not_changed(cli: Cli, root: Path) -> None:
     """Nothing is added to a sealed day; --to writes the ticks to another file."""
     path = root / f"{DAY}.db"
