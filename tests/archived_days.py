@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from hk_tick_collector import market
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, TICK_COLUMNS, VERSION
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ SYMBOLS = ("HK.00005", "HK.00700", "HK.09988")
 def seal_day(root: Path, day: str = "20261120", *, rows: int = 60, gaps: int = 0, schema: int = VERSION) -> Path:
     """Makes `DAY.db` as the collector leaves it: sealed, one plain file, mode 0440."""
     path = root / f"{day}.db"
-    noon_ms = 1_795_147_200_000 + (int(day) - 20261120) * 86_400_000
+    noon_ms = market.day_start_ms(market.parse_day(day)) + 43_200_000
     with closing(apsw.Connection(str(path))) as db:
         for migration in MIGRATIONS[:schema]:
             db.execute(migration)

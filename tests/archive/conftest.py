@@ -53,10 +53,10 @@ def make_day(data_root: Path, tick: Callable[..., TickRow]) -> MakeDay:
     ) -> Path:
         path, at_ms = data_root / f"{day}.db", open_ms(day)
         file = DayFile(path, day, "run", at_ms, "test", StoreOptions())
-        ticks = []
+        ticks, step_ms = [], 977 if rows < 50_000 else 401  # so that all are of the day
         for symbol in SYMBOLS:
             for number in range(1, rows + 1):
-                ts_ms = at_ms + number * 977
+                ts_ms = at_ms + number * step_ms
                 ticks.append(tick(symbol, (ts_ms // 1000) << 32 | number, ts_ms))
         compared = [Reconciled(session, name, at_ms, 1, 1.0, 0, 0.0, 0, 0.0, 1, 1.0, MATCH) for name in SYMBOLS]
         rules = [RuleChange(market.parse_day(day), name, "counter", 0) for name in SYMBOLS] if rows else []

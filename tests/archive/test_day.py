@@ -49,11 +49,13 @@ def archived(place: Directory, key: SigningKey, source: Path, *, replace: bool =
         return archive_day(run, read_chain(place), source, replace=replace)
 
 
-def changed(source: Path) -> None:
-    """Another price in a sealed day file, and a counter that agrees with it."""
+def changed(
+    source: Path, sql: str = "UPDATE ticks SET price = price + 1 WHERE seq = (SELECT min(seq) FROM ticks)"
+) -> None:
+    """Another price in a sealed day file, with which its counters agree, or what this statement changes."""
     source.chmod(0o640)
     with apsw.Connection(str(source)) as db:
-        db.execute("UPDATE ticks SET price = price + 1 WHERE seq = (SELECT min(seq) FROM ticks)")
+        db.execute(sql)
     source.chmod(0o440)
 
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from tests.archive.conftest import files_in
@@ -17,6 +18,7 @@ from hk_tick_collector.archive.day import ALREADY
 from hk_tick_collector.archive.restoring import Restored, restore_day
 from hk_tick_collector.archive.signers import known_signers
 from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames import parquet_file
 from hk_tick_collector.frames.day_file import BATCH_ROWS
 from hk_tick_collector.store.schema import VERSION
 
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     from hk_tick_collector.archive.sshsig import SigningKey
 
 DAY = "20261120"
+ODD = {
+    "direction = CAST(x'ff41' AS TEXT)": "direction has text that is not UTF-8",
+    "push_type = CAST(x'f2656c74696d65' AS TEXT)": "push_type has text that is not UTF-8",
+    "recv_ts_ms = recv_ts_ms | (1 << 58)": "recv_ts is ",
+    "opend_recv_ts_ms = opend_recv_ts_ms | (1 << 58)": "opend_recv_ts is ",
+}
 
 
 def restored(place: Directory, directory: Path, day: str = DAY) -> Restored:
@@ -37,8 +45,8 @@ def restored(place: Directory, directory: Path, day: str = DAY) -> Restored:
 
 def dump(path: Path) -> list[str]:
     """Every table, row, index and trigger, as the stock sqlite3 writes them."""
-    done = subprocess.run(["sqlite3", "-readonly", path, ".dump"], capture_output=True, text=True, check=True)
-    return sorted(done.stdout.splitlines())
+    done = subprocess.run(["sqlite3", "-readonly", path, ".dump"], capture_output=True, check=True)
+    return sorted(done.stdout.decode(errors="surrogateescape").splitlines())
 
 
 @pytest.mark.parametrize("schema", range(2, VERSION + 1))
@@ -83,6 +91,45 @@ def test_a_flipped_bit_is_noticed(
     with pytest.raises(ArchiveError, match=f"{DAY} is not restored: "):
         restored(place, data_root)
     assert list(data_root.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ODD)
+def test_a_day_with_odd_values_that_an_earlier_version_archived(
+    make_day: MakeDay,
+    data_root: Path,
+    place: Directory,
+    key: SigningKey,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    """It comes back as it was. Another reader of the archive names the file and the column in one line."""
+    day = make_day(DAY, 60)
+    changed(day, f"UPDATE ticks SET {change} WHERE symbol = 'HK.00700' AND seq & 63 = 60")
+    before = dump(day)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("hk_tick_collector.frames.faults.fault_of", lambda _: "")
+        archived(place, key, day)
+    day.unlink()
+    parquet = next(place.root.glob("ticks/*/*.parquet"))
+    with pytest.raises(StoreError, match=f"{parquet.name}: {ODD[change]}"):
+        list(parquet_file.read_ticks(parquet, dictionaries=True))
+    assert restored(place, data_root).rows == 120
+    assert dump(day) == before
+    assert archived(place, key, day).state == ALREADY
+
+
+def test_a_parquet_file_that_cannot_be_read_is_named(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name in the archive, not by that of an open file."""
+    day = make_day(DAY, 60)
+    archived(place, key, day)
+    day.unlink()
+    name = next(place.root.glob("ticks/*/*.parquet")).relative_to(place.root)
+    damaged = OSError("page checksum")
+    monkeypatch.setattr("pyarrow.parquet.read_metadata", Mock(side_effect=damaged))
+    with pytest.raises(StoreError, match=rf"cannot read {place.where}/{name} \(page checksum\)"):
+        restored(place, data_root)
 
 
 def test_the_certificate_of_another_day_is_refused(

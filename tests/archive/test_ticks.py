@@ -118,6 +118,29 @@ def test_a_flipped_bit_is_an_error_to_every_reader(make_day: MakeDay, tmp_path: 
     assert pa.Table.from_batches(list(read_ticks(path, day=DAY))).equals(before)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("direction = CAST(x'ff41' AS TEXT)", "direction has text that is not UTF-8"),
+        ("push_type = CAST(x'eda080' AS TEXT)", "push_type has text that is not UTF-8"),
+        ("ts_ms = ts_ms | (1 << 62)", "ts is 4611"),
+        ("ts_ms = ts_ms + 86400000", "which is not on 2026-11-20"),
+        ("recv_ts_ms = recv_ts_ms | (1 << 58)", "recv_ts is 28823"),
+        ("opend_recv_ts_ms = -1", "opend_recv_ts is -1"),
+    ],
+)
+def test_nothing_is_archived_that_its_readers_refuse(make_day: MakeDay, tmp_path: Path, change: str, says: str) -> None:
+    """One value that no collector writes, such as after one changed bit: one line with the file and the column."""
+    source = make_day(DAY)
+    source.chmod(0o640)
+    with apsw.Connection(str(source)) as db:
+        db.execute(f"UPDATE ticks SET {change} WHERE symbol = 'HK.00700' AND seq & 255 = 9")
+    with pytest.raises(StoreError) as told:
+        write(source, tmp_path / "x.parquet")
+    assert str(told.value).startswith(f"{source}: ")
+    assert says in str(told.value)
+
+
 def test_counters_that_do_not_agree(make_day: MakeDay, tmp_path: Path) -> None:
     """A tick that another program moved from one symbol to another in a sealed file: the sums of the day are right."""
     source = make_day(DAY)

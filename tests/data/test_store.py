@@ -331,6 +331,34 @@ def test_certificates_need_an_archive(store: Store, week: Days) -> None:
         store.certificate("20261120")
 
 
+@pytest.mark.parametrize("name", ["name", "lot_size", "type", "listing_date", "previous_close"])
+def test_a_column_that_most_instruments_lack(days: Days, name: str) -> None:
+    """The first thousands of a market have no value, the last one has: it is read with its type."""
+    days.collect("20261120").close()
+    row = {"name": "騰訊", "lot_size": 100, "type": "STOCK", "listing_date": "2004-06-16", "previous_close": 1.5}
+    with closing(sqlite3.connect(days.path("20261120"))) as db, db:
+        for number in range(1, 1501):
+            values = row | ({name: None} if number < 1500 else {})
+            db.execute(
+                f"INSERT INTO instruments (symbol, updated_ms, {', '.join(values)}) VALUES (?, 5, ?, ?, ?, ?, ?)",
+                (f"HK.{number:05}", *values.values()),
+            )
+    found = Store(days.data_root).instruments().arrow()
+    assert found[name].null_count == 1499
+    assert str(found[name][1499]) == str(row[name])
+
+
+def test_a_name_that_is_not_utf_8(days: Days) -> None:
+    """One line with the file and the column."""
+    days.collect("20261120").close()
+    with closing(sqlite3.connect(days.path("20261120"))) as db, db:
+        db.execute("INSERT INTO instruments (symbol, name, updated_ms) VALUES ('HK.00700', CAST(x'ff' AS TEXT), 5)")
+    with pytest.raises(
+        StoreError, match=f"{days.path('20261120')}: name has text that is not UTF-8".replace("?", r"\?")
+    ):
+        Store(days.data_root).instruments().arrow()
+
+
 def test_instruments_of_each_day(days: Days) -> None:
     """What OpenD said on each day, with types; a day whose file has no such table has no rows."""
     for name in ("20261119", "20261120"):

@@ -162,6 +162,50 @@ def test_faults_of_a_file_are_named(tmp_path: Path, path: Path) -> None:
         list(read_ticks(plain))
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("direction = CAST(x'ff41' AS TEXT)", "direction has text that is not UTF-8"),
+        ("ts_ms = 9223372036854775800", "ts is 9223372036854775800"),
+        ("recv_ts_ms = -1", "recv_ts is -1"),
+    ],
+)
+def test_values_that_no_collector_writes(path: Path, change: str, says: str) -> None:
+    """One line names the file and the column. The other columns and symbols are read, and all of it to compare it."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"UPDATE ticks SET {change} WHERE symbol = 'HK.00700' AND seq = 100")
+        db.commit()
+    with pytest.raises(StoreError) as told:
+        list(read_ticks(path))
+    assert told.value.one_line() == f"{path}: {says}: see docs/sqlite-wal.md for what can be saved"
+    rest = [name for name in NAMES if name != says.partition(" ")[0]]
+    assert sum(batch.num_rows for batch in read_ticks(path, columns=rest)) == 200
+    assert sum(batch.num_rows for batch in read_ticks(path, symbols=["HK.00005"])) == 100
+    assert sum(batch.num_rows for batch in read_ticks(path, as_stored=True)) == 200
+
+
+def test_a_text_of_an_upgraded_opend_may_be_of_any_language(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
+    """Text that is UTF-8 and not ASCII is no fault."""
+    path = tmp_path / f"{DAY}.db"
+    row = tick("HK.00700", 1, OPEN_MS)
+    write(path, [(*row[:7], "自動對盤", *row[8:])]).close()
+    assert pa.Table.from_batches(read_ticks(path))["tick_type"].to_pylist() == ["自動對盤"]
+
+
+def test_damage_after_the_first_batch(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
+    """It is one line too: the driver tells it in another way than damage at the beginning."""
+    path = tmp_path / f"{DAY}.db"
+    write(path, [tick("HK.00700", n, OPEN_MS + n) for n in range(1, 140_001)]).close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size * 9 // 10 // 4096 * 4096)
+        file.write(b"\xff" * (size // 20))
+    batches = read_ticks(path)
+    assert next(batches).num_rows == 65_536
+    with pytest.raises(StoreError, match=rf"cannot read {path} \(.*malformed"):
+        list(batches)
+
+
 def test_an_unknown_column_is_refused(path: Path) -> None:
     with pytest.raises(KeyError):
         next(read_ticks(path, columns=["bid"]))

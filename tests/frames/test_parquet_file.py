@@ -58,6 +58,26 @@ def test_requested_ticks_are_complete_across_row_groups(tmp_path: Path, table: p
         assert list(read_ticks(path, from_ms=OPEN_MS + 1_000_000)) == []
 
 
+@pytest.mark.parametrize("dictionaries", [True, False])
+def test_values_that_no_collector_writes(tmp_path: Path, table: pa.Table, *, dictionaries: bool) -> None:
+    """Text that is not UTF-8 and an impossible time: one line. Other columns, and other symbols, can be read."""
+    bad: dict[str, Any] = {
+        "direction": pa.array([b"BUY"] * 2999 + [b"\xff"], pa.binary()).cast(pa.string(), safe=False).view(pa.string()),
+        "ts": pa.array([OPEN_MS] * 2999 + [2**62], pa.int64()).cast(MS_UTC),
+    }
+    for name, column in bad.items():
+        path = tmp_path / f"{name}.parquet"
+        at = table.schema.get_field_index(name)
+        pq.write_table(table.set_column(at, table.schema.field(name), column), path, row_group_size=1000)
+        with pytest.raises(StoreError, match=f"{name}.parquet: {name} "):
+            list(read_ticks(path, dictionaries=dictionaries))
+        others = read_ticks(path, symbols=["HK.00005"], dictionaries=dictionaries)
+        assert sum(batch.num_rows for batch in others) == 1000
+        rest = [each for each in table.column_names if each != name]
+        assert sum(batch.num_rows for batch in read_ticks(path, columns=rest, dictionaries=dictionaries)) == 3000
+        assert sum(batch.num_rows for batch in read_ticks(path, dictionaries=dictionaries, as_stored=True)) == 3000
+
+
 @pytest.mark.parametrize("use_dictionary", [True, False])
 def test_texts_come_as_dictionaries_on_request(tmp_path: Path, table: pa.Table, *, use_dictionary: bool) -> None:
     """The same ticks, whatever encoding the file has; also filtered, and with a column that the file does not have."""

@@ -57,7 +57,7 @@ def content_of(day_file: Path, names: tuple[str, ...], rows: int, progress: Prog
     from hk_tick_collector.frames.columns import schema
 
     digests = Digests(schema(names))
-    for batch in ahead(read_ticks(day_file, columns=names)):
+    for batch in ahead(read_ticks(day_file, columns=names, as_stored=True)):
         digests.update(batch)
         progress("compare", digests.rows, rows)
     return digests.content()

@@ -143,6 +143,7 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
 
     outside = {column.stored: column.name for column in COLUMNS}
     names = [outside[name] for name in columns]
+    named = f"{place.where}/{certificate.ticks_name}"
     rows = 0
     with (
         place.open(certificate.ticks_name) as source,
@@ -154,7 +155,8 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
         cursor.execute("PRAGMA journal_mode = off")
         cursor.execute("PRAGMA synchronous = off")
         db.adbc_connection.set_autocommit(False)
-        for batch in ahead(read_ticks(source, columns=names)):
+        # A day that an earlier version archived may have a value that is refused now: it is restored as it was.
+        for batch in ahead(read_ticks(source, columns=names, named=named, as_stored=True)):
             cursor.executemany(sql, _as_stored(batch, columns))
             rows += batch.num_rows
             progress("write", rows, certificate.rows)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import ArchiveError, StoreError
 from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.day_file import BATCH_ROWS, read_ticks
@@ -46,15 +48,16 @@ class Written(NamedTuple):
 def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int, progress: Progress) -> Written:
     """Writes the ticks of a day file as `target`, synced, and compares what it reads back from the disk.
 
-    `facts` go into the file's metadata, with the digests. Raises the errors of the day file's reading; ArchiveError if
-    the copy cannot be written or differs.
+    `facts` go into the file's metadata, with the digests. Raises the errors of the day file's reading, so nothing is
+    archived that a reader of the archive refuses; StoreError for a tick of another day; ArchiveError if the copy cannot
+    be written or differs.
     """
     need("pyarrow.parquet", "data")
     from hk_tick_collector.frames.columns import schema
 
     digests, sums = Digests(schema()), _Sums()
-    with target.open("wb") as file:
-        told = _told(ahead(read_ticks(source)), digests, sums, lambda: progress("write", digests.rows, expected_rows))
+    with target.open("wb") as file, closing(ahead(read_ticks(source))) as ticks:
+        told = _told(_of_one_day(ticks, source), digests, sums, lambda: progress("write", digests.rows, expected_rows))
         write_parquet(told, file, lambda: _metadata(facts, digests))
         file.flush()
         os.fsync(file.fileno())
@@ -126,6 +129,24 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             rows += left.num_rows
     if waiting:
         yield pa.Table.from_batches(waiting)
+
+
+def _of_one_day(batches: Iterable[pa.RecordBatch], source: Path) -> Iterator[pa.RecordBatch]:
+    """The same batches. StoreError for a tick that was not traded on its day: a collector stores it in another file."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    min_max: Any = pyarrow.compute.min_max
+    for batch in batches:
+        if batch.num_rows:
+            day = market.parse_day(batch.column("date")[0].as_py().isoformat())
+            for ms in min_max(batch.column("ts").cast(pa.int64())).as_py().values():
+                if market.day_number(ms) != day:
+                    raise StoreError(
+                        f"{source}: ts is {ms}, which is not on {market.day_date(day)}",
+                        hint="see docs/sqlite-wal.md for what can be saved",
+                    )
+        yield batch
 
 
 def _told(

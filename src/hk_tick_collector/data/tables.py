@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = "SELECT symbol FROM symbols WHERE rows > 0"
 _NO_END: Final = 2**63 - 1  # the end of the gap is unknown
+_ADDED_ROWS: Final = 10_000
+_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 
 
 class Table(NamedTuple):
@@ -140,25 +142,34 @@ def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, fin
     import adbc_driver_manager
     import pyarrow as pa
 
+    from hk_tick_collector.frames.faults import text_fault
+
     # A book is finished: no file is created beside it, also where the reader might write.
     uri = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if finished else ''}"
     try:
         with closing(driver.connect(uri)) as connection, closing(connection.cursor()) as cursor:
+            # The driver takes the type of a column from its first batch, and int64 if all of it is NULL. So there is
+            # one batch, with room for rows that are added meanwhile.
+            cursor.execute(f"SELECT count(*) FROM ({sql})", tuple(values))  # noqa: S608 - our own statements
+            rows = cursor.fetchone()[0] + _ADDED_ROWS
+            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": rows})
             cursor.execute(sql, tuple(values))
             found: pa.Table = cursor.fetch_arrow_table()
         columns = [
-            # The driver takes the type of a column from its values, and int64 if there is none.
             pa.nulls(len(column), field.type) if column.null_count == len(column) else column.cast(field.type)
             for column, field in zip(found.columns, schema, strict=True)
         ]
-        return pa.Table.from_arrays(columns, schema=schema)
-    except (adbc_driver_manager.Error, pa.ArrowInvalid, OverflowError) as error:
+        table = pa.Table.from_arrays(columns, schema=schema)
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError, OverflowError) as error:
         words = " ".join(str(error).split())[:300]
         if "no such table" in words:
             return None
-        raise StoreError(
-            f"cannot read {path} ({words})", hint="see docs/sqlite-wal.md for what can be saved"
-        ) from error
+        raise StoreError(f"cannot read {path} ({words})", hint=_HINT) from error
+    for batch in table.to_batches():
+        for field, column in zip(schema, batch.columns, strict=True):
+            if fault := text_fault(column):
+                raise StoreError(f"{path}: {field.name} {fault}", hint=_HINT)
+    return table
 
 
 def of_symbols(symbols: Sequence[str]) -> str:

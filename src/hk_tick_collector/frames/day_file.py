@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LISTED: Final = 1000
+_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 BATCH_ROWS: Final = 65_536  # larger batches are not faster, smaller ones are slower
 # The driver takes a column's type from the first batch, and int64 if all of it is NULL. A text in a later batch would
 # then be an error. So a missing text is read as an empty one, which no day file has, and made null again.
@@ -37,16 +38,19 @@ def read_ticks(
     from_ms: int | None = None,
     to_ms: int | None = None,
     columns: Sequence[str] = (),
+    as_stored: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Yields the ticks of a day file in the order of (symbol, seq), as batches of the columns of `columns.COLUMNS`.
 
     `symbols`: only these; `from_ms` and `to_ms`: only ticks with from_ms <= ts < to_ms, UTC epoch ms; `columns`: only
-    these, in this order. Close the iterator soon: while it is open, the WAL of a day that is being written grows.
+    these, in this order. Text that is not UTF-8 and impossible times are errors, except with `as_stored`, which is
+    for comparisons only. Close the iterator soon: while it is open, the WAL of a day that is being written grows.
     Raises NoDayError, ForeignFileError or another StoreError, CollectorError without the extra `data`.
     """
     need("pyarrow", "data")
     driver = need("adbc_driver_sqlite.dbapi", "data")
     from .columns import COLUMNS, NAMES, schema
+    from .faults import fault_of
 
     names = tuple(columns) or NAMES
     target = schema(names)
@@ -67,7 +71,10 @@ def read_ticks(
         with closing(cursor):
             cursor.execute(sql, values)
             for batch in cursor.fetch_record_batch():
-                yield _typed(batch, names, target, stored, trading_day)
+                typed = _typed(batch, names, target, stored, trading_day)
+                if not as_stored and (fault := fault_of(typed)):
+                    raise StoreError(f"{path}: {fault}", hint=_HINT)
+                yield typed
 
 
 def _where(symbols: Sequence[str], from_ms: int | None, to_ms: int | None) -> tuple[str, tuple[Any, ...]]:
@@ -117,8 +124,6 @@ def _named_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (adbc_driver_manager.Error, pa.ArrowInvalid, OverflowError) as error:
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError, OverflowError) as error:  # OSError: a later batch
         words = " ".join(str(error).split())[:300]
-        raise StoreError(
-            f"cannot read {path} ({words})", hint="see docs/sqlite-wal.md for what can be saved"
-        ) from error
+        raise StoreError(f"cannot read {path} ({words})", hint=_HINT) from error

@@ -31,19 +31,23 @@ def read_ticks(
     columns: Sequence[str] = (),
     dictionaries: bool = False,
     remote: str = "",
+    named: str = "",
+    as_stored: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Yields the ticks of a Parquet file of the archive, as `day_file.read_ticks` does. `source` is a path or a file.
 
     `day`: like `20261120`; a file whose metadata says that it is of another day is refused. A column that the file does
     not have, because its schema is older, is NULL. With `dictionaries` texts stay codes of a dictionary, as they are
     read: that saves as much again. `remote`: the name of a file whose reads are requests over the network; those that
-    lie side by side are joined. Raises StoreError for a file that is missing, damaged, or no archived day;
-    CollectorError without the extra `data`.
+    lie side by side are joined. `named`: the name of another open file in errors. Text that is not UTF-8 and impossible
+    times are errors, except with `as_stored`, which is for a copy that is compared. Raises StoreError for a file that
+    is missing, damaged, or no archived day; CollectorError without the extra `data`.
     """
     pa, parquet = need("pyarrow", "data"), need("pyarrow.parquet", "data")
     from .columns import COLUMNS, NAMES, schema
+    from .faults import fault_of
 
-    named = remote or source
+    named = named or remote or str(source)
     names = tuple(columns) or NAMES
     target = schema(names)
     if dictionaries:
@@ -75,7 +79,11 @@ def read_ticks(
                         else pa.nulls(kept.num_rows, field.type)
                         for field in target
                     ]
-                    yield pa.RecordBatch.from_arrays(arrays, schema=target)
+                    typed = pa.RecordBatch.from_arrays(arrays, schema=target)
+                    # The codes are checked faster than the texts, but may have a text that only other rows have.
+                    if not as_stored and fault_of(kept) and (fault := fault_of(typed)):
+                        raise StoreError(f"{named}: {fault}", hint="hk-tick-collector certificate --check")
+                    yield typed
     except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # also a name that is not UTF-8
         words = " ".join(str(error).split())[:300]
         raise StoreError(f"cannot read {named} ({words})", hint="hk-tick-collector certificate --check") from error
@@ -95,16 +103,22 @@ def _day_of(about: pq.FileMetaData) -> str:
 def _may_match(
     file: pq.ParquetFile, group: int, symbols: Sequence[str], from_ms: int | None, to_ms: int | None
 ) -> bool:
-    """Whether a row group can have such ticks, by the lowest and highest values that the file states for it."""
+    """Whether a row group can have such ticks, by the lowest and highest values that the file states for it.
+
+    Only the values that are needed are decoded: a damaged one of another column is no reason to refuse the file.
+    """
+    wanted = {*(["symbol"] if symbols else []), *([] if from_ms is None and to_ms is None else ["ts"])}
     about = file.metadata.row_group(group)
     for index in range(about.num_columns):
         column = about.column(index)
+        if column.path_in_schema not in wanted:
+            continue
         stated = column.statistics
         if stated is None or not stated.has_min_max:
             continue
         least: Any = stated.min
         most: Any = stated.max
-        if column.path_in_schema == "symbol" and symbols and not any(least <= each <= most for each in symbols):
+        if column.path_in_schema == "symbol" and not any(least <= each <= most for each in symbols):
             return False
         if column.path_in_schema == "ts":
             low, high = (int(value.timestamp() * 1000) for value in (least, most))

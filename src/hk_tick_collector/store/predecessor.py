@@ -367,6 +367,8 @@ def named_errors(path: Path) -> Iterator[None]:
         raise ForeignFileError(f"{path} is not an SQLite file", hint="name a file like 20261120.db") from error
     except (apsw.CorruptError, apsw.FormatError) as error:
         raise DamagedFileError(f"{path} is damaged ({error})", hint=_DAMAGED) from error
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(f"{path} has text that is not UTF-8 ({error.reason})", hint=_DAMAGED) from error
     except SCHEMA_ERRORS as error:
         raise ForeignFileError(
             f"{path} does not have the tables of a predecessor's file ({error})", hint=move_command(path)
