@@ -224,6 +224,27 @@ def test_a_day_of_ours_gets_the_missing_ticks(cli: Cli, root: Path) -> None:
     assert "0 of 7 rows added" in cli("import", str(old)).stdout
 
 
+def test_files_of_two_hosts_with_one_name(cli: Cli, root: Path, workdir: Path) -> None:
+    """The second one is named and changes nothing; under another name all of its rows come in. Again is no fault."""
+    olds = []
+    for host, symbol in (("a", "HK.00700"), ("b", "HK.00005")):
+        (workdir / host).mkdir()
+        rows = [as_predecessors(tick(symbol, counter), DAY) for counter in range(1, 6 if host == "a" else 9)]
+        odd = [as_predecessors(tick(symbol, 9, price=price), DAY, seq=None) for price in (1.0, 2.0)]
+        olds.append(write_file(workdir / host / f"{DAY}.db", [*rows, *odd]))
+    assert cli("import", str(olds[0])).returncode == 0
+    before = (root / f"{DAY}.db").read_bytes()
+    done = cli("import", str(olds[1]))
+    assert done.returncode == 1
+    assert f"another file named {DAY}.db was imported into this day before: rename it" in done.stderr
+    assert (root / f"{DAY}.db").read_bytes() == before
+    done = cli("import", str(olds[1].rename(olds[1].with_name(f"{DAY}.db.2"))))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "8 of 10 rows added" in done.stdout
+    assert len(beside(root / f"{DAY}.db", "ticks_without_seq", "symbol")) == 4
+    assert "0 of 7 rows added" in cli("import", str(olds[0])).stdout
+
+
 @pytest.mark.parametrize("change", ["tick_type = CAST(x'ff41' AS TEXT)", "seq = NULL, provider = CAST(x'ff' AS TEXT)"])
 def test_text_that_is_not_utf_8(cli: Cli, root: Path, change: str) -> None:
     """The file is named in one line, and nothing is changed."""

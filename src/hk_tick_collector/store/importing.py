@@ -88,6 +88,7 @@ def import_day(
         draft = path_of(directory, day)
         if there:
             _copy(target, draft)
+            _demand_own_name(source, draft)
         result = _fill(source, draft, Imported(day, rows, merged=there), now_ms, version, progress)
         _judge(draft, source_name(source), result, judge, now_ms, version)
         _verify(source, draft, result)
@@ -144,6 +145,26 @@ def batches(source: Source) -> Iterator[list[SourceRow]]:
     rows = source.rows()
     while batch := list(islice(rows, _BATCH_ROWS)):
         yield batch
+
+
+def _demand_own_name(source: Source, draft: Path) -> None:
+    """StoreError if other rows were imported under the name of this file: the separate tables know rows by it."""
+    name = source_name(source)
+    with closing(apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        imported = read_beside(db, name)
+        expected = next(imported, None)
+        for row in source.rows(expected.row_id - 1) if expected else ():
+            if expected is None or row.row_id > expected.row_id:
+                break
+            if row.row_id == expected.row_id:
+                if row.values != expected.values:
+                    break
+                expected = next(imported, None)
+    if expected is not None:
+        raise StoreError(
+            f"another file named {name} was imported into this day before",
+            hint=f"rename it, with its -wal if it has one, like {name}.2, and import it again",
+        )
 
 
 def _fill(source: Source, draft: Path, result: Imported, now_ms: int, version: str, progress: Progress) -> Imported:
