@@ -162,7 +162,7 @@ def _demand_own_name(source: Source, draft: Path) -> None:
                 expected = next(imported, None)
     if expected is not None:
         raise StoreError(
-            f"{source.path} is not imported: another file named {name} was imported into this day before",
+            f"another file named {name} was imported into this day before",
             hint=f"rename it, with its -wal if it has one, like {name}.2, and import it again",
         )
 
