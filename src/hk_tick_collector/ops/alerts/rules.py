@@ -44,7 +44,7 @@ _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_0
 _STALLS_WITHIN_MS: Final = 1_800_000  # stalls within this time count as one problem, also across a restart
 _GROWING_MS: Final = 30_000  # a lag grows if it is larger than it was this long ago
 _STALLS: Final = Words(
-    "{text} ({stalls} within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
+    "{text} ({stalls} within half an hour, restarts included)", "{text}（半小時內停滯 {stalls}，包括重啟前後）"
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
@@ -179,9 +179,8 @@ class Alerts:
             if not count:
                 return None  # no recent stall: the waiting rows are normal
             severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
-            words = _STALLS.filled(
-                text=finding.words, count=count, stalls="1 stall" if count == 1 else f"{count} stalls"
-            )
+            stalls = Words("1 stall" if count == 1 else f"{count} stalls", f"{count} 次")
+            words = _STALLS.filled(text=finding.words, stalls=stalls)
             return replace(finding, severity=severity).saying(words)
         rule = rule_of(finding)
         if rule and rule.after_budget and not _budget_used_up(finding, status):
