@@ -85,7 +85,7 @@ trap 'before_step "$BASH_COMMAND" "${*:-}"' DEBUG
 
 
 # A run that is killed takes half a minute: EVERY_STEP=1 in the environment tests every step.
-STRIDE: Final = 1 if os.environ.get("EVERY_STEP") else 3
+STRIDE: Final = 1 if os.environ.get("EVERY_STEP") else 4
 
 
 def killed_at(host: Host, command: str, step: int, function: str) -> Answer:

@@ -43,7 +43,7 @@ def old_host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def installed_beside(old_host: Host) -> str:
-    """The installer's output while the predecessor runs: killed before every third step, and run again."""
+    """The installer's output while the predecessor runs: killed before every fourth step, and run again."""
     _predecessor_stores(old_host)
     said, step = "", 1
     while (answer := cargo.killed_at(old_host, _INSTALL.replace("sudo ", ""), step, "install_first")).code != 0:
