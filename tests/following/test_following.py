@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import random
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,10 @@ def test_a_backlog_comes_in_the_order_of_the_market(make_day: MakeDay, tick: Mak
 def test_it_begins_anywhere(days: Days, start: Any, wanted: range) -> None:
     """At a time, a sequence or the day's begin; what is backfilled later comes only if it lies after that."""
     file = days.collect("20261120")
+    for written in days.data_root.glob("20261120.db*"):
+        os.utime(
+            written, (time.time(), time.time())
+        )  # a day is over once its WAL is old: also with a false clock it is not
     reading = Reading(days.data_root, day="20261120", start=start, symbols="HK.00700")
     reading.read()
     assert keys(reading.rows) == keys([days.tick("20261120", "HK.00700", n) for n in wanted])

@@ -472,8 +472,9 @@ def test_a_finished_day_stays_in_memory_for_a_minute() -> None:
 
     async def story() -> None:
         rig = BackfillRig()
-        rig.opend.opend_time_ms = time.time_ns() // 10**6 + 2 * market.DAY_MS  # past the hour when days are sealed
-        finished = market.day_number(time.time_ns() // 10**6) - 5
+        today = market.day_number(time.time_ns() // 10**6)
+        rig.opend.opend_time_ms = market.day_start_ms(today + 2) + 12 * 3_600_000  # past the hour when days are sealed
+        finished = today - 5
         rig.tracker.open(finished)
         task = rig.begin()
         await asyncio.sleep(50)
