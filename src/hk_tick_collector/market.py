@@ -34,10 +34,12 @@ _TRADING_STATES: Final = frozenset({1, 3, 5, 19})
 _CONTINUOUS_STATES: Final = frozenset({3, 5})
 _OVER_AT: Final = {
     1: 9 * 60 + 30,
+    2: 9 * 60 + 30,
     3: 12 * 60,
+    4: 13 * 60,
     5: 16 * 60,
     19: 16 * 60 + 10,
-}  # trading state → the last end, minute of the day
+}  # state of a session or a wait → the last end, minute of the day
 
 
 def day_number(ts_ms: int) -> int:

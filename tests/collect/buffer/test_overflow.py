@@ -215,7 +215,7 @@ def test_without_a_free_thread_the_next_chunk_starts_the_spool(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", limited)
         overflow.put(chunk(0, 5))
-    assert (overflow.rows, overflow.take()) == (5, None)
+    assert overflow.rows == 5
     overflow.put(chunk(5, 7))
     wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
     taken = overflow.take()
@@ -361,6 +361,28 @@ def test_a_stop_tries_a_failed_spool_again_at_once(
     spool_place.unlink()
     assert overflow.stop(time.monotonic() + CAP_S, [chunk(10, 17)]) == 0
     assert seqs_in(spool_place) == list(range(10, 17))
+
+
+def test_without_a_thread_the_chunks_are_taken_from_memory(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads is reached: the writer gets the rows, and a stop has nothing to save."""
+    overflow = make_overflow(Spool(place))
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limit:
+        limit.setattr(threading.Thread, "start", refused)
+        overflow.put(chunk(0, 3))
+        overflow.put(chunk(3, 6))
+    taken = []
+    while (found := overflow.take()) is not None:
+        taken += [row[1] for row in found.rows]
+        assert found.on_commit is not None
+        found.on_commit()
+    assert taken == [0, 1, 2, 3, 4, 5]
+    assert overflow.stop(time.monotonic() + CAP_S, []) == 0
 
 
 def test_all_that_a_chunk_holds_comes_back_with_its_rows(

@@ -325,3 +325,17 @@ def test_changes_by_others_are_logged_with_their_day(hall: Hall, journal: Journa
     hall.store(Chunk(rows=hall.rows(2, 2)))
     (told,) = journal.events("day_schema_mended")
     assert (told.level, told.fields) == ("WARNING", {"day": DAY, "what": "trigger ticks_counted was missing"})
+
+
+def test_a_day_that_was_closed_with_waiting_rows_loses_no_later_batch(hall: Hall) -> None:
+    """Rows of a blocked day count as waiting in the ledger of today's file. Its close sets them to 0 with a commit; the
+    first batch after it is not taken for that one.
+    """
+    hall.path(YESTERDAY - 1).mkdir()  # a directory lies in the way of that day's file
+    hall.store(Chunk(rows=hall.rows(1, 3, YESTERDAY - 1)))
+    hall.store(Chunk(rows=hall.rows(1, 2)))
+    assert hall.days.file(TODAY).ledger.waiting == 3
+    hall.days.close(TODAY)
+    hall.store(Chunk(rows=hall.rows(3, 4)))
+    assert hall.ticks(TODAY) == [1, 2, 3, 4]
+    assert hall.stats.stored == 4

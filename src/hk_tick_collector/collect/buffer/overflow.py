@@ -13,7 +13,6 @@ import errno
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -219,8 +218,10 @@ class Overflow:
         self._buffer.append(chunk)
         self._buffer_rows += len(chunk.rows)
         if self._thread.ident is None:
-            with suppress(RuntimeError):  # a limit of threads is reached: the next chunk tries it again
+            try:
                 self._thread.start()
+            except RuntimeError:  # a limit of threads is reached: the next chunk tries it again
+                self._failing = True  # until then `take` returns the chunks from memory
         self._changed.notify()
 
     def _run(self) -> None:

@@ -282,10 +282,15 @@ class OpenDays:
             if file is None:
                 return
             if file.ledger.waiting:
+                is_known = self.known.get(day) == file.ledger  # otherwise an earlier commit is still uncertain
                 file.write(Batch(), self._now_ms())  # sets the ledger's `waiting` to 0
+                if is_known:
+                    self.known[day] = file.ledger
             self._rules.keep(day, file)
             plain = file.close()
         except DISK_ERRORS as error:
+            if file is not None:
+                self._rules.keep(day, file)
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
         else:
             self._logged_open.discard(day)

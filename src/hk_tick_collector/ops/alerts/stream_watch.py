@@ -14,6 +14,7 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings.streaming import MERGE, PUBLISH, gone
 from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
 from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
+from hk_tick_collector.ops.live.record import newest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -60,8 +61,8 @@ class StreamWatch:
         found = [gone(process, state, now_ms) for state in states]
         if not states or None in found:
             return ()
-        newest = max(states, key=lambda state: state.written_ms)
-        if newest.state == "stopped" and process not in self._wanted:
+        newest = newest_of(states, now_ms)
+        if newest is None or (newest.state == "stopped" and process not in self._wanted):
             return ()
         return found[states.index(newest)] or ()
 
