@@ -12,13 +12,13 @@ from tests.ops.alerts.conftest import CAP_S, LIMITS
 from tests.ops.conftest import NOW_MS
 from tests.receiver import PATIENT
 
-from hk_tick_collector.ops.alerts import stream_watch
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.ops.alerts.mutes import MUTES_NAME
 from hk_tick_collector.ops.alerts.options import AlertOptions
 from hk_tick_collector.ops.alerts.rules import Memory, Open
 from hk_tick_collector.ops.alerts.stream_watch import StreamWatch
+from hk_tick_collector.ops.live import stream_states
 from hk_tick_collector.ops.live.merge_state import MergeState
 from hk_tick_collector.ops.live.publish_state import PublishState
 from hk_tick_collector.stats import Stats
@@ -39,8 +39,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host: `root` is DATA_ROOT, `publish` and `merge` the directories that systemd makes."""
     for name in ("root", "publish", "merge"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(stream_watch, "PUBLISH_DIRECTORY", tmp_path / "publish")
-    monkeypatch.setattr(stream_watch, "MERGE_DIRECTORY", tmp_path / "merge")
+    monkeypatch.setattr(stream_states, "PUBLISH_DIRECTORY", tmp_path / "publish")
+    monkeypatch.setattr(stream_states, "MERGE_DIRECTORY", tmp_path / "merge")
     return tmp_path
 
 

@@ -10,14 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
-from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings.streaming import MERGE, PUBLISH, gone
-from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
-from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
-from hk_tick_collector.ops.live.record import newest_of
+from hk_tick_collector.ops.live.stream_states import read_stream_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from hk_tick_collector.ops.findings.finding import Finding
@@ -50,21 +47,15 @@ class StreamWatch:
         self._stopped.set()
 
     def poll(self) -> None:
-        """Reads the live states. A process without a live state never ran here, or was removed."""
-        publish = list(_publish_states(self._data_root))
-        merge = list(_merge_states())
-        self.findings = (*self._gone(PUBLISH, publish), *self._gone(MERGE, merge))
-
-    def _gone(self, process: str, states: Sequence[PublishState | MergeState]) -> Sequence[Finding]:
-        """The finding of the newest live state; none if any of them is of a process that runs."""
+        """Reads the live states."""
         now_ms = self._now_ms()
-        found = [gone(process, state, now_ms) for state in states]
-        if not states or None in found:
+        states = read_stream_states(str(self._data_root), now_ms)
+        self.findings = (*self._gone(PUBLISH, states.publish, now_ms), *self._gone(MERGE, states.merge, now_ms))
+
+    def _gone(self, process: str, state: PublishState | MergeState | None, now_ms: int) -> Sequence[Finding]:
+        if state is None or (state.state == "stopped" and process not in self._wanted):
             return ()
-        newest = newest_of(states, now_ms)
-        if newest is None or (newest.state == "stopped" and process not in self._wanted):
-            return ()
-        return found[states.index(newest)] or ()
+        return gone(process, state, now_ms) or ()
 
     def _run(self) -> None:
         try:
@@ -74,22 +65,3 @@ class StreamWatch:
         except Exception:  # noqa: BLE001 - the thread's boundary
             self.findings = ()
             log.bug("bug", detail="an end of publish or merge is not alerted any more")
-
-
-def _publish_states(data_root: Path) -> Iterator[PublishState]:
-    for directory in (PUBLISH_DIRECTORY, data_root):
-        try:
-            state = read_publish_state(directory / PUBLISH_NAME)
-        except StoreError:  # of another version, or of another account: `status` says it
-            continue
-        if state is not None and state.data_root == str(data_root):
-            yield state
-
-
-def _merge_states() -> Iterator[MergeState]:
-    try:
-        state = read_merge_state(MERGE_DIRECTORY / MERGE_NAME)
-    except StoreError:
-        return
-    if state is not None:
-        yield state

@@ -21,10 +21,11 @@ from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.health import check
 from hk_tick_collector.ops.findings.registry import REGISTRY
 from hk_tick_collector.ops.findings.service import unplanned_restarts
+from hk_tick_collector.ops.live.stream_states import read_stream_states
 from hk_tick_collector.stats import LATENCY_BOUNDS_MS
 from hk_tick_collector.text import plain
 
-from .streams import read_streams
+from .streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.ops.live.status import LiveStatus
     from hk_tick_collector.stats import Latencies, Stats
-
-    from .streams import Streams
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20
@@ -267,9 +266,9 @@ class Metrics:
         if live is None:
             return
         seen = Seen(live, self._stats, self._limits)
-        streams = read_streams(live.data_root)
-        yield _info(live)
         now_ms = self._now_ms()
+        streams = Streams(*read_stream_states(live.data_root, now_ms))
+        yield _info(live)
         findings = [*check(live, now_ms, self._limits), *streams.findings(now_ms, self._limits.disk_min_free_mb)]
         yield from self._codes.metrics(findings)
         yield from streams.metrics()

@@ -6,17 +6,12 @@ Input: both live states, None where there is none. Output: metrics, and findings
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings.merge import check_merge
 from hk_tick_collector.ops.findings.publish import check_publish
-from hk_tick_collector.ops.live.merge_state import MERGE_DIRECTORY, MERGE_NAME, read_merge_state
-from hk_tick_collector.ops.live.publish_state import PUBLISH_DIRECTORY, PUBLISH_NAME, read_publish_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,18 +49,6 @@ class Streams(NamedTuple):
             for source, last_ms in sorted(self.merge.sources.items()):
                 last.add_metric((source,), last_ms / 1000)
             yield last
-
-
-def read_streams(data_root: str) -> Streams:
-    """The live states of this host: that of the publish of a DATA_ROOT, and that of the merge."""
-    publish = merge = None
-    for directory in (PUBLISH_DIRECTORY, Path(data_root)):
-        with suppress(StoreError):
-            found = read_publish_state(directory / PUBLISH_NAME)
-            publish = found if found is not None and found.data_root == data_root else publish
-    with suppress(StoreError):
-        merge = read_merge_state(MERGE_DIRECTORY / MERGE_NAME)
-    return Streams(publish, merge)
 
 
 def _since_s(moment_ms: int | None) -> float | None:
