@@ -17,6 +17,7 @@ from hk_tick_collector.errors import ArchiveError, StoreError
 from hk_tick_collector.frames.ahead import ahead
 from hk_tick_collector.frames.day_file import BATCH_ROWS, read_ticks
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.store.bounded_reading import SAVE_HINT
 
 from .digests import Digests
 
@@ -144,7 +145,7 @@ def _of_one_day(batches: Iterable[pa.RecordBatch], source: Path) -> Iterator[pa.
                 if market.day_number(ms) != day:
                     raise StoreError(
                         f"{source}: ts is {ms}, which is not on {market.day_date(day)}",
-                        hint="see docs/sqlite-wal.md for what can be saved",
+                        hint=SAVE_HINT,
                     )
         yield batch
 

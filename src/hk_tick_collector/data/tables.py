@@ -12,8 +12,10 @@ from urllib.parse import quote
 from hk_tick_collector import market
 from hk_tick_collector.archive.remote import RemoteFile
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.frames.day_file import named_errors
 from hk_tick_collector.frames.extras import need
 from hk_tick_collector.model import Gap
+from hk_tick_collector.store.bounded_reading import SAVE_HINT
 from hk_tick_collector.store.query import DayReader, demand_day
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 SYMBOLS: Final = "SELECT symbol FROM symbols WHERE rows > 0"
 _NO_END: Final = 2**63 - 1  # the end of the gap is unknown
 _ADDED_ROWS: Final = 10_000
-_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 
 
 class Table(NamedTuple):
@@ -139,7 +140,6 @@ def _meta(path: Path, *, finished: bool) -> dict[str, str]:
 def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, finished: bool) -> pa.Table | None:
     need("pyarrow", "data")
     driver = need("adbc_driver_sqlite.dbapi", "data")
-    import adbc_driver_manager
     import pyarrow as pa
 
     from hk_tick_collector.frames.faults import text_fault
@@ -147,7 +147,11 @@ def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, fin
     # A book is finished: no file is created beside it, also where the reader might write.
     uri = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if finished else ''}"
     try:
-        with closing(driver.connect(uri)) as connection, closing(connection.cursor()) as cursor:
+        with (
+            named_errors(path),
+            closing(driver.connect(uri)) as connection,
+            closing(connection.cursor()) as cursor,
+        ):
             # The driver takes the type of a column from its first batch, and int64 if all of it is NULL. So there is
             # one batch, with room for rows that are added meanwhile.
             cursor.execute(f"SELECT count(*) FROM ({sql})", tuple(values))  # noqa: S608 - our own statements
@@ -155,20 +159,19 @@ def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, fin
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": rows})
             cursor.execute(sql, tuple(values))
             found: pa.Table = cursor.fetch_arrow_table()
-        columns = [
-            pa.nulls(len(column), field.type) if column.null_count == len(column) else column.cast(field.type)
-            for column, field in zip(found.columns, schema, strict=True)
-        ]
-        table = pa.Table.from_arrays(columns, schema=schema)
-    except (adbc_driver_manager.Error, pa.ArrowException, OSError, OverflowError) as error:
-        words = " ".join(str(error).split())[:300]
-        if "no such table" in words:
+            columns = [
+                pa.nulls(len(column), field.type) if column.null_count == len(column) else column.cast(field.type)
+                for column, field in zip(found.columns, schema, strict=True)
+            ]
+            table = pa.Table.from_arrays(columns, schema=schema)
+    except StoreError as error:
+        if "no such table" in str(error.__cause__):
             return None
-        raise StoreError(f"cannot read {path} ({words})", hint=_HINT) from error
+        raise
     for batch in table.to_batches():
         for field, column in zip(schema, batch.columns, strict=True):
             if fault := text_fault(column):
-                raise StoreError(f"{path}: {field.name} {fault}", hint=_HINT)
+                raise StoreError(f"{path}: {field.name} {fault}", hint=SAVE_HINT)
     return table
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.store.bounded_reading import SAVE_HINT
 from hk_tick_collector.store.query import DayReader, demand_day, is_date
 
 from .extras import need
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LISTED: Final = 1000
-_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 BATCH_ROWS: Final = 65_536  # larger batches are not faster, smaller ones are slower
 # The driver takes a column's type from the first batch, and int64 if all of it is NULL. A text in a later batch would
 # then be an error. So a missing text is read as an empty one, which no day file has, and made null again.
@@ -65,7 +65,7 @@ def read_ticks(
     where, values = _where(symbols, from_ms, to_ms)
     sql = f"SELECT {', '.join(chosen)} FROM ticks {where} ORDER BY symbol, seq"  # noqa: S608 - our own names
     trading_day = market.day_date(market.parse_day(day))
-    with _named_errors(path), closing(driver.connect(f"file:{quote(str(path.absolute()))}?mode=ro")) as connection:
+    with named_errors(path), closing(driver.connect(f"file:{quote(str(path.absolute()))}?mode=ro")) as connection:
         cursor = connection.cursor()
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
         with closing(cursor):
@@ -73,7 +73,7 @@ def read_ticks(
             for batch in cursor.fetch_record_batch():
                 typed = _typed(batch, names, target, stored, trading_day)
                 if not as_stored and (fault := fault_of(typed)):
-                    raise StoreError(f"{path}: {fault}", hint=_HINT)
+                    raise StoreError(f"{path}: {fault}", hint=SAVE_HINT)
                 yield typed
 
 
@@ -117,7 +117,7 @@ def _typed(
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Replaces errors of the driver and of Arrow by StoreErrors that name the file."""
     import adbc_driver_manager
     import pyarrow as pa
@@ -126,4 +126,4 @@ def _named_errors(path: Path) -> Iterator[None]:
         yield
     except (adbc_driver_manager.Error, pa.ArrowException, OSError, OverflowError) as error:  # OSError: a later batch
         words = " ".join(str(error).split())[:300]
-        raise StoreError(f"cannot read {path} ({words})", hint=_HINT) from error
+        raise StoreError(f"cannot read {path} ({words})", hint=SAVE_HINT) from error

@@ -31,7 +31,7 @@ _STEPS: Final = 20_000  # of SQLite's virtual machine between two checks of the 
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 _KINDS: Final[dict[str, type]] = {"TEXT": str, "INTEGER": int, "REAL": float}
 _SQL_TYPES: Final[dict[type, str]] = {str: "text", int: "integer", float: "real"}
-_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
+SAVE_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 
 
 class Allowance:
@@ -66,7 +66,7 @@ class Allowance:
         self._left_s -= max(0.0, now_s - self._last_s)
         self._last_s = now_s
         if self._left_s < 0:
-            raise StoreError(f"{self._path} takes more time to read than a day file can need", hint=_HINT)
+            raise StoreError(f"{self._path} takes more time to read than a day file can need", hint=SAVE_HINT)
         return False
 
 
@@ -180,7 +180,7 @@ def id_of(value: object, path: Path, what: str) -> int:
 def odd_value(path: Path, what: str, value: object) -> StoreError:
     """The error for a value that the schema does not allow, or that is impossible."""
     shown = repr(value)
-    return StoreError(f"{path}: {what} is {shown if len(shown) <= 40 else shown[:40] + '…'}", hint=_HINT)
+    return StoreError(f"{path}: {what} is {shown if len(shown) <= 40 else shown[:40] + '…'}", hint=SAVE_HINT)
 
 
 def demand_figures(path: Path, table: str, figures: NamedTuple) -> None:

@@ -26,7 +26,7 @@ from hk_tick_collector.errors import (
     StoreError,
 )
 
-from .bounded_reading import Allowance, connect, demand_tables
+from .bounded_reading import SAVE_HINT, Allowance, connect, demand_tables
 from .day_records import SymbolCount
 from .faults import lack_of_room
 from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _BUSY_MS: Final = 5000  # a reader waits only while a crashed writer's WAL is recovered or a day is sealed
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
-_SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
 _UNSEAL: Final = "\"DELETE FROM meta WHERE key = 'sealed_ms'\""
 _OF_VALUES: Final = ("integer overflow", "too big")
 _TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation", "instruments")
@@ -203,7 +202,7 @@ class DayConnection:
         if isinstance(error, SCHEMA_ERRORS):
             changed = named_change(self._db, str(self.path), error)
             if changed is None and any(words in str(error) for words in _OF_VALUES):
-                return StoreError(f"{self.path} has values that the collector did not write ({error})", hint=_SAVE)
+                return StoreError(f"{self.path} has values that the collector did not write ({error})", hint=SAVE_HINT)
             return changed
         if isinstance(error, apsw.NotADBError):
             return not_sqlite(self.path)
@@ -221,7 +220,7 @@ class DayConnection:
 
 
 _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
-    ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
+    ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", SAVE_HINT),
     # ProtocolError: SQLite gave up waiting for a lock of the WAL.
     ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
     (
@@ -234,8 +233,8 @@ _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, st
     # SQLite writes temporary files for sorting to SQLITE_TMPDIR or /var/tmp, which may be another disk.
     ((apsw.FullError,), StoreError, "no space for temporary files to read {path} ({error})", "df -h /var/tmp /tmp"),
     ((apsw.NoMemError,), StoreError, "cannot read {path} ({error})", "free -m"),
-    ((UnicodeDecodeError,), StoreError, "{path} has text that is not UTF-8 ({error.reason})", _SAVE),
-    ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", _SAVE),
+    ((UnicodeDecodeError,), StoreError, "{path} has text that is not UTF-8 ({error.reason})", SAVE_HINT),
+    ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", SAVE_HINT),
 )
 
 
