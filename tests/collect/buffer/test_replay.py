@@ -49,6 +49,18 @@ async def taken(queue: TickQueue, rows: int) -> list[int]:
     return found
 
 
+def replayed(place: Path, intake: Intake, queue: TickQueue, rows: int) -> list[int]:
+    """The sequences of this many rows that a whole replay gives to a writer."""
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(place, MINE, intake, queue))
+        found = await taken(queue, rows)
+        await replaying
+        return found
+
+    return asyncio.run(story())
+
+
 def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
 ) -> None:
@@ -59,13 +71,7 @@ def test_the_oldest_run_comes_first_and_its_spool_is_then_removed(
     tracker = GapTracker(Day, lambda: 0)
     intake = Intake(queue, tracker, OpenDState(), stats, time.monotonic)
 
-    async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, intake, queue))
-        found = await taken(queue, 3)
-        await replaying
-        return found
-
-    assert asyncio.run(story()) == [1, 2, 3]
+    assert replayed(tmp_path, intake, queue, 3) == [1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == [MINE]
     assert [event.fields["rows"] for event in journal.events("spool_replayed")] == ["1", "1", "1"]
 
@@ -118,13 +124,7 @@ def test_directories_of_others_are_left_alone(tmp_path: Path, tick: Callable[...
     (tmp_path / "archive" / "allowed_signers").write_text("a key\n")
     queue = TickQueue(100)
 
-    async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
-        found = await taken(queue, 2)
-        await replaying
-        return found
-
-    assert asyncio.run(story()) == [1, 2]
+    assert replayed(tmp_path, make_intake(queue, Stats()), queue, 2) == [1, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "lost+found", "snapshots"]
     assert not journal.events("spool_damaged")
     assert not journal.events("spool_failed")
@@ -241,13 +241,7 @@ def test_without_a_free_thread_it_is_tried_again(
 
     monkeypatch.setattr(threading.Thread, "start", limited)
 
-    async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
-        found = await taken(queue, 1)
-        await replaying
-        return found
-
-    assert asyncio.run(story()) == [1]
+    assert replayed(tmp_path, make_intake(queue, Stats()), queue, 1) == [1]
     (told,) = journal.events("spool_failed")
     assert "can't start new thread" in told.fields["detail"]
 
@@ -264,13 +258,7 @@ def test_a_damaged_record_is_logged_and_skipped(tmp_path: Path, tick: Callable[.
     segment.write_bytes(data)
     queue = TickQueue(100)
 
-    async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
-        found = await taken(queue, 1)
-        await replaying
-        return found
-
-    assert asyncio.run(story()) == [1]
+    assert replayed(tmp_path, make_intake(queue, Stats()), queue, 1) == [1]
     assert [event.level for event in journal.events("spool_damaged")] == ["ERROR"]
 
 
